@@ -1,1 +1,25 @@
-//! Placeholder.
+//! The language HAProxy's files are written in, as far as every room shares it: words with positions,
+//! diagnostics, argument types and the header (`Spec`) that all registry rows begin with. What a keyword
+//! *means* belongs to the room that owns its section.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod arg;
+mod block;
+mod diagnostic;
+mod keyword;
+mod lexer;
+mod source;
+mod spec;
+mod suggest;
+mod units;
+
+pub use arg::{Arg, Args, Unit, Value};
+pub use block::{Block, blocks};
+pub use diagnostic::{Diagnostic, Diagnostics, Level, render};
+pub use keyword::{Keyword, Section, Sections, read_line, read_options};
+pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex};
+pub use source::{FileId, Source, Sources, Span};
+pub use spec::{Spec, Status};
+pub use suggest::nearest;
+pub use units::{parse_duration, parse_size};

@@ -1,0 +1,167 @@
+//! What is wrong with a file, where, and what would be right; and its text for people.
+
+use annotate_snippets::{AnnotationKind, Group, Level as Mark, Renderer, Snippet};
+
+use crate::{Sources, Span};
+
+/// Most mistakes that are kept; a file of noise must not fill the memory.
+const MAX_DIAGNOSTICS: usize = 1_000;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// Only said when asked (`tandem check`).
+    Note,
+    /// Said; fatal with `-dW`.
+    Warning,
+    /// The configuration is not used.
+    Error,
+}
+
+/// One mistake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// How bad it is.
+    pub level: Level,
+    /// Where.
+    pub span: Span,
+    /// What.
+    pub message: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// Adds what would be right.
+    pub fn help(&mut self, help: impl Into<String>) -> &mut Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// All mistakes of one reading.
+#[derive(Clone, Debug, Default)]
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
+    spare: Option<Box<Diagnostic>>,
+    dropped: usize,
+    errors: usize,
+}
+
+impl Diagnostics {
+    /// Reports an error; a remedy may be chained with [`Diagnostic::help`].
+    pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.report(Level::Error, span, message.into())
+    }
+
+    /// Reports a warning.
+    pub fn warning(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.report(Level::Warning, span, message.into())
+    }
+
+    /// Reports at a level.
+    pub fn push(&mut self, level: Level, span: Span, message: impl Into<String>) {
+        self.report(level, span, message.into());
+    }
+
+    /// Number of errors.
+    #[must_use]
+    pub fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// Number of mistakes beyond the bound that were counted but not kept.
+    #[must_use]
+    pub fn dropped(&self) -> usize {
+        self.dropped
+    }
+
+    /// Everything reported, in order of place.
+    pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        let mut sorted: Vec<&Diagnostic> = self.list.iter().collect();
+        sorted.sort_by_key(|d| d.span);
+        sorted.into_iter()
+    }
+
+    fn report(&mut self, level: Level, span: Span, message: String) -> &mut Diagnostic {
+        self.errors += usize::from(level == Level::Error);
+        let diagnostic = Diagnostic { level, span, message, help: None };
+        if self.list.len() < MAX_DIAGNOSTICS {
+            self.list.push(diagnostic);
+            let last = self.list.len() - 1;
+            &mut self.list[last]
+        } else {
+            self.dropped += 1;
+            self.spare.insert(Box::new(diagnostic))
+        }
+    }
+}
+
+/// The text for a terminal: HAProxy's line that scripts look for, then the place with a caret.
+#[must_use]
+pub fn render(sources: &Sources, diagnostic: &Diagnostic, pid: u32, colour: bool) -> String {
+    let (tag, mark) = match diagnostic.level {
+        Level::Error => ("[ALERT]   ", Mark::ERROR),
+        Level::Warning => ("[WARNING] ", Mark::WARNING),
+        Level::Note => ("[NOTICE]  ", Mark::NOTE),
+    };
+    let span = diagnostic.span;
+    let name = sources.source(span.file).map_or("?", |s| s.name.as_str());
+    let line = sources.line(span);
+    let (start, end) = (clip(line, span.start), clip(line, span.end));
+    let mut group = Group::with_title(mark.primary_title(diagnostic.message.as_str())).element(
+        Snippet::source(line)
+            .line_start(span.line as usize)
+            .path(name)
+            .annotation(AnnotationKind::Primary.span(start..end.max(start))),
+    );
+    if let Some(help) = &diagnostic.help {
+        group = group.element(Mark::HELP.message(help.as_str()));
+    }
+    let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
+    format!(
+        "{tag} ({pid}) : config : parsing [{name}:{}] : {}\n{}",
+        span.line,
+        diagnostic.message,
+        renderer.render(&[group])
+    )
+}
+
+fn clip(line: &str, offset: u32) -> usize {
+    let mut at = (offset as usize).min(line.len());
+    while !line.is_char_boundary(at) {
+        at -= 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistake_shows_file_line_column_and_caret() {
+        let mut sources = Sources::default();
+        let file = sources.add("pair.cfg", "frontend a\n    balence x\n");
+        let mut diagnostics = Diagnostics::default();
+        let span = Span { file, line: 2, start: 4, end: 11 };
+        diagnostics.error(span, "unknown keyword 'balence'").help("did you mean 'balance'?");
+        let text = diagnostics.iter().map(|d| render(&sources, d, 7, false)).collect::<String>();
+        assert!(
+            text.contains("[ALERT]    (7) : config : parsing [pair.cfg:2] : unknown keyword 'balence'"),
+            "{text}"
+        );
+        assert!(text.contains("pair.cfg:2:5"), "{text}");
+        assert!(text.contains("^^^^^^^"), "{text}");
+        assert!(text.contains("did you mean 'balance'?"), "{text}");
+    }
+
+    #[test]
+    fn noise_is_counted_beyond_the_bound() {
+        let mut diagnostics = Diagnostics::default();
+        for _ in 0..MAX_DIAGNOSTICS + 5 {
+            diagnostics.error(Span::default(), "x").help("y");
+        }
+        assert_eq!((diagnostics.errors(), diagnostics.dropped()), (MAX_DIAGNOSTICS + 5, 5));
+    }
+}

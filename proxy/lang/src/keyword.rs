@@ -1,0 +1,336 @@
+//! Rows that set something in a draft, and the reader that finds the row for a line or an option.
+
+use crate::{Args, Diagnostics, Level, Line, Spec, Status, Word, nearest};
+
+/// A set of section kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sections(u32);
+
+/// A section kind: its bit and its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// The name that opens it.
+    pub name: &'static str,
+    /// Its place in a [`Sections`] set.
+    pub bit: Sections,
+}
+
+impl Sections {
+    /// `global`.
+    pub const GLOBAL: Self = Self(1);
+    /// `defaults`.
+    pub const DEFAULTS: Self = Self(1 << 1);
+    /// `frontend`.
+    pub const FRONTEND: Self = Self(1 << 2);
+    /// `backend`.
+    pub const BACKEND: Self = Self(1 << 3);
+    /// `listen`.
+    pub const LISTEN: Self = Self(1 << 4);
+    /// `peers`.
+    pub const PEERS: Self = Self(1 << 5);
+    /// `cluster`, Tandem's own.
+    pub const CLUSTER: Self = Self(1 << 6);
+    /// `virtual-router`, Tandem's own.
+    pub const VIRTUAL_ROUTER: Self = Self(1 << 7);
+    /// What HAProxy's tables call the four proxy sections.
+    pub const PROXY: Self = Self::DEFAULTS.or(Self::FRONTEND).or(Self::BACKEND).or(Self::LISTEN);
+    /// No line of its own: an option on a `bind`, `server` or similar line.
+    pub const OPTION: Self = Self(1 << 31);
+
+    const NAMES: &'static [(Self, &'static str)] = &[
+        (Self::GLOBAL, "global"),
+        (Self::DEFAULTS, "defaults"),
+        (Self::FRONTEND, "frontend"),
+        (Self::BACKEND, "backend"),
+        (Self::LISTEN, "listen"),
+        (Self::PEERS, "peers"),
+        (Self::CLUSTER, "cluster"),
+        (Self::VIRTUAL_ROUTER, "virtual-router"),
+    ];
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether the sets share a section.
+    #[must_use]
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The names of the set, in the manual's order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.iter().filter(move |(bit, _)| self.meets(*bit)).map(|(_, name)| *name)
+    }
+}
+
+/// A row: a name, where it may stand, and what it does to the draft of its section.
+pub struct Keyword<D: 'static> {
+    /// Names, arguments, documentation.
+    pub spec: Spec,
+    /// Where the line may stand ([`Sections::OPTION`] for options on a line).
+    pub sections: Sections,
+    /// Whether `no` may stand before it; `apply` then looks at `args.negated`.
+    pub negatable: bool,
+    /// What it does. It reports mistakes and never stops the reader.
+    pub apply: fn(&mut D, &Args, &mut Diagnostics),
+}
+
+/// Reads one line of a section into its draft. `what` names the section in messages.
+pub fn read_line<D>(
+    tables: &[&'static [Keyword<D>]],
+    section: Section,
+    line: &Line,
+    draft: &mut D,
+    diagnostics: &mut Diagnostics,
+) {
+    let mut words = line.words.as_slice();
+    let negated = words.first().is_some_and(|w| w.text == "no") && words.len() > 1;
+    if negated {
+        words = &words[1..];
+    }
+    let here = |row: &Keyword<D>| row.sections.meets(section.bit);
+    let Some((row, length)) = find(tables, words, here).or_else(|| find(tables, words, |_| true)) else {
+        unknown(tables, section, words, diagnostics);
+        return;
+    };
+    let keyword = joined(&words[..length]);
+    if !here(row) {
+        let places = row.sections.names().collect::<Vec<_>>().join(", ");
+        diagnostics
+            .error(keyword.span, format!("'{}' is not allowed in a '{}' section", keyword.text, section.name))
+            .help(format!("it belongs in: {places}"));
+        return;
+    }
+    if negated && !row.negatable {
+        diagnostics.error(line.words[0].span, format!("'no' cannot stand before '{}'", keyword.text));
+        return;
+    }
+    let rest = &words[length..];
+    if let Some(used) = apply(row, keyword, negated, rest, draft, diagnostics)
+        && let Some(extra) = rest.get(used)
+    {
+        let last = rest.last().map_or(extra.span, |w| w.span);
+        diagnostics
+            .error(extra.span.to(last), format!("unexpected '{}' after the last argument", extra.text))
+            .help(format!("syntax: {}", row.spec.syntax()));
+    }
+}
+
+/// Reads the options of a line (`server NAME ADDRESS <options>`) into the line's draft.
+pub fn read_options<D>(
+    tables: &[&'static [Keyword<D>]],
+    what: &str,
+    mut words: &[Word],
+    draft: &mut D,
+    diagnostics: &mut Diagnostics,
+) {
+    while let Some(first) = words.first() {
+        let (name, negated) = match find(tables, words, |_| true) {
+            Some(found) => (Some(found), false),
+            None => match first.text.strip_prefix("no-") {
+                Some(positive) => {
+                    let bare = [Word { text: positive.to_owned(), ..first.clone() }];
+                    (find(tables, &bare, |row| row.negatable), true)
+                }
+                None => (None, false),
+            },
+        };
+        let Some((row, length)) = name else {
+            let near = nearest(&first.text, every_name(tables, Sections(u32::MAX)));
+            let note = diagnostics.error(first.span, format!("'{what}' : unknown option '{}'", first.text));
+            if let Some(near) = near {
+                note.help(format!("did you mean '{near}'?"));
+            }
+            // Whether the next word is an argument of the unknown one cannot be known: stop here
+            // rather than report a mistake that is none.
+            return;
+        };
+        let keyword = joined(&words[..length]);
+        match apply(row, keyword, negated, &words[length..], draft, diagnostics) {
+            Some(used) => words = &words[length + used..],
+            None => return,
+        }
+    }
+}
+
+fn apply<D>(
+    row: &Keyword<D>,
+    keyword: Word,
+    negated: bool,
+    rest: &[Word],
+    draft: &mut D,
+    diagnostics: &mut Diagnostics,
+) -> Option<usize> {
+    match row.spec.status {
+        Status::Absent(why) => {
+            diagnostics
+                .error(keyword.span, format!("'{}' is known to HAProxy but not supported", keyword.text))
+                .help(why);
+            return None;
+        }
+        Status::Later => {
+            diagnostics
+                .error(keyword.span, format!("'{}' is known to HAProxy but not built yet", keyword.text))
+                .help("remove the line, or keep this part in HAProxy for now");
+            return None;
+        }
+        Status::Accepted(why) => {
+            diagnostics.push(Level::Note, keyword.span, format!("'{}' has no effect: {why}", keyword.text))
+        }
+        Status::Full | Status::Partial(_) => {}
+    }
+    let args = if negated { &row.spec.args[..0] } else { row.spec.args };
+    let (args, used) = Args::read(args, keyword, negated, rest, diagnostics);
+    if let Some(args) = args {
+        (row.apply)(draft, &args, diagnostics);
+        return Some(used);
+    }
+    None
+}
+
+/// The row with the longest name that the words begin with.
+fn find<'t, D>(
+    tables: &[&'t [Keyword<D>]],
+    words: &[Word],
+    allowed: impl Fn(&Keyword<D>) -> bool,
+) -> Option<(&'t Keyword<D>, usize)> {
+    let mut best: Option<(&Keyword<D>, usize)> = None;
+    for row in tables.iter().flat_map(|table| table.iter()).filter(|row| allowed(row)) {
+        for name in row.spec.names {
+            let length = name.split(' ').count();
+            let matches = words.len() >= length && name.split(' ').zip(words).all(|(n, w)| n == w.text);
+            if matches && best.is_none_or(|(_, longest)| length > longest) {
+                best = Some((row, length));
+            }
+        }
+    }
+    best
+}
+
+fn unknown<D>(
+    tables: &[&'static [Keyword<D>]],
+    section: Section,
+    words: &[Word],
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(first) = words.first() else { return };
+    let one = first.text.as_str();
+    let two = words.get(1).map_or_else(String::new, |w| format!("{one} {}", w.text));
+    let family = every_name(tables, section.bit).any(|n| n.split(' ').next() == Some(one) && n.contains(' '));
+    let (text, span) = match words.get(1) {
+        Some(second) if family => (two.as_str(), first.span.to(second.span)),
+        _ => (one, first.span),
+    };
+    let near = nearest(text, every_name(tables, section.bit))
+        .or_else(|| nearest(one, every_name(tables, section.bit)))
+        .or_else(|| nearest(two.as_str(), every_name(tables, section.bit)));
+    let note = diagnostics.error(span, format!("unknown keyword '{text}' in '{}' section", section.name));
+    if let Some(near) = near {
+        note.help(format!("did you mean '{near}'?"));
+    }
+}
+
+fn every_name<'t, D>(tables: &[&'t [Keyword<D>]], sections: Sections) -> impl Iterator<Item = &'static str> {
+    tables
+        .iter()
+        .flat_map(|table| table.iter())
+        .filter(move |row| row.sections.meets(sections))
+        .flat_map(|row| row.spec.names.iter().copied())
+        .collect::<Vec<_>>()
+        .into_iter()
+}
+
+fn joined(words: &[Word]) -> Word {
+    let text = words.iter().map(Word::as_str).collect::<Vec<_>>().join(" ");
+    let mut word = words[0].clone();
+    word.span = word.span.to(words[words.len() - 1].span);
+    word.text = text;
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arg, Sources, Unit, lex};
+
+    #[derive(Default, Debug, PartialEq)]
+    struct Draft {
+        client: Option<u64>,
+        check: bool,
+    }
+
+    const FRONTEND: Section = Section { name: "frontend", bit: Sections::FRONTEND };
+    const TABLE: &[Keyword<Draft>] = &[
+        Keyword {
+            spec: Spec {
+                names: &["timeout client"],
+                args: &[Arg::Duration("timeout", Unit::Millis)],
+                status: Status::Full,
+                doc: "",
+                example: "timeout client 5s",
+            },
+            sections: Sections::FRONTEND,
+            negatable: false,
+            apply: |d, a, _| d.client = u64::try_from(a.duration(0).as_millis()).ok(),
+        },
+        Keyword {
+            spec: Spec { names: &["check"], args: &[], status: Status::Full, doc: "", example: "check" },
+            sections: Sections::BACKEND.or(Sections::OPTION),
+            negatable: true,
+            apply: |d, a, _| d.check = !a.negated,
+        },
+        Keyword {
+            spec: Spec {
+                names: &["lua-load"],
+                args: &[],
+                status: Status::Absent("no Lua"),
+                doc: "",
+                example: "",
+            },
+            sections: Sections::FRONTEND,
+            negatable: false,
+            apply: |_, _, _| {},
+        },
+    ];
+
+    fn read(text: &str) -> (Draft, String) {
+        let mut sources = Sources::default();
+        let file = sources.add("t", text);
+        let mut diagnostics = Diagnostics::default();
+        let mut draft = Draft::default();
+        for line in lex(&sources, file, &|_| None, &mut diagnostics) {
+            read_line(&[TABLE], FRONTEND, &line, &mut draft, &mut diagnostics);
+        }
+        let said =
+            diagnostics.iter().map(|d| format!("{}|{}", d.message, d.help.clone().unwrap_or_default()));
+        (draft, said.collect::<Vec<_>>().join("\n"))
+    }
+
+    #[test]
+    fn a_line_finds_its_row_by_its_longest_name() {
+        assert_eq!(read("timeout client 5s"), (Draft { client: Some(5000), check: false }, String::new()));
+    }
+
+    #[test]
+    fn every_kind_of_mistake_is_said_with_its_remedy() {
+        for (text, expected) in [
+            (
+                "timeout cleint 5s",
+                "unknown keyword 'timeout cleint' in 'frontend' section|did you mean 'timeout client'?",
+            ),
+            ("check", "'check' is not allowed in a 'frontend' section|it belongs in: backend"),
+            ("timeout client", "'timeout client' expects <timeout> after it|"),
+            (
+                "timeout client 5s 6s",
+                "unexpected '6s' after the last argument|syntax: timeout client <timeout>",
+            ),
+            ("no timeout client", "'no' cannot stand before 'timeout client'|"),
+            ("lua-load x", "'lua-load' is known to HAProxy but not supported|no Lua"),
+        ] {
+            assert_eq!(read(text).1, expected, "{text}");
+        }
+    }
+}

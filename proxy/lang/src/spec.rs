@@ -1,0 +1,46 @@
+//! The header every registry row begins with, whatever kind of row it is.
+
+use crate::Arg;
+
+/// What becomes of a name we know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Works as HAProxy's does.
+    Full,
+    /// Works, except for what the text says.
+    Partial(&'static str),
+    /// A tuning knob without meaning here: silent, listed by `tandem check`.
+    Accepted(&'static str),
+    /// Read and resolved, refused by the last pass.
+    Later,
+    /// Known to HAProxy and refused by name, with this reason.
+    Absent(&'static str),
+}
+
+/// Names, arguments, documentation and an example of one row.
+#[derive(Debug)]
+pub struct Spec {
+    /// The name and its aliases; a name may be several words (`timeout client`).
+    pub names: &'static [&'static str],
+    /// What follows the name.
+    pub args: &'static [Arg],
+    /// What becomes of it.
+    pub status: Status,
+    /// One line, in our own words.
+    pub doc: &'static str,
+    /// A line that must parse where the row is allowed.
+    pub example: &'static str,
+}
+
+impl Spec {
+    /// The syntax line of the reference: name and arguments.
+    #[must_use]
+    pub fn syntax(&self) -> String {
+        let mut line = self.names.first().copied().unwrap_or("").to_owned();
+        for arg in self.args {
+            line.push(' ');
+            line.push_str(&arg.syntax());
+        }
+        line
+    }
+}
