@@ -178,7 +178,7 @@ fn apply<D>(
             return None;
         }
         Status::Accepted(why) => {
-            diagnostics.push(Level::Note, keyword.span, format!("'{}' has no effect: {why}", keyword.text))
+            diagnostics.push(Level::Note, keyword.span, format!("'{}' has no effect: {why}", keyword.text));
         }
         Status::Full | Status::Partial(_) => {}
     }
@@ -233,7 +233,7 @@ fn unknown<D>(
     }
 }
 
-fn every_name<'t, D>(tables: &[&'t [Keyword<D>]], sections: Sections) -> impl Iterator<Item = &'static str> {
+fn every_name<D>(tables: &[&[Keyword<D>]], sections: Sections) -> impl Iterator<Item = &'static str> {
     tables
         .iter()
         .flat_map(|table| table.iter())
