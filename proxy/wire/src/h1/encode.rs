@@ -1,0 +1,79 @@
+//! Heads and chunks to bytes.
+
+use super::head::{Head, Version};
+
+/// The end of a chunked body.
+pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// Writes a request's head. We always speak HTTP/1.1 to servers, unless the client spoke 1.0.
+pub fn write_request(head: &Head, out: &mut Vec<u8>) {
+    out.extend_from_slice(head.method());
+    out.push(b' ');
+    out.extend_from_slice(head.target());
+    out.extend_from_slice(match head.version() {
+        Version::Http10 => b" HTTP/1.0\r\n",
+        Version::Http11 => b" HTTP/1.1\r\n",
+    });
+    write_fields(head, out);
+}
+
+/// Writes a response's head.
+pub fn write_response(head: &Head, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.1 ");
+    let status = head.status().min(999);
+    for divisor in [100, 10, 1] {
+        out.push(b'0' + u8::try_from(status / divisor % 10).unwrap_or(0));
+    }
+    out.push(b' ');
+    out.extend_from_slice(head.reason());
+    out.extend_from_slice(b"\r\n");
+    write_fields(head, out);
+}
+
+fn write_fields(head: &Head, out: &mut Vec<u8>) {
+    for (name, value) in head.fields() {
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the line before a chunk of so many bytes.
+pub fn chunk_header(length: usize, out: &mut Vec<u8>) {
+    let mut started = false;
+    for shift in (0..usize::BITS / 4).rev() {
+        let digit = u32::try_from(length >> (shift * 4) & 0xf).unwrap_or(0);
+        started |= digit != 0 || shift == 0;
+        if started {
+            out.push(char::from_digit(digit, 16).map_or(b'0', |c| c as u8));
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::h1::{Limits, parse_request};
+
+    #[test]
+    fn a_head_comes_out_as_it_was_understood() {
+        let mut head = Head::default();
+        let text = b"GET /x HTTP/1.1\r\nHost: a\r\nX-Mixed-Case:   v  \r\n\r\n";
+        parse_request(text, &Limits::default(), &mut head).unwrap();
+        let mut out = Vec::new();
+        write_request(&head, &mut out);
+        assert_eq!(out, b"GET /x HTTP/1.1\r\nhost: a\r\nx-mixed-case: v\r\n\r\n");
+    }
+
+    #[test]
+    fn chunk_sizes_are_hexadecimal() {
+        for length in [0, 1, 15, 16, 255, 16_384] {
+            let mut out = Vec::new();
+            chunk_header(length, &mut out);
+            assert_eq!(out, format!("{length:x}\r\n").into_bytes());
+        }
+    }
+}
