@@ -1,0 +1,185 @@
+//! Keys: short byte strings whose meaning the table's key type gives.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// What a table's keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyType {
+    /// A 32-bit number.
+    Integer,
+    /// An IPv4 address.
+    Ip,
+    /// An IPv6 address.
+    Ipv6,
+    /// A text of at most so many bytes.
+    String(u32),
+    /// Exactly so many bytes.
+    Binary(u32),
+}
+
+/// Longest key, whatever the file says.
+pub(crate) const MAX_KEY: usize = 4_096;
+const INLINE: usize = 22;
+
+/// A key. Short ones, addresses among them, need no allocation.
+#[derive(Clone)]
+pub struct Key(Bytes);
+
+#[derive(Clone)]
+enum Bytes {
+    Inline(u8, [u8; INLINE]),
+    Long(Box<[u8]>),
+}
+
+impl Key {
+    /// A key of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> Self {
+        let bytes = &bytes[..bytes.len().min(MAX_KEY)];
+        match u8::try_from(bytes.len()) {
+            Ok(length) if bytes.len() <= INLINE => {
+                let mut inline = [0; INLINE];
+                inline[..bytes.len()].copy_from_slice(bytes);
+                Self(Bytes::Inline(length, inline))
+            }
+            _ => Self(Bytes::Long(bytes.into())),
+        }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Inline(length, bytes) => &bytes[..usize::from(*length)],
+            Bytes::Long(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+impl Eq for Key {}
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+impl std::hash::Hash for Key {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        state.write(self.as_bytes());
+    }
+}
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:02x?}", self.as_bytes())
+    }
+}
+
+impl KeyType {
+    /// The number of the type in the peers protocol.
+    #[must_use]
+    pub fn wire_type(self) -> u8 {
+        match self {
+            Self::Integer => 2,
+            Self::Ip => 4,
+            Self::Ipv6 => 5,
+            Self::String(_) => 6,
+            Self::Binary(_) => 7,
+        }
+    }
+
+    /// The key length of the peers protocol: a text counts one more.
+    #[must_use]
+    pub fn wire_length(self) -> u32 {
+        match self {
+            Self::Integer | Self::Ip => 4,
+            Self::Ipv6 => 16,
+            Self::String(length) => length + 1,
+            Self::Binary(length) => length,
+        }
+    }
+
+    /// The word of `stick-table type`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Integer => "integer",
+            Self::Ip => "ip",
+            Self::Ipv6 => "ipv6",
+            Self::String(_) => "string",
+            Self::Binary(_) => "binary",
+        }
+    }
+
+    /// The key of an address; `None` if the table cannot hold its family.
+    #[must_use]
+    pub fn of_address(self, address: IpAddr) -> Option<Key> {
+        match (self, address) {
+            (Self::Ip, IpAddr::V4(v4)) => Some(Key::new(&v4.octets())),
+            (Self::Ip, IpAddr::V6(v6)) => v6.to_ipv4_mapped().map(|v4| Key::new(&v4.octets())),
+            (Self::Ipv6, IpAddr::V4(v4)) => Some(Key::new(&v4.to_ipv6_mapped().octets())),
+            (Self::Ipv6, IpAddr::V6(v6)) => Some(Key::new(&v6.octets())),
+            (Self::String(_) | Self::Binary(_), address) => self.of_bytes(address.to_string().as_bytes()),
+            (Self::Integer, _) => None,
+        }
+    }
+
+    /// The key of a number.
+    #[must_use]
+    pub fn of_integer(self, number: i64) -> Option<Key> {
+        match self {
+            Self::Integer => Some(Key::new(&u32::try_from(number & 0xffff_ffff).unwrap_or(0).to_be_bytes())),
+            Self::String(_) | Self::Binary(_) => self.of_bytes(number.to_string().as_bytes()),
+            Self::Ip | Self::Ipv6 => None,
+        }
+    }
+
+    /// The key of a text; cut to the table's length as HAProxy does.
+    #[must_use]
+    pub fn of_bytes(self, bytes: &[u8]) -> Option<Key> {
+        match self {
+            Self::String(length) => Some(Key::new(&bytes[..bytes.len().min(length as usize)])),
+            Self::Binary(length) => {
+                let mut padded = bytes[..bytes.len().min(length as usize)].to_vec();
+                padded.resize((length as usize).min(MAX_KEY), 0);
+                Some(Key::new(&padded))
+            }
+            Self::Integer | Self::Ip | Self::Ipv6 => {
+                let text = std::str::from_utf8(bytes).ok()?;
+                match self {
+                    Self::Integer => text.parse().ok().and_then(|n| self.of_integer(n)),
+                    Self::Ip | Self::Ipv6 | Self::String(_) | Self::Binary(_) => {
+                        text.parse().ok().and_then(|a| self.of_address(a))
+                    }
+                }
+            }
+        }
+    }
+
+    /// A key as `show table` prints it.
+    #[must_use]
+    pub fn show(self, key: &Key) -> String {
+        let bytes = key.as_bytes();
+        match self {
+            Self::Integer => {
+                bytes.try_into().map(u32::from_be_bytes).map_or_else(|_| String::new(), |n| n.to_string())
+            }
+            Self::Ip => {
+                <[u8; 4]>::try_from(bytes).map_or_else(|_| String::new(), |b| Ipv4Addr::from(b).to_string())
+            }
+            Self::Ipv6 => {
+                <[u8; 16]>::try_from(bytes).map_or_else(|_| String::new(), |b| Ipv6Addr::from(b).to_string())
+            }
+            Self::String(_) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::Binary(_) => bytes.iter().map(|b| format!("{b:02X}")).collect(),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! One entry's values, in the order of the table's columns.
+
+use std::sync::Arc;
+
+use crate::{DataType, Frequency, Kind, Stored};
+
+/// One value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// A signed number.
+    Signed(i32),
+    /// A counter or tag.
+    Unsigned(u32),
+    /// A byte counter.
+    Wide(u64),
+    /// A rate.
+    Rate(Frequency),
+    /// A text.
+    Text(Option<Arc<str>>),
+    /// An array.
+    Array(Box<[Value]>),
+}
+
+impl Value {
+    /// The value an entry begins with.
+    #[must_use]
+    pub fn initial(stored: &Stored) -> Self {
+        let one = match stored.data_type.row().kind {
+            Kind::Signed => Self::Signed(0),
+            Kind::Unsigned => Self::Unsigned(0),
+            Kind::Wide => Self::Wide(0),
+            Kind::Rate => Self::Rate(Frequency::default()),
+            Kind::Text => Self::Text(None),
+        };
+        if stored.data_type.row().array {
+            Self::Array(vec![one; usize::from(stored.elements)].into_boxed_slice())
+        } else {
+            one
+        }
+    }
+
+    /// The value as a number; a rate as it stands now.
+    #[must_use]
+    pub fn number(&self, now_ms: u64, period_ms: u32) -> u64 {
+        match self {
+            Self::Signed(n) => u64::try_from(*n).unwrap_or(0),
+            Self::Unsigned(n) => u64::from(*n),
+            Self::Wide(n) => *n,
+            Self::Rate(rate) => u64::from(rate.read(now_ms, period_ms)),
+            Self::Text(_) => 0,
+            Self::Array(list) => list.first().map_or(0, |v| v.number(now_ms, period_ms)),
+        }
+    }
+}
+
+/// The values of one entry, while the table holds it for a change or a look.
+#[derive(Debug)]
+pub struct Row<'t> {
+    pub(crate) columns: &'t [Stored],
+    pub(crate) values: &'t mut [Value],
+}
+
+impl Row<'_> {
+    /// The value of a type, if the table stores it.
+    #[must_use]
+    pub fn value(&self, data_type: DataType) -> Option<&Value> {
+        Some(&self.values[self.place(data_type)?])
+    }
+
+    /// The value of a type as a number, a rate as it stands now; 0 where it is not stored.
+    #[must_use]
+    pub fn number(&self, data_type: DataType, now_ms: u64) -> u64 {
+        self.place(data_type).map_or(0, |i| self.values[i].number(now_ms, self.columns[i].period_ms))
+    }
+
+    /// Counts events in a counter or a rate; nothing where it is not stored.
+    pub fn add(&mut self, data_type: DataType, now_ms: u64, events: u64) {
+        let Some(place) = self.place(data_type) else { return };
+        let narrow = u32::try_from(events).unwrap_or(u32::MAX);
+        match &mut self.values[place] {
+            Value::Signed(n) => *n = n.saturating_add_unsigned(narrow),
+            Value::Unsigned(n) => *n = n.saturating_add(narrow),
+            Value::Wide(n) => *n = n.saturating_add(events),
+            Value::Rate(rate) => rate.add(now_ms, self.columns[place].period_ms, narrow),
+            Value::Text(_) | Value::Array(_) => {}
+        }
+    }
+
+    /// Counts one thing less, for `conn_cur`.
+    pub fn decrement(&mut self, data_type: DataType) {
+        if let Some(place) = self.place(data_type)
+            && let Value::Unsigned(n) = &mut self.values[place]
+        {
+            *n = n.saturating_sub(1);
+        }
+    }
+
+    /// Sets a value; nothing where the type is not stored or the kind does not fit.
+    pub fn set(&mut self, data_type: DataType, value: Value) {
+        if let Some(place) = self.place(data_type)
+            && std::mem::discriminant(&self.values[place]) == std::mem::discriminant(&value)
+        {
+            self.values[place] = value;
+        }
+    }
+
+    fn place(&self, data_type: DataType) -> Option<usize> {
+        self.columns.iter().position(|c| c.data_type == data_type)
+    }
+}

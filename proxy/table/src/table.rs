@@ -1,0 +1,405 @@
+//! One stick table: shards of entries under a lock each, expiry, eviction, and the log of changes.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+
+use crate::updates::Log;
+use crate::{DataType, Key, KeyType, Row, Stored, Update, Value};
+
+/// Shards of a table: enough that two cores rarely meet.
+const SHARDS: usize = 64;
+/// Entries looked at when room must be made in a full table.
+const EVICTION_SAMPLE: usize = 16;
+/// Entries taken from the log at once.
+const MAX_BATCH: usize = 1_024;
+
+/// A table's number in the configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TableId(pub u32);
+
+/// What the file says of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// The proxy it belongs to, or `/name` in a peers section.
+    pub name: String,
+    /// What its keys are.
+    pub key: KeyType,
+    /// Most entries.
+    pub size: u64,
+    /// Time after its last change at which an entry is forgotten; `None`: never.
+    pub expire_ms: Option<u64>,
+    /// Refuse new entries instead of forgetting the oldest.
+    pub nopurge: bool,
+    /// The peers section that carries it, if the file names one.
+    pub peers: Option<String>,
+    /// Its columns, by ascending number of their type.
+    pub columns: Vec<Stored>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    values: Box<[Value]>,
+    expires_ms: u64,
+    used_by: u32,
+    update: u64,
+}
+
+/// A hash that is the same for the same seed: what it orders can reach a test.
+#[derive(Clone, Copy, Debug)]
+struct Seeded(u64);
+
+struct Mix(u64);
+
+impl BuildHasher for Seeded {
+    type Hasher = Mix;
+    fn build_hasher(&self) -> Mix {
+        Mix(self.0)
+    }
+}
+
+impl Hasher for Mix {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            let mixed = u128::from(self.0 ^ u64::from_le_bytes(word)) * 0x9e37_79b9_7f4a_7c15;
+            self.0 = (mixed >> 64) as u64 ^ mixed as u64 ^ chunk.len() as u64;
+        }
+    }
+}
+
+type Shard = Mutex<HashMap<Key, Entry, Seeded>>;
+
+/// A table.
+pub struct Table {
+    schema: Schema,
+    seed: Seeded,
+    shards: Box<[Shard]>,
+    len: AtomicUsize,
+    log: Mutex<Log>,
+    logged: AtomicBool,
+    armed: AtomicBool,
+    wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    changed_ms: AtomicU64,
+    expiry_shard: AtomicUsize,
+}
+
+/// One line of `show table`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotEntry {
+    /// The key.
+    pub key: Key,
+    /// The values, in the order of the columns.
+    pub values: Vec<Value>,
+    /// Sessions that track it.
+    pub used_by: u32,
+    /// Milliseconds until it expires; 0 where entries do not.
+    pub expires_in_ms: u64,
+}
+
+impl Table {
+    /// An empty table; `seed` keeps clients from choosing keys that meet in one shard.
+    #[must_use]
+    pub fn new(schema: Schema, seed: u64) -> Self {
+        let seed = Seeded(seed);
+        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(seed))).collect();
+        Self {
+            schema,
+            seed,
+            shards,
+            len: AtomicUsize::new(0),
+            log: Mutex::default(),
+            logged: AtomicBool::new(false),
+            armed: AtomicBool::new(false),
+            wake: OnceLock::new(),
+            changed_ms: AtomicU64::new(0),
+            expiry_shard: AtomicUsize::new(0),
+        }
+    }
+
+    /// What the file says of it.
+    #[must_use]
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Entries now, expired ones not yet removed among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len.load(Relaxed)
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// When an entry last changed, in the callers' milliseconds; 0 is never.
+    #[must_use]
+    pub fn changed_ms(&self) -> u64 {
+        self.changed_ms.load(Relaxed)
+    }
+
+    /// Whether a type is stored.
+    #[must_use]
+    pub fn stores(&self, data_type: DataType) -> bool {
+        self.schema.columns.iter().any(|c| c.data_type == data_type)
+    }
+
+    /// Starts the log of changes; `wake` is called when there are changes that nobody has asked for yet.
+    pub fn log_changes(&self, wake: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.wake.set(wake);
+        self.logged.store(true, Relaxed);
+    }
+
+    /// Changes an entry, creating it if needed, and refreshes its expiry. `None` if the table is full
+    /// and must not forget anything.
+    pub fn touch<R>(&self, key: &Key, now_ms: u64, change: impl FnOnce(&mut Row<'_>) -> R) -> Option<R> {
+        let mut shard = self.shard(key).lock();
+        let result = {
+            let entry = self.entry(&mut shard, key, now_ms)?;
+            entry.expires_ms = self.expiry(now_ms);
+            let result = change(&mut Row { columns: &self.schema.columns, values: &mut entry.values });
+            if self.logged.load(Relaxed) {
+                entry.update = self.log.lock().enter(key, entry.update);
+            }
+            result
+        };
+        drop(shard);
+        self.changed_ms.store(now_ms, Relaxed);
+        self.call();
+        Some(result)
+    }
+
+    /// Begins to track an entry: it is not forgotten before [`Table::untrack`].
+    pub fn track<R>(&self, key: &Key, now_ms: u64, change: impl FnOnce(&mut Row<'_>) -> R) -> Option<R> {
+        let result = self.touch(key, now_ms, change)?;
+        if let Some(entry) = self.shard(key).lock().get_mut(key) {
+            entry.used_by += 1;
+        }
+        Some(result)
+    }
+
+    /// Ends tracking; `change` may take back what tracking counted.
+    pub fn untrack(&self, key: &Key, now_ms: u64, change: impl FnOnce(&mut Row<'_>)) {
+        if let Some(entry) = self.shard(key).lock().get_mut(key) {
+            entry.used_by = entry.used_by.saturating_sub(1);
+            entry.expires_ms = self.expiry(now_ms);
+            change(&mut Row { columns: &self.schema.columns, values: &mut entry.values });
+        }
+    }
+
+    /// Looks at an entry without changing it.
+    pub fn peek<R>(&self, key: &Key, now_ms: u64, look: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
+        let mut shard = self.shard(key).lock();
+        let entry = shard.get_mut(key).filter(|e| e.expires_ms > now_ms)?;
+        Some(look(&Row { columns: &self.schema.columns, values: &mut entry.values }))
+    }
+
+    /// Takes what another node says of an entry: it overwrites, and is not told to others. Values come
+    /// by type; those the table does not store are passed over, `conn_cur` is ours alone.
+    pub fn merge(
+        &self,
+        key: &Key,
+        values: Vec<(DataType, Value)>,
+        remaining_ms: Option<u64>,
+        now_ms: u64,
+    ) -> bool {
+        let mut shard = self.shard(key).lock();
+        let Some(entry) = self.entry(&mut shard, key, now_ms) else { return false };
+        let own = self.expiry(now_ms);
+        entry.expires_ms = match remaining_ms {
+            Some(remaining) if self.schema.expire_ms.is_some() => own.min(now_ms.saturating_add(remaining)),
+            _ => own,
+        };
+        let mut row = Row { columns: &self.schema.columns, values: &mut entry.values };
+        for (data_type, value) in values {
+            if data_type != DataType::ConnCur {
+                row.set(data_type, value);
+            }
+        }
+        drop(shard);
+        self.changed_ms.store(now_ms, Relaxed);
+        true
+    }
+
+    /// Removes an entry that nobody tracks.
+    pub fn remove(&self, key: &Key) -> bool {
+        let mut shard = self.shard(key).lock();
+        if shard.get(key).is_none_or(|e| e.used_by > 0) {
+            return false;
+        }
+        if let Some(entry) = shard.remove(key) {
+            self.forget(&entry);
+        }
+        true
+    }
+
+    /// Removes every entry that nobody tracks.
+    pub fn clear(&self) {
+        for shard in &self.shards {
+            shard.lock().retain(|_, entry| {
+                let keep = entry.used_by > 0;
+                if !keep {
+                    self.forget(entry);
+                }
+                keep
+            });
+        }
+        if self.is_empty() {
+            self.log.lock().clear();
+        }
+    }
+
+    /// Removes expired entries of as many shards as `budget` entries allow; returns how many went.
+    pub fn expire(&self, now_ms: u64, budget: usize) -> usize {
+        let mut gone = 0;
+        let mut seen = 0;
+        for _ in 0..SHARDS {
+            if seen >= budget || self.schema.expire_ms.is_none() {
+                break;
+            }
+            let index = self.expiry_shard.fetch_add(1, Relaxed) % SHARDS;
+            let mut shard = self.shards[index].lock();
+            seen += shard.len();
+            shard.retain(|_, entry| {
+                let keep = entry.used_by > 0 || entry.expires_ms > now_ms;
+                if !keep {
+                    gone += 1;
+                    self.forget(entry);
+                }
+                keep
+            });
+        }
+        gone
+    }
+
+    /// The living entries after a key, by key; `None` starts at the first.
+    #[must_use]
+    pub fn snapshot(&self, after: Option<&Key>, limit: usize, now_ms: u64) -> Vec<SnapshotEntry> {
+        let mut keys: Vec<Key> = Vec::new();
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let mut living: Vec<&Key> =
+                shard.iter().filter(|(_, e)| e.expires_ms > now_ms).map(|(k, _)| k).collect();
+            living.sort_unstable();
+            keys.extend(living.into_iter().filter(|k| after.is_none_or(|a| *k > a)).take(limit).cloned());
+        }
+        keys.sort_unstable();
+        keys.truncate(limit);
+        keys.into_iter().filter_map(|key| self.look(key, now_ms)).collect()
+    }
+
+    /// The number of the last change.
+    #[must_use]
+    pub fn last_update(&self) -> u64 {
+        self.log.lock().last
+    }
+
+    /// Changes after a number, in order. Asking re-arms the wake-up.
+    #[must_use]
+    pub fn updates_since(&self, id: u64, limit: usize, now_ms: u64) -> Vec<Update> {
+        self.armed.store(false, Relaxed);
+        let keys = self.log.lock().after(id, limit.min(MAX_BATCH));
+        let update = |(id, key): (u64, Key)| {
+            let entry = self.look(key, now_ms)?;
+            let remaining_ms = self.schema.expire_ms.map(|_| entry.expires_in_ms);
+            Some(Update { id, key: entry.key, values: entry.values, remaining_ms })
+        };
+        keys.into_iter().filter_map(update).collect()
+    }
+
+    fn look(&self, key: Key, now_ms: u64) -> Option<SnapshotEntry> {
+        let shard = self.shard(&key).lock();
+        let entry = shard.get(&key).filter(|e| e.expires_ms > now_ms)?;
+        let (values, used_by) = (entry.values.to_vec(), entry.used_by);
+        let expires_in_ms = if self.schema.expire_ms.is_some() { entry.expires_ms - now_ms } else { 0 };
+        drop(shard);
+        Some(SnapshotEntry { key, values, used_by, expires_in_ms })
+    }
+
+    fn shard(&self, key: &Key) -> &Shard {
+        let hash = self.seed.hash_one(key);
+        // The map uses the low and the highest bits; the shard is chosen by bits between.
+        &self.shards[(hash >> 40) as usize % SHARDS]
+    }
+
+    fn expiry(&self, now_ms: u64) -> u64 {
+        self.schema.expire_ms.map_or(u64::MAX, |expire| now_ms.saturating_add(expire))
+    }
+
+    /// The entry, new or known; an expired one begins anew.
+    fn entry<'s>(
+        &self,
+        shard: &'s mut HashMap<Key, Entry, Seeded>,
+        key: &Key,
+        now_ms: u64,
+    ) -> Option<&'s mut Entry> {
+        let fresh = || self.schema.columns.iter().map(Value::initial).collect();
+        if let Some(entry) = shard.get_mut(key) {
+            if entry.expires_ms <= now_ms && entry.used_by == 0 {
+                entry.values = fresh();
+            }
+        } else {
+            if self.len() as u64 >= self.schema.size && !self.make_room(shard, now_ms) {
+                return None;
+            }
+            self.len.fetch_add(1, Relaxed);
+            let entry = Entry { values: fresh(), expires_ms: self.expiry(now_ms), used_by: 0, update: 0 };
+            shard.insert(key.clone(), entry);
+        }
+        shard.get_mut(key)
+    }
+
+    /// Forgets the entry of a sample that expires first. The sample is of this shard: taking another
+    /// lock here could meet a core that does the same the other way round.
+    fn make_room(&self, shard: &mut HashMap<Key, Entry, Seeded>, now_ms: u64) -> bool {
+        let sample = shard.iter().filter(|(_, e)| e.used_by == 0).take(EVICTION_SAMPLE);
+        let oldest = sample.min_by_key(|(_, e)| e.expires_ms).map(|(k, e)| (k.clone(), e.expires_ms));
+        match oldest {
+            Some((key, expires_ms)) if !self.schema.nopurge || expires_ms <= now_ms => {
+                if let Some(entry) = shard.remove(&key) {
+                    self.forget(&entry);
+                }
+                true
+            }
+            // An empty shard of a full table may exceed the size by its share.
+            None => !self.schema.nopurge && shard.len() < EVICTION_SAMPLE,
+            Some(_) => false,
+        }
+    }
+
+    fn forget(&self, entry: &Entry) {
+        self.len.fetch_sub(1, Relaxed);
+        if entry.update != 0 {
+            self.log.lock().leave(entry.update);
+        }
+    }
+
+    fn call(&self) {
+        if self.logged.load(Relaxed)
+            && !self.armed.swap(true, Relaxed)
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({}, {} entries)", self.schema.name, self.len())
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

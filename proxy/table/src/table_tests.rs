@@ -1,0 +1,121 @@
+//! Tables: counting, expiry, eviction, the log.
+use std::sync::Arc;
+
+use super::*;
+use crate::parse_store;
+
+fn table(size: u64, expire_ms: Option<u64>, store: &[&str]) -> Table {
+    let columns = store.iter().map(|s| parse_store(s).unwrap()).collect();
+    let schema =
+        Schema { name: "t".into(), key: KeyType::Ip, size, expire_ms, nopurge: false, peers: None, columns };
+    Table::new(schema, 7)
+}
+
+fn key(n: u32) -> Key {
+    Key::new(&n.to_be_bytes())
+}
+
+#[test]
+fn rates_and_counters_count_per_key() {
+    let table = table(100, Some(30_000), &["conn_cnt", "conn_rate(3s)"]);
+    for now in [1_000_000, 1_000_100, 1_000_200] {
+        table.touch(&key(1), now, |row| {
+            row.add(DataType::ConnCnt, now, 1);
+            row.add(DataType::ConnRate, now, 1);
+        });
+    }
+    let look =
+        |row: &Row<'_>| (row.number(DataType::ConnCnt, 1_000_300), row.number(DataType::ConnRate, 1_000_300));
+    assert_eq!(table.peek(&key(1), 1_000_300, look), Some((3, 3)));
+    assert_eq!(table.peek(&key(2), 1_000_300, look), None);
+}
+
+#[test]
+fn an_entry_is_forgotten_after_its_time_unless_it_is_tracked() {
+    let table = table(100, Some(1_000), &["conn_cnt"]);
+    table.touch(&key(1), 5_000, |row| row.add(DataType::ConnCnt, 5_000, 1));
+    table.track(&key(2), 5_000, |_| ());
+    assert_eq!(table.peek(&key(1), 6_000, |_| ()), None, "expired, though not yet removed");
+    assert_eq!(table.expire(6_000, 1_000), 1);
+    assert_eq!(table.len(), 1);
+    table.untrack(&key(2), 6_000, |_| ());
+    assert_eq!(table.expire(7_000, 1_000), 1);
+}
+
+#[test]
+fn a_full_table_forgets_or_refuses_and_stays_bounded() {
+    let full = table(100, Some(1_000), &["conn_cnt"]);
+    for n in 0..10_000 {
+        full.touch(&key(n), 5_000 + u64::from(n), |_| ());
+    }
+    assert!(full.len() <= 100 + SHARDS * EVICTION_SAMPLE, "{}", full.len());
+    let mut keep = table(10, None, &["conn_cnt"]);
+    keep.schema.nopurge = true;
+    let added = (0..100).filter(|n| keep.touch(&key(*n), 5_000, |_| ()).is_some()).count();
+    assert_eq!((added, keep.len()), (10, 10));
+}
+
+#[test]
+fn a_key_is_pending_once_however_often_it_changes() {
+    let table = table(100, Some(9_000), &["conn_cnt"]);
+    let woken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&woken);
+    table.log_changes(Box::new(move || {
+        count.fetch_add(1, Relaxed);
+    }));
+    for now in 0..10 {
+        table.touch(&key(1), 5_000 + now, |row| row.add(DataType::ConnCnt, 5_000, 1));
+    }
+    table.touch(&key(2), 5_100, |_| ());
+    assert_eq!(woken.load(Relaxed), 1);
+    let updates = table.updates_since(0, 100, 5_200);
+    let seen: Vec<_> = updates.iter().map(|u| (u.id, u.key.clone(), u.values.clone())).collect();
+    assert_eq!(seen, [(10, key(1), vec![Value::Unsigned(10)]), (11, key(2), vec![Value::Unsigned(0)])]);
+    assert_eq!(updates[1].remaining_ms, Some(8_900));
+    table.touch(&key(1), 5_300, |_| ());
+    assert_eq!(woken.load(Relaxed), 2);
+    assert_eq!(table.updates_since(11, 100, 5_300).iter().map(|u| u.id).collect::<Vec<_>>(), [12]);
+}
+
+#[test]
+fn what_is_learnt_overwrites_and_is_not_told_again() {
+    let table = table(100, Some(9_000), &["server_id", "conn_cnt", "conn_cur"]);
+    table.log_changes(Box::new(|| {}));
+    let values = vec![
+        (DataType::ServerId, Value::Signed(2)),
+        (DataType::ConnCur, Value::Unsigned(7)),
+        (DataType::Gpc1, Value::Unsigned(7)),
+    ];
+    assert!(table.merge(&key(1), values, Some(500), 5_000));
+    let entry = &table.snapshot(None, 10, 5_000)[0];
+    assert_eq!(entry.values, [Value::Signed(2), Value::Unsigned(0), Value::Unsigned(0)]);
+    assert_eq!(entry.expires_in_ms, 500);
+    assert!(table.updates_since(0, 10, 5_000).is_empty());
+}
+
+#[test]
+fn a_snapshot_is_in_the_order_of_keys_and_can_be_continued() {
+    let table = table(1_000, None, &["conn_cnt"]);
+    for n in (0..500).rev() {
+        table.touch(&key(n), 5_000, |_| ());
+    }
+    let first = table.snapshot(None, 200, 5_000);
+    let second = table.snapshot(Some(&first[199].key), 1_000, 5_000);
+    let keys: Vec<_> = first.iter().chain(&second).map(|e| e.key.clone()).collect();
+    assert_eq!(keys, (0..500).map(key).collect::<Vec<_>>());
+}
+
+#[test]
+fn store_words_are_read_with_their_arguments() {
+    assert_eq!(parse_store("conn_rate(3s)").map(|s| s.period_ms), Ok(3_000));
+    assert_eq!(parse_store("gpc_rate(3,10s)").map(|s| (s.elements, s.period_ms)), Ok((3, 10_000)));
+    for bad in
+        ["conn_rate", "conn_rate(0)", "conn_rate(3s", "conn_cnt(1)", "conn_rat(3s)", "gpc(0)", "gpc(101)"]
+    {
+        assert!(parse_store(bad).is_err(), "{bad}");
+    }
+    for row in crate::DATA_TYPES {
+        assert_eq!(parse_store(row.spec.example).map(|s| s.data_type), Ok(row.data_type));
+        assert_eq!(DataType::from_bit(row.data_type as u8), Some(row.data_type));
+    }
+}
