@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What rules are made of: samples and the fetches that extract them, patterns, ACLs and conditions,
+//! actions, and formats. Everything is resolved while the file is read; at run time there are only
+//! function pointers and ids.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod acl;
+pub mod actions;
+mod context;
+mod exchange;
+mod expr;
+pub mod fetches;
+mod format;
+mod log_fields;
+mod pattern;
+mod ruleset;
+mod sample;
+mod stick;
+
+pub use acl::{AclSet, Condition};
+pub use context::{Context, Stage};
+pub use exchange::{Exchange, Tracked, View};
+pub use expr::Expr;
+pub use format::{Format, HTTPLOG, TCPLOG};
+pub use log_fields::{LOG_FIELDS, LogFacts};
+pub use pattern::Patterns;
+pub use ruleset::{Final, Reply, Rule, Ruleset, RulesetKind, Verdict, Wait};
+pub use sample::{Kind, Sample};
+pub use stick::StickRule;

@@ -1,0 +1,253 @@
+//! ACLs and the conditions made of them (manual chapter 7).
+
+use proxy_lang::{Diagnostics, Word, nearest};
+
+use crate::fetches;
+use crate::pattern::{Method, Patterns};
+use crate::{Context, Exchange, Expr, View};
+
+/// Most nested files and patterns one ACL may load.
+const MAX_PATTERNS: usize = 1_000_000;
+
+#[derive(Clone, Debug)]
+struct Test {
+    expr: Expr,
+    patterns: Patterns,
+}
+
+impl Test {
+    fn holds(&self, exchange: &Exchange<'_>, view: &dyn View) -> bool {
+        self.expr.eval(exchange, view).is_some_and(|sample| self.patterns.matches(&sample))
+    }
+}
+
+/// The named ACLs of one proxy; a name may stand several times, any of its lines is enough.
+#[derive(Clone, Debug, Default)]
+pub struct AclSet {
+    names: Vec<String>,
+    tests: Vec<Vec<Test>>,
+}
+
+/// ACLs that every proxy knows: name, criterion and patterns.
+const PREDEFINED: &[(&str, &[&str])] = &[
+    ("FALSE", &["always_false"]),
+    ("HTTP", &["always_true"]),
+    ("LOCALHOST", &["src", "127.0.0.1/8", "::1"]),
+    ("METH_DELETE", &["method", "DELETE"]),
+    ("METH_GET", &["method", "GET", "HEAD"]),
+    ("METH_HEAD", &["method", "HEAD"]),
+    ("METH_OPTIONS", &["method", "OPTIONS"]),
+    ("METH_POST", &["method", "POST"]),
+    ("METH_PUT", &["method", "PUT"]),
+    ("TRUE", &["always_true"]),
+];
+
+impl AclSet {
+    /// Reads `NAME CRITERION [flags] [patterns]`.
+    pub fn declare(&mut self, words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) {
+        let [name, rest @ ..] = words else { return };
+        if rest.is_empty() {
+            diagnostics.error(name.span, format!("acl '{}' expects a criterion", name.text));
+            return;
+        }
+        let Some(test) = test(rest, context, diagnostics) else { return };
+        let place = self.place(&name.text).unwrap_or_else(|| {
+            self.names.push(name.text.clone());
+            self.tests.push(Vec::new());
+            self.names.len() - 1
+        });
+        self.tests[place].push(test);
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|n| n == name)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    Named(usize),
+    Inline(Box<Test>),
+}
+
+#[derive(Clone, Debug)]
+struct Term {
+    negated: bool,
+    what: What,
+}
+
+/// When a rule applies: any of several groups of tests that must all hold.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    unless: bool,
+    groups: Vec<Vec<Term>>,
+}
+
+impl Condition {
+    /// Reads from `if` or `unless` to the end of the line.
+    pub fn parse(
+        words: &[Word],
+        acls: &AclSet,
+        context: &Context<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let (keyword, mut rest) = words.split_first()?;
+        let mut condition = Self { unless: keyword.text == "unless", groups: vec![Vec::new()] };
+        if rest.is_empty() {
+            diagnostics.error(keyword.span, format!("'{}' expects a condition", keyword.text));
+            return None;
+        }
+        let mut good = true;
+        while let Some((word, after)) = rest.split_first() {
+            rest = after;
+            if matches!(word.text.as_str(), "or" | "||") {
+                condition.groups.push(Vec::new());
+                continue;
+            }
+            let bare = word.text.trim_start_matches('!');
+            let mut negated = (word.text.len() - bare.len()) % 2 == 1;
+            let mut name = bare.to_owned();
+            if name.is_empty() {
+                // A lone "!" belongs to the word behind it.
+                let Some((next, after)) = rest.split_first() else { break };
+                negated ^= next.text.starts_with('!');
+                next.text.trim_start_matches('!').clone_into(&mut name);
+                rest = after;
+            }
+            let what = if name == "{" {
+                let Some(end) = rest.iter().position(|w| w.text == "}" && !w.quoted) else {
+                    diagnostics.error(word.span, "'{' without a closing '}'");
+                    return None;
+                };
+                let inner = &rest[..end];
+                rest = &rest[end + 1..];
+                test(inner, context, diagnostics).map(|t| What::Inline(Box::new(t)))
+            } else {
+                named(&name, word, acls, context, diagnostics)
+            };
+            match what {
+                Some(what) => condition.groups.last_mut()?.push(Term { negated, what }),
+                None => good = false,
+            }
+        }
+        good.then_some(condition)
+    }
+
+    /// Whether the rule applies to this exchange.
+    pub fn holds(&self, acls: &AclSet, exchange: &mut Exchange<'_>, view: &dyn View) -> bool {
+        let exchange = &*exchange;
+        let term = |term: &Term| {
+            let holds = match &term.what {
+                What::Named(place) => acls.tests[*place].iter().any(|t| t.holds(exchange, view)),
+                What::Inline(test) => test.holds(exchange, view),
+            };
+            holds != term.negated
+        };
+        self.groups.iter().any(|group| group.iter().all(term)) != self.unless
+    }
+}
+
+fn named(
+    name: &str,
+    word: &Word,
+    acls: &AclSet,
+    context: &Context<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<What> {
+    if let Some(place) = acls.place(name) {
+        return Some(What::Named(place));
+    }
+    if let Some((_, criterion)) = PREDEFINED.iter().find(|(known, _)| *known == name) {
+        let words: Vec<Word> =
+            criterion.iter().map(|t| Word { text: (*t).to_owned(), ..word.clone() }).collect();
+        return test(&words, context, diagnostics).map(|t| What::Inline(Box::new(t)));
+    }
+    let known = acls.names.iter().map(String::as_str).chain(PREDEFINED.iter().map(|(n, _)| *n));
+    let near = nearest(name, known);
+    let note = diagnostics.error(word.span, format!("there is no ACL '{name}' in this proxy"));
+    note.help(near.map_or_else(
+        || "declare it with an 'acl' line above this one".to_owned(),
+        |near| format!("did you mean '{near}'?"),
+    ));
+    None
+}
+
+/// Reads `CRITERION [flags] [patterns]`.
+fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) -> Option<Test> {
+    let (criterion, mut rest) = words.split_first()?;
+    let (text, mut method) = split_suffix(&criterion.text);
+    let expr = Expr::parse_text(&text, criterion, context, diagnostics)?;
+    let (mut any_case, mut files) = (false, Vec::new());
+    while let Some((flag, after)) = rest.split_first() {
+        match flag.text.as_str() {
+            "-i" => any_case = true,
+            "-n" => {}
+            "--" => {
+                rest = after;
+                break;
+            }
+            "-f" | "-m" => {
+                let Some((value, after)) = after.split_first() else {
+                    diagnostics.error(flag.span, format!("'{}' expects an argument", flag.text));
+                    return None;
+                };
+                if flag.text == "-f" {
+                    files.push(value);
+                } else {
+                    method = Method::named(&value.text);
+                    if method.is_none() {
+                        diagnostics
+                            .error(value.span, format!("match method '{}' is not supported", value.text))
+                            .help("one of str, beg, end, sub, dir, dom, int, ip, bool, found is expected");
+                        return None;
+                    }
+                }
+                rest = after;
+                continue;
+            }
+            _ => break,
+        }
+        rest = after;
+    }
+    let method = method.unwrap_or_else(|| Method::usual(expr.yields()));
+    let mut patterns: Vec<String> = rest.iter().map(|w| w.text.clone()).collect();
+    for file in files {
+        match (context.file)(&file.text) {
+            Ok(text) => patterns.extend(lines(&text)),
+            Err(why) => {
+                diagnostics.error(file.span, format!("cannot read patterns from '{}' : {why}", file.text));
+                return None;
+            }
+        }
+    }
+    if patterns.len() > MAX_PATTERNS {
+        diagnostics.error(criterion.span, format!("more than {MAX_PATTERNS} patterns"));
+        return None;
+    }
+    let at = rest.first().map_or(criterion.span, |w| w.span.to(rest[rest.len() - 1].span));
+    match Patterns::new(method, any_case, patterns.iter().map(String::as_str)) {
+        Ok(patterns) => Some(Test { expr, patterns }),
+        Err(why) => {
+            diagnostics.error(at, why);
+            None
+        }
+    }
+}
+
+/// One pattern a line; empty lines and comments are passed over.
+fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned)
+}
+
+/// `path_beg` is `path` compared as a prefix; the argument stays where it is.
+fn split_suffix(criterion: &str) -> (String, Option<Method>) {
+    let (name, argument) = criterion.split_at(criterion.find('(').unwrap_or(criterion.len()));
+    if fetches::named(name).is_none()
+        && let Some((base, suffix)) = name.rsplit_once('_')
+        && fetches::named(base).is_some_and(|row| row.suffixes)
+        && let Some(method) = Method::named(suffix)
+    {
+        return (format!("{base}{argument}"), Some(method));
+    }
+    (criterion.to_owned(), None)
+}

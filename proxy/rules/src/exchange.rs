@@ -1,0 +1,50 @@
+//! What rules look at: one exchange, and the process around it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use proxy_table::{Key, Table, TableId};
+use proxy_wire::h1::Head;
+
+/// An entry a stream follows (`sc0`, `sc1`, `sc2`).
+#[derive(Clone, Debug)]
+pub struct Tracked {
+    /// The table.
+    pub table: TableId,
+    /// The entry.
+    pub key: Key,
+}
+
+/// One exchange as rules see it.
+pub struct Exchange<'e> {
+    /// The core's milliseconds.
+    pub now_ms: u64,
+    /// The client.
+    pub client: SocketAddr,
+    /// Our side of its connection.
+    pub local: SocketAddr,
+    /// Whether the client speaks TLS.
+    pub ssl: bool,
+    /// The frontend's name.
+    pub frontend: &'e str,
+    /// The backend's name, once chosen.
+    pub backend: &'e str,
+    /// The server's name, once chosen.
+    pub server: &'e str,
+    /// The request's head, in mode http.
+    pub request: Option<&'e mut Head>,
+    /// The response's head, once it is here.
+    pub response: Option<&'e mut Head>,
+    /// What the stream follows.
+    pub tracked: &'e mut [Option<Tracked>; 3],
+}
+
+/// What rules may ask about the running process.
+pub trait View {
+    /// A stick table.
+    fn table(&self, id: TableId) -> &Arc<Table>;
+    /// Servers of a backend that can be used.
+    fn nbsrv(&self, backend: &str) -> u32;
+    /// Whether this node owns the virtual address.
+    fn is_master(&self) -> bool;
+}

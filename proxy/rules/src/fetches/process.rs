@@ -1,0 +1,73 @@
+//! What the process knows: constants, names, servers, the role.
+
+use std::borrow::Cow;
+
+use proxy_lang::{Arg, Spec, Status};
+
+use super::Fetch;
+use crate::{Kind, Sample, Stage};
+
+const fn spec(
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+) -> Spec {
+    Spec { names, args, status: Status::Full, doc, example }
+}
+
+pub(super) const TABLE: &[Fetch] = &[
+    Fetch {
+        spec: spec(&["always_true"], &[], "Always true.", "always_true"),
+        yields: Kind::Bool,
+        needs: Stage::Connection,
+        argument: false,
+        suffixes: false,
+        eval: |_, _, _| Some(Sample::Bool(true)),
+    },
+    Fetch {
+        spec: spec(&["always_false"], &[], "Always false.", "always_false"),
+        yields: Kind::Bool,
+        needs: Stage::Connection,
+        argument: false,
+        suffixes: false,
+        eval: |_, _, _| Some(Sample::Bool(false)),
+    },
+    Fetch {
+        spec: spec(&["str"], &[Arg::Word("text")], "The text in parentheses.", "str(hello)"),
+        yields: Kind::Text,
+        needs: Stage::Connection,
+        argument: true,
+        suffixes: false,
+        eval: |_, args, _| Some(Sample::Text(Cow::Borrowed(args.text.as_bytes()))),
+    },
+    Fetch {
+        spec: spec(&["fe_name"], &[], "The frontend's name.", "fe_name"),
+        yields: Kind::Text,
+        needs: Stage::Connection,
+        argument: false,
+        suffixes: false,
+        eval: |ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.frontend.as_bytes()))),
+    },
+    Fetch {
+        spec: spec(&["be_name"], &[], "The backend's name, once chosen.", "be_name"),
+        yields: Kind::Text,
+        needs: Stage::Connection,
+        argument: false,
+        suffixes: false,
+        eval: |ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.backend.as_bytes()))),
+    },
+    Fetch {
+        spec: spec(
+            &["nbsrv"],
+            &[Arg::Word("backend")],
+            "Servers of a backend that can be used.",
+            "nbsrv(app)",
+        ),
+        yields: Kind::Int,
+        needs: Stage::Connection,
+        argument: true,
+        suffixes: false,
+        eval: |_, args, view| Some(Sample::Int(i64::from(view.nbsrv(&args.text)))),
+    },
+];

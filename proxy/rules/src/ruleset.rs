@@ -1,0 +1,187 @@
+//! Ordered rules and what running them leads to. A ruleset that must wait says where it stopped and is
+//! resumed there.
+
+use std::time::Duration;
+
+use proxy_lang::{Diagnostics, Word, nearest};
+
+use crate::actions::{self, Action, Effect};
+use crate::{AclSet, Condition, Context, Exchange, View};
+
+/// The kinds of rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RulesetKind {
+    /// `tcp-request connection`.
+    TcpRequestConnection,
+    /// `tcp-request content`.
+    TcpRequestContent,
+    /// `http-request`.
+    HttpRequest,
+    /// `http-response`.
+    HttpResponse,
+}
+
+impl RulesetKind {
+    /// The words that begin such a rule.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::TcpRequestConnection => "tcp-request connection",
+            Self::TcpRequestContent => "tcp-request content",
+            Self::HttpRequest => "http-request",
+            Self::HttpResponse => "http-response",
+        }
+    }
+
+    pub(crate) const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// Why a ruleset waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// To make an abuser wait before it is refused.
+    Tarpit {
+        /// The status of the refusal.
+        status: u16,
+    },
+    /// For a time the file gives.
+    Pause(Duration),
+}
+
+/// A reply a rule gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its content type; empty if there is no content.
+    pub content_type: Vec<u8>,
+    /// Further fields.
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Its content.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// The usual reason phrase of its status.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        proxy_wire::h1::response::reason(self.status)
+    }
+}
+
+/// The last word of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Final {
+    /// Go on without looking at the remaining rules.
+    Allow,
+    /// Refuse with this status.
+    Deny {
+        /// The status.
+        status: u16,
+    },
+    /// Answer with this.
+    Reply(Box<Reply>),
+    /// Close without a word.
+    Drop,
+    /// Refuse the connection.
+    Reject,
+}
+
+/// What running rules led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// All rules ran.
+    Done,
+    /// Wait, then go on at the cursor.
+    Suspend {
+        /// What for.
+        why: Wait,
+        /// Where to go on.
+        cursor: usize,
+    },
+    /// A rule decided.
+    Stop(Final),
+}
+
+/// An action and when it applies.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    action: Action,
+    condition: Option<Condition>,
+}
+
+impl Rule {
+    /// Reads what stands after `http-request` and its like.
+    pub fn parse(
+        kind: RulesetKind,
+        words: &[Word],
+        acls: &AclSet,
+        context: &Context<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let (name, rest) = words.split_first()?;
+        let split = rest.iter().position(|w| matches!(w.text.as_str(), "if" | "unless") && !w.quoted);
+        let (arguments, condition) = rest.split_at(split.unwrap_or(rest.len()));
+        let condition = if condition.is_empty() {
+            None
+        } else {
+            Some(Condition::parse(condition, acls, context, diagnostics)?)
+        };
+        let Some(row) = actions::TABLE.iter().find(|row| row.names(&name.text)) else {
+            let near = nearest(&name.text, actions::TABLE.iter().flat_map(|r| r.spec.names.iter().copied()));
+            let note =
+                diagnostics.error(name.span, format!("'{}' has no action '{}'", kind.name(), name.text));
+            if let Some(near) = near {
+                note.help(format!("did you mean '{near}'?"));
+            }
+            return None;
+        };
+        if row.kinds & kind.bit() == 0 {
+            diagnostics
+                .error(name.span, format!("action '{}' cannot stand in '{}' rules", name.text, kind.name()));
+            return None;
+        }
+        let action = (row.parse)(name, arguments, context, diagnostics)?;
+        Some(Self { action, condition })
+    }
+}
+
+/// Rules of one kind in one proxy.
+#[derive(Clone, Debug, Default)]
+pub struct Ruleset(Vec<Rule>);
+
+impl Ruleset {
+    /// Adds a rule at the end.
+    pub fn push(&mut self, rule: Rule) {
+        self.0.push(rule);
+    }
+
+    /// Whether there is no rule.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Runs the rules from `cursor` on.
+    pub fn eval(
+        &self,
+        cursor: usize,
+        acls: &AclSet,
+        exchange: &mut Exchange<'_>,
+        view: &dyn View,
+    ) -> Verdict {
+        for (place, rule) in self.0.iter().enumerate().skip(cursor) {
+            if rule.condition.as_ref().is_some_and(|c| !c.holds(acls, exchange, view)) {
+                continue;
+            }
+            match rule.action.run(exchange, view) {
+                Effect::Next => {}
+                Effect::Wait(why) => return Verdict::Suspend { why, cursor: place + 1 },
+                Effect::Stop(last) => return Verdict::Stop(last),
+            }
+        }
+        Verdict::Done
+    }
+}
