@@ -1,1 +1,13 @@
-//! Placeholder.
+//! HAProxy's sections: from lines to drafts (`keywords/`), from drafts to a complete, checked and
+//! immutable `Config` (`resolve`).
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod address;
+mod draft;
+pub mod keywords;
+pub mod model;
+mod read;
+mod resolve;
+
+pub use read::{SECTIONS, read};

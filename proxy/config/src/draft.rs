@@ -1,0 +1,110 @@
+//! What the file asks for; unset means unset.
+
+use std::time::Duration;
+
+use proxy_lang::{Span, Word};
+
+use crate::model::{Balance, Cookie, ForwardFor, Global, LogTarget, Mode, Options, Timeouts};
+
+/// The global section.
+#[derive(Clone, Debug, Default)]
+pub struct GlobalDraft {
+    pub(crate) global: Global,
+}
+
+/// A line whose meaning needs other sections: read when all are known.
+#[derive(Clone, Debug)]
+pub(crate) struct Deferred {
+    pub(crate) kind: DeferredKind,
+    pub(crate) words: Vec<Word>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeferredKind {
+    Acl,
+    TcpRequestConnection,
+    TcpRequestContent,
+    HttpRequest,
+    HttpResponse,
+    UseBackend,
+    Stick,
+}
+
+/// `log` lines: the section's own, or the global ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogLine {
+    Global,
+    Target(LogTarget),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BindDraft {
+    pub(crate) address: Word,
+    pub(crate) backlog: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct HttpCheckDraft {
+    pub(crate) line: Option<(String, String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) expect: Option<Vec<(u16, u16)>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TableDraft {
+    pub(crate) schema: proxy_table::Schema,
+    pub(crate) at: Span,
+}
+
+/// A `server` line, or what `default-server` lines gave.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ServerDraft {
+    pub(crate) name: Option<Word>,
+    pub(crate) address: Option<Word>,
+    pub(crate) id: Option<u32>,
+    pub(crate) weight: Option<u32>,
+    pub(crate) maxconn: Option<u32>,
+    pub(crate) maxqueue: Option<u32>,
+    pub(crate) backup: Option<bool>,
+    pub(crate) disabled: Option<bool>,
+    pub(crate) cookie: Option<String>,
+    pub(crate) check: Option<bool>,
+    pub(crate) inter: Option<Duration>,
+    pub(crate) fast_inter: Option<Duration>,
+    pub(crate) down_inter: Option<Duration>,
+    pub(crate) rise: Option<u32>,
+    pub(crate) fall: Option<u32>,
+    pub(crate) port: Option<u16>,
+    pub(crate) check_address: Option<Word>,
+}
+
+/// A proxy section: defaults, frontend, backend or listen.
+#[derive(Clone, Debug, Default)]
+pub struct ProxyDraft {
+    pub(crate) name: Option<Word>,
+    pub(crate) proxy_id: u32,
+    pub(crate) is_frontend: bool,
+    pub(crate) is_backend: bool,
+    pub(crate) disabled: bool,
+    pub(crate) mode: Option<Mode>,
+    pub(crate) maxconn: Option<u32>,
+    pub(crate) fullconn: Option<u32>,
+    pub(crate) backlog: Option<u32>,
+    pub(crate) retries: Option<u32>,
+    pub(crate) redispatch: Option<i32>,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) options: Options,
+    pub(crate) log: Vec<LogLine>,
+    pub(crate) log_format: Option<Word>,
+    pub(crate) forward_for: Option<ForwardFor>,
+    pub(crate) balance: Option<Balance>,
+    pub(crate) cookie: Option<Cookie>,
+    pub(crate) httpchk: Option<HttpCheckDraft>,
+    pub(crate) binds: Vec<BindDraft>,
+    pub(crate) servers: Vec<ServerDraft>,
+    pub(crate) default_server: ServerDraft,
+    pub(crate) table: Option<TableDraft>,
+    pub(crate) default_backend: Option<Word>,
+    pub(crate) error_files: Vec<(u16, Word)>,
+    pub(crate) deferred: Vec<Deferred>,
+}

@@ -1,0 +1,277 @@
+//! A group of servers: how one is chosen, how a client comes back to it, what is stored.
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, Word, parse_duration, parse_size};
+use proxy_table::{KeyType, Schema, parse_store};
+
+use super::spec;
+use crate::draft::{ProxyDraft, TableDraft};
+use crate::model::{Balance, Cookie};
+
+const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
+const BACK_OR_DEFAULTS: Sections = BACK.or(Sections::DEFAULTS);
+/// Length of a text key where the file gives none, as in HAProxy.
+const USUAL_TEXT: u32 = 32;
+
+pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
+    Keyword {
+        spec: spec!(
+            &["balance"],
+            &[Arg::OneOf("algorithm", &["roundrobin", "static-rr", "leastconn", "source"])],
+            "How a server is chosen.",
+            "balance roundrobin"
+        ),
+        sections: BACK_OR_DEFAULTS,
+        negatable: false,
+        apply: |d, a, _| {
+            d.balance = Some(match a.word(0).text.as_str() {
+                "leastconn" => Balance::LeastConn,
+                "source" => Balance::Source,
+                _ => Balance::RoundRobin,
+            });
+        },
+    },
+    Keyword {
+        spec: spec!(
+            &["cookie"],
+            &[Arg::Word("name"), Arg::Rest("options")],
+            "The cookie that brings a client back to its server.",
+            "cookie SRV insert indirect nocache"
+        ),
+        sections: BACK_OR_DEFAULTS,
+        negatable: false,
+        apply: cookie,
+    },
+    Keyword {
+        spec: spec!(
+            &["fullconn"],
+            &[Arg::Int("connections", 1, 10_000_000)],
+            "Connections at which servers reach their maxconn.",
+            "fullconn 1000"
+        ),
+        sections: BACK_OR_DEFAULTS,
+        negatable: false,
+        apply: |d, a, _| d.fullconn = u32::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
+            &["http-check expect"],
+            &[Arg::Words("status <status>")],
+            "What a check's answer must be.",
+            "http-check expect status 200-299"
+        ),
+        sections: BACK_OR_DEFAULTS,
+        negatable: false,
+        apply: expect,
+    },
+    Keyword {
+        spec: spec!(
+            &["http-check send"],
+            &[Arg::Words("meth <method> uri <uri> ver <version> hdr <name> <value>")],
+            "What a check asks.",
+            "http-check send meth GET uri /health hdr host app"
+        ),
+        sections: BACK_OR_DEFAULTS,
+        negatable: false,
+        apply: send,
+    },
+    Keyword {
+        spec: spec!(
+            &["retries"],
+            &[Arg::Int("attempts", 0, 1000)],
+            "How often a failed connection is tried again.",
+            "retries 3"
+        ),
+        sections: BACK_OR_DEFAULTS,
+        negatable: false,
+        apply: |d, a, _| d.retries = u32::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
+            &["stick-table"],
+            &[Arg::Words(
+                "type <type> size <size> [expire <time>] [nopurge] [peers <section>] [store <types>]"
+            )],
+            "What is remembered about clients.",
+            "stick-table type ip size 100k expire 30s store conn_rate(3s)"
+        ),
+        sections: Sections::FRONTEND.or(BACK),
+        negatable: false,
+        apply: table,
+    },
+];
+
+fn cookie(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let mut cookie = Cookie { name: args.text(0), ..Cookie::default() };
+    let mut rest = args.words(1);
+    while let [option, after @ ..] = rest {
+        rest = after;
+        match option.text.as_str() {
+            "insert" => cookie.insert = true,
+            "indirect" => cookie.indirect = true,
+            "nocache" => cookie.nocache = true,
+            "httponly" => cookie.httponly = true,
+            "secure" => cookie.secure = true,
+            "domain" => {
+                let Some((value, after)) = rest.split_first() else {
+                    diagnostics.error(option.span, "'domain' expects a name");
+                    return;
+                };
+                cookie.domain = Some(value.text.clone());
+                rest = after;
+            }
+            "rewrite" | "prefix" | "postonly" | "preserve" | "maxidle" | "maxlife" | "dynamic" | "attr" => {
+                diagnostics.error(
+                    option.span,
+                    format!("cookie option '{}' is known to HAProxy but not built yet", option.text),
+                );
+                return;
+            }
+            other => {
+                diagnostics.error(option.span, format!("'cookie' does not understand '{other}'"));
+                return;
+            }
+        }
+    }
+    draft.cookie = Some(cookie);
+}
+
+fn expect(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let [keyword, list] = args.words(0) else {
+        diagnostics.error(args.span, "'http-check expect' understands 'status <list>' only");
+        return;
+    };
+    let range = |item: &str| {
+        let (low, high) = item.split_once('-').unwrap_or((item, item));
+        Some((low.parse::<u16>().ok()?, high.parse::<u16>().ok()?))
+    };
+    let ranges = list.text.split(',').map(range).collect::<Option<Vec<_>>>();
+    if keyword.text != "status" || ranges.is_none() {
+        diagnostics.error(
+            keyword.span.to(list.span),
+            "'http-check expect' : 'status <number>' with numbers, ranges and commas is expected",
+        );
+    }
+    draft.httpchk.get_or_insert_default().expect = ranges;
+}
+
+fn send(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let check = draft.httpchk.get_or_insert_default();
+    let mut line =
+        check.line.clone().unwrap_or_else(|| ("OPTIONS".to_owned(), "/".to_owned(), "HTTP/1.0".to_owned()));
+    let mut rest = args.words(0);
+    while let [keyword, value, after @ ..] = rest {
+        rest = after;
+        match keyword.text.as_str() {
+            "meth" => line.0.clone_from(&value.text),
+            "uri" => line.1.clone_from(&value.text),
+            "ver" => line.2.clone_from(&value.text),
+            "hdr" => {
+                let Some((content, after)) = rest.split_first() else { break };
+                check.headers.push((value.text.clone(), content.text.clone()));
+                rest = after;
+            }
+            other => {
+                diagnostics.error(keyword.span, format!("'http-check send' does not understand '{other}'"));
+                return;
+            }
+        }
+    }
+    if let Some(left) = rest.first() {
+        diagnostics.error(left.span, format!("'{}' expects an argument", left.text));
+    }
+    check.line = Some(line);
+}
+
+fn table(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let mut schema = Schema {
+        name: draft.name.as_ref().map_or_else(String::new, |n| n.text.clone()),
+        key: KeyType::Ip,
+        size: 0,
+        expire_ms: None,
+        nopurge: false,
+        peers: None,
+        columns: Vec::new(),
+    };
+    let mut has_type = false;
+    let mut rest = args.words(0);
+    while let [keyword, after @ ..] = rest {
+        rest = after;
+        if keyword.text == "nopurge" {
+            schema.nopurge = true;
+            continue;
+        }
+        let Some((value, after)) = rest.split_first() else {
+            diagnostics
+                .error(keyword.span, format!("'stick-table' : '{}' expects an argument", keyword.text));
+            return;
+        };
+        rest = after;
+        let result = match keyword.text.as_str() {
+            "type" => {
+                has_type = true;
+                key_type(value, &mut rest).map(|key| schema.key = key)
+            }
+            "size" => parse_size(&value.text).map(|size| schema.size = size),
+            "expire" => parse_duration(&value.text, Unit::Millis)
+                .map(|expire| schema.expire_ms = u64::try_from(expire.as_millis()).ok()),
+            "peers" => {
+                schema.peers = Some(value.text.clone());
+                Ok(())
+            }
+            "store" => columns(&value.text).map(|columns| schema.columns.extend(columns)),
+            other => Err(format!("'{other}' is not understood")),
+        };
+        if let Err(why) = result {
+            diagnostics.error(value.span, format!("'stick-table' : {why}"));
+        }
+    }
+    if !has_type {
+        diagnostics
+            .error(args.span, "'stick-table' expects 'type'")
+            .help("type ip, ipv6, integer, string or binary");
+    }
+    if schema.size == 0 {
+        diagnostics.error(args.span, "'stick-table' expects 'size' and a number of entries");
+    }
+    schema.columns.sort_by_key(|c| c.data_type);
+    schema.columns.dedup_by_key(|c| c.data_type);
+    if draft.table.is_some() {
+        diagnostics.error(args.span, "this proxy has a stick-table already");
+    }
+    draft.table = Some(TableDraft { schema, at: args.span });
+}
+
+fn key_type(word: &Word, rest: &mut &[Word]) -> Result<KeyType, String> {
+    let mut length = USUAL_TEXT;
+    if let [keyword, value, after @ ..] = *rest
+        && matches!(keyword.text.as_str(), "len")
+        && matches!(word.text.as_str(), "string" | "binary")
+    {
+        length = value.text.parse().ok().filter(|l| (1..=4096).contains(l)).ok_or("'len' is 1 to 4096")?;
+        *rest = after;
+    }
+    Ok(match word.text.as_str() {
+        "ip" => KeyType::Ip,
+        "ipv6" => KeyType::Ipv6,
+        "integer" => KeyType::Integer,
+        "string" => KeyType::String(length),
+        "binary" => KeyType::Binary(length),
+        other => {
+            return Err(format!("'{other}' is no key type: ip, ipv6, integer, string or binary is expected"));
+        }
+    })
+}
+
+/// Splits a `store` list at the commas outside parentheses.
+fn columns(text: &str) -> Result<Vec<proxy_table::Stored>, String> {
+    let mut depth = 0;
+    let items = text.split(|c| {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    items.map(parse_store).collect()
+}

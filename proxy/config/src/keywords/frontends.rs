@@ -1,0 +1,131 @@
+//! Where clients arrive: binds, limits, the default backend.
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections};
+
+use super::spec;
+use crate::draft::{BindDraft, ProxyDraft};
+use crate::model::Mode;
+
+const FRONT: Sections = Sections::FRONTEND.or(Sections::LISTEN);
+const FRONT_OR_DEFAULTS: Sections = FRONT.or(Sections::DEFAULTS);
+
+pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
+    Keyword {
+        spec: spec!(
+            &["backlog"],
+            &[Arg::Int("connections", 1, 1_000_000)],
+            "Connections that may wait to be accepted.",
+            "backlog 1000"
+        ),
+        sections: FRONT_OR_DEFAULTS,
+        negatable: false,
+        apply: |d, a, _| d.backlog = u32::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
+            &["bind"],
+            &[Arg::Word("address"), Arg::Rest("options")],
+            "An address to listen on.",
+            "bind :80"
+        ),
+        sections: FRONT,
+        negatable: false,
+        apply: bind,
+    },
+    Keyword {
+        spec: spec!(
+            &["default_backend"],
+            &[Arg::Word("backend")],
+            "The backend where no use_backend rule holds.",
+            "default_backend app"
+        ),
+        sections: FRONT_OR_DEFAULTS,
+        negatable: false,
+        apply: |d, a, _| d.default_backend = Some(a.word(0).clone()),
+    },
+    Keyword {
+        spec: spec!(&["description"], &[Arg::Words("text")], "A note for people.", "description public site"),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(&["disabled"], &[], "The section is read and not used.", "disabled"),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, _, _| d.disabled = true,
+    },
+    Keyword {
+        spec: spec!(&["enabled"], &[], "The section is used, whatever its defaults say.", "enabled"),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, _, _| d.disabled = false,
+    },
+    Keyword {
+        spec: spec!(
+            &["errorfile"],
+            &[Arg::Int("status", 200, 599), Arg::Word("file")],
+            "The whole reply for an error status.",
+            "errorfile 503 /etc/tandem/503.http"
+        ),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, a, _| d.error_files.push((u16::try_from(a.int(0)).unwrap_or(500), a.word(1).clone())),
+    },
+    Keyword {
+        spec: spec!(
+            &["maxconn"],
+            &[Arg::Int("connections", 1, 10_000_000)],
+            "Most connections of the frontend.",
+            "maxconn 2000"
+        ),
+        sections: FRONT_OR_DEFAULTS,
+        negatable: false,
+        apply: |d, a, _| d.maxconn = u32::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
+            &["mode"],
+            &[Arg::OneOf("mode", &["http", "tcp"])],
+            "What the proxy understands of the traffic.",
+            "mode http"
+        ),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, a, _| d.mode = Some(if a.word(0).text == "http" { Mode::Http } else { Mode::Tcp }),
+    },
+];
+
+fn bind(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let mut backlog = None;
+    let mut rest = args.words(1);
+    while let [option, after @ ..] = rest {
+        match (option.text.as_str(), after) {
+            ("backlog", [value, after @ ..]) => {
+                backlog = value.text.parse().ok();
+                if backlog.is_none() {
+                    diagnostics.error(value.span, format!("'{}' is no number of connections", value.text));
+                }
+                rest = after;
+            }
+            ("name", [_, after @ ..]) => rest = after,
+            (
+                "ssl" | "crt" | "alpn" | "accept-proxy" | "transparent" | "interface" | "process" | "thread",
+                _,
+            ) => {
+                diagnostics
+                    .error(
+                        option.span,
+                        format!("'bind' option '{}' is known to HAProxy but not built yet", option.text),
+                    )
+                    .help("remove it, or keep this listener in HAProxy for now");
+                return;
+            }
+            (other, _) => {
+                diagnostics.error(option.span, format!("'bind' : unknown option '{other}'"));
+                return;
+            }
+        }
+    }
+    draft.binds.push(BindDraft { address: args.word(0).clone(), backlog });
+}

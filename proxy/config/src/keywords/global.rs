@@ -1,0 +1,181 @@
+//! The global section: the process.
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit};
+
+use super::spec;
+use crate::draft::GlobalDraft;
+use crate::model::{Level, StatsSocket};
+
+const HERE: Sections = Sections::GLOBAL;
+
+pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
+    Keyword {
+        spec: spec!(&["chroot"], &[Arg::Word("folder")], "Root folder of the worker.", "chroot /var/empty"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.chroot = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(&["daemon"], &[], "Runs in the background.", "daemon"),
+        sections: HERE,
+        negatable: true,
+        apply: |d, a, _| d.global.daemon = !a.negated,
+    },
+    Keyword {
+        spec: spec!(
+            &["description"],
+            &[Arg::Words("text")],
+            "A note for people.",
+            "description first of two"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(&["group"], &[Arg::Word("name")], "Group of the worker.", "group haproxy"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.group = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(
+            &["localpeer"],
+            &[Arg::Word("name")],
+            "This node's name among its peers.",
+            "localpeer lb1"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.localpeer = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(
+            &["log"],
+            &[Arg::Word("address"), Arg::Words("facility [level]")],
+            "Where log lines go.",
+            "log 127.0.0.1 local0 notice"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, r| d.global.log.extend(super::target(a, r)),
+    },
+    Keyword {
+        spec: spec!(&["log-tag"], &[Arg::Word("tag")], "The program's name in log lines.", "log-tag edge"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.log_tag = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(
+            &["maxconn"],
+            &[Arg::Int("connections", 1, 10_000_000)],
+            "Most client connections of the process.",
+            "maxconn 2000"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.maxconn = u64::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
+            &["nbthread"],
+            &[Arg::Int("threads", 1, 64)],
+            "Number of cores: threads that carry traffic.",
+            "nbthread 2"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.nbthread = u32::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(&["node"], &[Arg::Word("name")], "This node's name in statistics.", "node lb1"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.node = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(
+            &["pidfile"],
+            &[Arg::Word("file")],
+            "Where the process writes its number.",
+            "pidfile /run/tandem.pid"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.pidfile = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(
+            &["stats socket"],
+            &[Arg::Word("path"), Arg::Rest("mode <mode> level <level>")],
+            "Socket of the runtime API.",
+            "stats socket /run/tandem/stats.sock mode 600 level admin"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: stats_socket,
+    },
+    Keyword {
+        spec: spec!(
+            &["stats timeout"],
+            &[Arg::Duration("timeout", Unit::Millis)],
+            "How long a silent connection to the runtime API stays.",
+            "stats timeout 30s"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.stats_timeout = Some(a.duration(0)),
+    },
+    Keyword {
+        spec: spec!(
+            Status::Accepted("server connections and buffers size themselves"),
+            &["tune.bufsize", "tune.maxaccept", "tune.maxrewrite", "spread-checks", "ulimit-n"],
+            &[Arg::Word("number")],
+            "Sizes that HAProxy must be told.",
+            "tune.bufsize 16384"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(&["user"], &[Arg::Word("name")], "User of the worker.", "user haproxy"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.user = Some(a.text(0)),
+    },
+];
+
+fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let path = args.text(0);
+    if !path.starts_with('/') {
+        diagnostics
+            .error(args.word(0).span, format!("'stats socket' : '{path}' is not supported"))
+            .help("an absolute path of a Unix socket is expected");
+    }
+    let mut socket = StatsSocket { path, mode: None, level: Level::Operator };
+    let mut rest = args.words(1);
+    while let [keyword, value, after @ ..] = rest {
+        match (keyword.text.as_str(), value.text.as_str()) {
+            ("mode", mode) => match u32::from_str_radix(mode, 8) {
+                Ok(mode) if mode <= 0o777 => socket.mode = Some(mode),
+                _ => {
+                    diagnostics
+                        .error(value.span, format!("'{mode}' is not a mode: an octal number is expected"));
+                }
+            },
+            ("level", "user") => socket.level = Level::User,
+            ("level", "operator") => socket.level = Level::Operator,
+            ("level", "admin") => socket.level = Level::Admin,
+            _ => break,
+        }
+        rest = after;
+    }
+    if let Some(wrong) = rest.first() {
+        diagnostics
+            .error(wrong.span, format!("'stats socket' does not understand '{}'", wrong.text))
+            .help("mode <octal>, level user|operator|admin are expected");
+    }
+    draft.global.stats_sockets.push(socket);
+}

@@ -1,0 +1,102 @@
+//! Where log lines go and what they say.
+
+use std::path::PathBuf;
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, nearest};
+
+use super::spec;
+use crate::address;
+use crate::draft::{LogLine, ProxyDraft};
+use crate::model::{LogAddress, LogTarget};
+
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "auth2", "ftp", "ntp",
+    "audit", "alert", "cron2", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
+];
+const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+/// The port of syslog.
+const SYSLOG_PORT: u16 = 514;
+
+pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
+    Keyword {
+        spec: spec!(
+            &["log"],
+            &[Arg::Word("global|address"), Arg::Rest("facility [level]")],
+            "Where log lines go; 'global' repeats the global section's lines.",
+            "log global"
+        ),
+        sections: Sections::PROXY,
+        negatable: true,
+        apply: |d, a, r| {
+            if a.negated {
+                d.log.clear();
+            } else if a.word(0).text == "global" {
+                d.log.push(LogLine::Global);
+            } else {
+                d.log.extend(target(a, r).map(LogLine::Target));
+            }
+        },
+    },
+    Keyword {
+        spec: spec!(
+            &["log-format"],
+            &[Arg::Word("format")],
+            "What a log line says.",
+            "log-format \"%ci %ST %r\""
+        ),
+        sections: Sections::DEFAULTS.or(Sections::FRONTEND).or(Sections::LISTEN),
+        negatable: false,
+        apply: |d, a, _| d.log_format = Some(a.word(0).clone()),
+    },
+];
+
+/// Reads `ADDRESS FACILITY [LEVEL]`.
+pub(crate) fn target(args: &Args, diagnostics: &mut Diagnostics) -> Option<LogTarget> {
+    let word = args.word(0);
+    let address = match word.text.as_str() {
+        "stdout" => LogAddress::Stdout,
+        "stderr" => LogAddress::Stderr,
+        path if path.starts_with('/') => LogAddress::Unix(PathBuf::from(path)),
+        text => match address::parse(text.strip_prefix("udp@").unwrap_or(text)) {
+            Ok((ip, port)) => LogAddress::Udp((ip, port.unwrap_or(SYSLOG_PORT)).into()),
+            Err(why) => {
+                diagnostics.error(word.span, format!("'log' : {why}"));
+                return None;
+            }
+        },
+    };
+    let mut words = args.words(1);
+    while let [option, value, rest @ ..] = words {
+        if option.text != "format" {
+            break;
+        }
+        if !["rfc3164", "raw", "short", "local"].contains(&value.text.as_str()) {
+            diagnostics.error(value.span, format!("log format '{}' is not supported", value.text));
+        }
+        words = rest;
+    }
+    let place =
+        |names: &[&'static str], index: usize, usual: Option<usize>, diagnostics: &mut Diagnostics| {
+            let Some(word) = words.get(index) else {
+                if usual.is_none() {
+                    diagnostics.error(args.keyword.span, "'log' expects a facility after the address");
+                }
+                return usual;
+            };
+            let found = names.iter().position(|n| *n == word.text);
+            if found.is_none() {
+                let what = if usual.is_none() { "facility" } else { "level" };
+                let note = diagnostics.error(word.span, format!("'{}' is no log {what}", word.text));
+                if let Some(near) = nearest(&word.text, names.iter().copied()) {
+                    note.help(format!("did you mean '{near}'?"));
+                }
+            }
+            found
+        };
+    let facility = place(&FACILITIES, 0, None, diagnostics)?;
+    let level = place(&LEVELS, 1, Some(7), diagnostics)?;
+    place(&LEVELS, 2, Some(0), diagnostics)?;
+    let narrow = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
+    Some(LogTarget { address, facility: narrow(facility), max_level: narrow(level) })
+}

@@ -1,0 +1,170 @@
+//! `option` lines.
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections};
+
+use super::spec;
+use crate::draft::{HttpCheckDraft, ProxyDraft};
+use crate::model::ForwardFor;
+
+const FRONT: Sections = Sections::DEFAULTS.or(Sections::FRONTEND).or(Sections::LISTEN);
+const BACK: Sections = Sections::DEFAULTS.or(Sections::BACKEND).or(Sections::LISTEN);
+
+pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
+    Keyword {
+        spec: spec!(&["option allbackups"], &[], "All backup servers share the load.", "option allbackups"),
+        sections: BACK,
+        negatable: true,
+        apply: |d, a, _| d.options.allbackups = !a.negated,
+    },
+    Keyword {
+        spec: spec!(
+            &["option dontlognull"],
+            &[],
+            "Connections without a request are not logged.",
+            "option dontlognull"
+        ),
+        sections: FRONT,
+        negatable: true,
+        apply: |d, a, _| d.options.dontlognull = !a.negated,
+    },
+    Keyword {
+        spec: spec!(
+            &["option forwardfor"],
+            &[Arg::Rest("except <network> header <name> if-none")],
+            "Tells the server the client's address.",
+            "option forwardfor except 127.0.0.0/8"
+        ),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: forward_for,
+    },
+    Keyword {
+        spec: spec!(
+            &["option http-keep-alive"],
+            &[],
+            "Connections stay open between requests, on both sides.",
+            "option http-keep-alive"
+        ),
+        sections: Sections::PROXY,
+        negatable: true,
+        apply: |d, _, _| {
+            d.options.http_server_close = false;
+            d.options.httpclose = false;
+        },
+    },
+    Keyword {
+        spec: spec!(
+            &["option http-server-close"],
+            &[],
+            "Connections to servers end with their response.",
+            "option http-server-close"
+        ),
+        sections: Sections::PROXY,
+        negatable: true,
+        apply: |d, a, _| d.options.http_server_close = !a.negated,
+    },
+    Keyword {
+        spec: spec!(
+            &["option httpchk"],
+            &[Arg::Rest("[method] uri [version]")],
+            "Checks ask over HTTP.",
+            "option httpchk GET /health"
+        ),
+        sections: BACK,
+        negatable: true,
+        apply: httpchk,
+    },
+    Keyword {
+        spec: spec!(
+            &["option httpclose"],
+            &[],
+            "Both connections end with each response.",
+            "option httpclose"
+        ),
+        sections: Sections::PROXY,
+        negatable: true,
+        apply: |d, a, _| d.options.httpclose = !a.negated,
+    },
+    Keyword {
+        spec: spec!(&["option httplog"], &[], "Log lines tell of HTTP requests.", "option httplog"),
+        sections: FRONT.or(Sections::BACKEND),
+        negatable: true,
+        apply: |d, a, _| d.options.httplog = !a.negated,
+    },
+    Keyword {
+        spec: spec!(
+            &["option redispatch"],
+            &[Arg::Optional(&Arg::Int("interval", -1000, 1000))],
+            "A client whose server fails may go to another.",
+            "option redispatch"
+        ),
+        sections: BACK,
+        negatable: true,
+        apply: |d, a, _| {
+            let interval = if a.has(0) { i32::try_from(a.int(0)).unwrap_or(-1) } else { -1 };
+            d.redispatch = (!a.negated).then_some(interval);
+        },
+    },
+    Keyword {
+        spec: spec!(&["option tcplog"], &[], "Log lines tell of TCP sessions.", "option tcplog"),
+        sections: FRONT.or(Sections::BACKEND),
+        negatable: true,
+        apply: |d, a, _| d.options.tcplog = !a.negated,
+    },
+];
+
+fn forward_for(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let mut option = ForwardFor { header: "x-forwarded-for".to_owned(), except: None, if_none: false };
+    let mut rest = args.words(0);
+    while let [keyword, after @ ..] = rest {
+        rest = after;
+        if keyword.text == "if-none" {
+            option.if_none = true;
+            continue;
+        }
+        let Some((value, after)) = rest.split_first() else {
+            diagnostics
+                .error(keyword.span, format!("'option forwardfor' : '{}' expects an argument", keyword.text));
+            return;
+        };
+        rest = after;
+        match keyword.text.as_str() {
+            "header" => value.text.clone_into(&mut option.header),
+            "except" => {
+                let address = value.text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
+                match value.text.parse().or(address) {
+                    Ok(network) => option.except = Some(network),
+                    Err(_) => {
+                        diagnostics.error(value.span, format!("'{}' is no network", value.text));
+                    }
+                }
+            }
+            other => {
+                diagnostics.error(keyword.span, format!("'option forwardfor' does not understand '{other}'"));
+                return;
+            }
+        }
+    }
+    draft.forward_for = Some(option);
+}
+
+fn httpchk(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    if args.negated {
+        draft.httpchk = None;
+        return;
+    }
+    let line = match args.words(0) {
+        [] => ("OPTIONS", "/", "HTTP/1.0"),
+        [uri] => ("OPTIONS", uri.as_str(), "HTTP/1.0"),
+        [method, uri] => (method.as_str(), uri.as_str(), "HTTP/1.0"),
+        [method, uri, version] => (method.as_str(), uri.as_str(), version.as_str()),
+        [_, _, _, extra, ..] => {
+            diagnostics
+                .error(extra.span, "'option httpchk' takes a method, a URI and a version")
+                .help("send headers with 'http-check send'");
+            return;
+        }
+    };
+    let check = draft.httpchk.get_or_insert_with(HttpCheckDraft::default);
+    check.line = Some((line.0.to_owned(), line.1.to_owned(), line.2.to_owned()));
+}

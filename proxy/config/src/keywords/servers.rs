@@ -1,0 +1,183 @@
+//! `server` and `default-server` lines and their options.
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit, read_options};
+
+use super::spec;
+use crate::draft::{ProxyDraft, ServerDraft};
+
+const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
+
+pub(super) const LINES: &[Keyword<ProxyDraft>] = &[
+    Keyword {
+        spec: spec!(
+            &["default-server"],
+            &[Arg::Words("options")],
+            "Options of the server lines that follow.",
+            "default-server inter 2s fall 3 rise 2"
+        ),
+        sections: BACK.or(Sections::DEFAULTS),
+        negatable: false,
+        apply: |d, a, r| read_options(&[OPTIONS], "default-server", a.words(0), &mut d.default_server, r),
+    },
+    Keyword {
+        spec: spec!(
+            &["server"],
+            &[Arg::Word("name"), Arg::Word("address"), Arg::Rest("options")],
+            "A server.",
+            "server s1 192.0.2.21:8000 check"
+        ),
+        sections: BACK,
+        negatable: false,
+        apply: server,
+    },
+];
+
+fn server(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let name = args.word(0).clone();
+    if let Some(first) = draft.servers.iter().filter_map(|s| s.name.as_ref()).find(|n| n.text == name.text) {
+        diagnostics
+            .error(name.span, format!("server '{}' stands in line {} already", name.text, first.span.line));
+    }
+    let mut server =
+        ServerDraft { name: Some(name), address: Some(args.word(1).clone()), ..draft.default_server.clone() };
+    read_options(&[OPTIONS], "server", args.words(2), &mut server, diagnostics);
+    draft.servers.push(server);
+}
+
+fn narrow(args: &Args) -> Option<u32> {
+    u32::try_from(args.int(0)).ok()
+}
+
+const TIME: &[Arg] = &[Arg::Duration("time", Unit::Millis)];
+
+/// Options of one server.
+pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
+    Keyword {
+        spec: spec!(&["addr"], &[Arg::Word("address")], "Address of checks.", "addr 192.0.2.9"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.check_address = Some(a.word(0).clone()),
+    },
+    Keyword {
+        spec: spec!(&["backup"], &[], "Used only when no other server is.", "backup"),
+        sections: Sections::OPTION,
+        negatable: true,
+        apply: |d, a, _| d.backup = Some(!a.negated),
+    },
+    Keyword {
+        spec: spec!(&["check"], &[], "The server is checked.", "check"),
+        sections: Sections::OPTION,
+        negatable: true,
+        apply: |d, a, _| d.check = Some(!a.negated),
+    },
+    Keyword {
+        spec: spec!(
+            &["cookie"],
+            &[Arg::Word("value")],
+            "The server's value of the persistence cookie.",
+            "cookie s1"
+        ),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.cookie = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(&["disabled"], &[], "Starts in maintenance.", "disabled"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, _, _| d.disabled = Some(true),
+    },
+    Keyword {
+        spec: spec!(&["downinter"], TIME, "Time between checks while it is down.", "downinter 5s"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.down_inter = Some(a.duration(0)),
+    },
+    Keyword {
+        spec: spec!(&["enabled"], &[], "Starts in service.", "enabled"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, _, _| d.disabled = Some(false),
+    },
+    Keyword {
+        spec: spec!(&["fall"], &[Arg::Int("count", 1, 10_000)], "Failed checks until it is down.", "fall 3"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.fall = narrow(a),
+    },
+    Keyword {
+        spec: spec!(&["fastinter"], TIME, "Time between checks while its state changes.", "fastinter 500ms"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.fast_inter = Some(a.duration(0)),
+    },
+    Keyword {
+        spec: spec!(&["id"], &[Arg::Int("id", 1, 2_000_000_000)], "The server's number.", "id 7"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.id = narrow(a),
+    },
+    Keyword {
+        spec: spec!(&["inter"], TIME, "Time between checks.", "inter 2s"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.inter = Some(a.duration(0)),
+    },
+    Keyword {
+        spec: spec!(
+            &["maxconn"],
+            &[Arg::Int("connections", 0, 10_000_000)],
+            "Most concurrent sessions.",
+            "maxconn 100"
+        ),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.maxconn = narrow(a),
+    },
+    Keyword {
+        spec: spec!(
+            &["maxqueue"],
+            &[Arg::Int("requests", 0, 10_000_000)],
+            "Most requests waiting for it.",
+            "maxqueue 100"
+        ),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.maxqueue = narrow(a),
+    },
+    Keyword {
+        spec: spec!(&["port"], &[Arg::Int("port", 1, 65_535)], "Port of checks.", "port 8080"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.port = u16::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
+            &["rise"],
+            &[Arg::Int("count", 1, 10_000)],
+            "Successful checks until it is up.",
+            "rise 2"
+        ),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.rise = narrow(a),
+    },
+    Keyword {
+        spec: spec!(
+            Status::Later,
+            &["ssl", "verify", "send-proxy", "send-proxy-v2", "track", "slowstart", "agent-check"],
+            &[],
+            "Known to HAProxy.",
+            "ssl"
+        ),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(&["weight"], &[Arg::Int("weight", 0, 256)], "Share of the load.", "weight 10"),
+        sections: Sections::OPTION,
+        negatable: false,
+        apply: |d, a, _| d.weight = narrow(a),
+    },
+];

@@ -1,0 +1,256 @@
+//! What the file means: complete, with names resolved to indexes.
+#![allow(
+    missing_docs,
+    reason = "every field is the keyword of the same name; the keyword's row documents it"
+)]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use proxy_rules::{AclSet, Condition, Format, Ruleset, StickRule};
+use proxy_table::{Schema, TableId};
+
+/// Everything HAProxy's sections of the file say.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    pub global: Global,
+    pub frontends: Vec<Frontend>,
+    pub backends: Vec<Backend>,
+    pub binds: Vec<Bind>,
+    /// By table id.
+    pub tables: Vec<Schema>,
+}
+
+/// An index into `Config::frontends`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FrontendId(pub u32);
+
+/// An index into `Config::backends`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackendId(pub u32);
+
+#[derive(Clone, Debug, Default)]
+pub struct Global {
+    pub maxconn: Option<u64>,
+    pub nbthread: Option<u32>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub chroot: Option<String>,
+    pub pidfile: Option<String>,
+    pub daemon: bool,
+    pub node: Option<String>,
+    pub localpeer: Option<String>,
+    pub log: Vec<LogTarget>,
+    pub log_tag: Option<String>,
+    pub stats_sockets: Vec<StatsSocket>,
+    pub stats_timeout: Option<Duration>,
+}
+
+/// Where log lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogTarget {
+    pub address: LogAddress,
+    /// Syslog facility, 0..=23.
+    pub facility: u8,
+    /// Least severe level that is sent, 0 (emerg) ..= 7 (debug).
+    pub max_level: u8,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LogAddress {
+    Udp(SocketAddr),
+    Unix(PathBuf),
+    Stdout,
+    Stderr,
+}
+
+/// What a connection to a stats socket may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    User,
+    Operator,
+    Admin,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatsSocket {
+    pub path: String,
+    pub mode: Option<u32>,
+    pub level: Level,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    Http,
+    #[default]
+    Tcp,
+}
+
+#[derive(Clone, Debug)]
+pub struct Bind {
+    pub frontend: FrontendId,
+    pub address: BindAddress,
+    pub backlog: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BindAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    pub client: Option<Duration>,
+    pub server: Option<Duration>,
+    pub connect: Option<Duration>,
+    pub check: Option<Duration>,
+    pub queue: Option<Duration>,
+    pub tunnel: Option<Duration>,
+    pub tarpit: Option<Duration>,
+    pub http_request: Option<Duration>,
+    pub http_keep_alive: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    pub dontlognull: bool,
+    pub httplog: bool,
+    pub tcplog: bool,
+    pub http_server_close: bool,
+    pub httpclose: bool,
+    pub allbackups: bool,
+    pub redispatch: bool,
+}
+
+/// `option forwardfor`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardFor {
+    pub header: String,
+    pub except: Option<IpNet>,
+    pub if_none: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Frontend {
+    pub proxy_id: u32,
+    pub name: String,
+    pub mode: Mode,
+    pub maxconn: u32,
+    pub timeouts: Timeouts,
+    pub options: Options,
+    pub acls: AclSet,
+    pub tcp_request_connection: Ruleset,
+    pub tcp_request_content: Ruleset,
+    pub http_request: Ruleset,
+    pub http_response: Ruleset,
+    pub use_backend: Vec<UseBackend>,
+    pub default_backend: Option<BackendId>,
+    pub forward_for: Option<ForwardFor>,
+    pub log: Vec<LogTarget>,
+    pub log_format: Option<Format>,
+    pub table: Option<TableId>,
+    pub error_replies: BTreeMap<u16, Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+pub struct UseBackend {
+    pub condition: Option<Condition>,
+    pub backend: BackendChoice,
+}
+
+#[derive(Clone, Debug)]
+pub enum BackendChoice {
+    Id(BackendId),
+    Dynamic(Format),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Balance {
+    #[default]
+    RoundRobin,
+    LeastConn,
+    Source,
+}
+
+#[derive(Clone, Debug)]
+pub struct Backend {
+    pub proxy_id: u32,
+    pub name: String,
+    pub mode: Mode,
+    pub balance: Balance,
+    pub servers: Vec<Server>,
+    pub cookie: Option<Cookie>,
+    pub table: Option<TableId>,
+    pub stick: Vec<StickRule>,
+    pub acls: AclSet,
+    pub http_request: Ruleset,
+    pub http_response: Ruleset,
+    pub httpchk: Option<HttpCheck>,
+    pub timeouts: Timeouts,
+    pub options: Options,
+    pub retries: u32,
+    pub redispatch: Option<i32>,
+    pub fullconn: u32,
+    pub forward_for: Option<ForwardFor>,
+    pub error_replies: BTreeMap<u16, Vec<u8>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cookie {
+    pub name: String,
+    pub insert: bool,
+    pub indirect: bool,
+    pub nocache: bool,
+    pub httponly: bool,
+    pub secure: bool,
+    pub domain: Option<String>,
+}
+
+/// `option httpchk` and what an answer must be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpCheck {
+    pub method: String,
+    pub uri: String,
+    pub version: String,
+    pub headers: Vec<(String, String)>,
+    /// Ranges of statuses that pass.
+    pub expect: Vec<(u16, u16)>,
+}
+
+impl HttpCheck {
+    /// Whether a status passes.
+    #[must_use]
+    pub fn accepts(&self, status: u16) -> bool {
+        self.expect.iter().any(|(low, high)| (low..=high).contains(&&status))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Within its backend, from 1.
+    pub id: u32,
+    pub name: String,
+    pub address: SocketAddr,
+    pub weight: u32,
+    pub maxconn: u32,
+    pub maxqueue: u32,
+    pub backup: bool,
+    pub disabled: bool,
+    pub cookie: Option<String>,
+    pub check: Option<CheckSettings>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckSettings {
+    pub inter: Duration,
+    pub fast_inter: Option<Duration>,
+    pub down_inter: Option<Duration>,
+    pub rise: u32,
+    pub fall: u32,
+    pub port: Option<u16>,
+    pub address: Option<IpAddr>,
+}

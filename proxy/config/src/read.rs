@@ -1,0 +1,127 @@
+//! Sections to drafts, with what `defaults` give them.
+
+use std::collections::BTreeMap;
+
+use proxy_lang::{Block, Diagnostics, Section, Sections, Word, nearest, read_line};
+
+use crate::draft::{GlobalDraft, ProxyDraft};
+use crate::keywords;
+use crate::model::Config;
+use crate::resolve::resolve;
+
+/// The sections this room reads.
+pub const SECTIONS: &[Section] = &[
+    Section { name: "global", bit: Sections::GLOBAL },
+    Section { name: "defaults", bit: Sections::DEFAULTS },
+    Section { name: "frontend", bit: Sections::FRONTEND },
+    Section { name: "backend", bit: Sections::BACKEND },
+    Section { name: "listen", bit: Sections::LISTEN },
+];
+
+/// Reads sections into a configuration; `None` where anything is wrong. Sections of other rooms are
+/// passed over. `files` reads what the sections refer to.
+pub fn read(
+    blocks: &[Block],
+    files: &dyn Fn(&str) -> Result<String, String>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Config> {
+    let errors = diagnostics.errors();
+    let mut global = GlobalDraft::default();
+    let mut defaults = ProxyDraft::default();
+    let mut named: BTreeMap<String, ProxyDraft> = BTreeMap::new();
+    let mut proxies: Vec<ProxyDraft> = Vec::new();
+    // HAProxy numbers proxies from 2 on: 1 is its own.
+    let mut proxy_id = 2;
+    for block in blocks {
+        let Some(section) = SECTIONS.iter().find(|s| s.name == block.kind()).copied() else { continue };
+        match section.name {
+            "global" => {
+                for line in &block.lines {
+                    read_line(keywords::GLOBAL, section, line, &mut global, diagnostics);
+                }
+            }
+            "defaults" => {
+                let mut draft = from(block, &ProxyDraft::default(), &named, diagnostics);
+                draft.proxy_id = proxy_id;
+                lines(block, section, &mut draft, diagnostics);
+                if let Some(name) = block.name().filter(|n| n.text != "from") {
+                    named.insert(name.text.clone(), draft.clone());
+                }
+                defaults = draft;
+            }
+            _ => {
+                let mut draft = from(block, &defaults, &named, diagnostics);
+                let Some(name) = block.name() else {
+                    let span = block.header.span();
+                    diagnostics.error(span, format!("'{}' expects a name", section.name));
+                    continue;
+                };
+                draft.is_frontend = section.name != "backend";
+                draft.is_backend = section.name != "frontend";
+                check_name(name, &draft, &proxies, diagnostics);
+                draft.name = Some(name.clone());
+                draft.proxy_id = proxy_id;
+                proxy_id += 1;
+                lines(block, section, &mut draft, diagnostics);
+                proxies.push(draft);
+            }
+        }
+    }
+    let config = resolve(global, proxies, files, diagnostics);
+    (diagnostics.errors() == errors).then_some(config)
+}
+
+fn lines(block: &Block, section: Section, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
+    for line in &block.lines {
+        read_line(keywords::PROXY, section, line, draft, diagnostics);
+    }
+}
+
+/// What a section begins with: the defaults before it, or those it names.
+fn from(
+    block: &Block,
+    defaults: &ProxyDraft,
+    named: &BTreeMap<String, ProxyDraft>,
+    diagnostics: &mut Diagnostics,
+) -> ProxyDraft {
+    let words = &block.header.words;
+    let Some(place) = words.iter().position(|w| w.text == "from") else {
+        let usual = if block.kind() == "defaults" { 2 } else { 3 };
+        if let Some(extra) = words.get(usual.min(2)) {
+            diagnostics
+                .error(extra.span, format!("unexpected '{}' after the section's name", extra.text))
+                .help("addresses belong on 'bind' lines");
+        }
+        return defaults.clone();
+    };
+    let Some(name) = words.get(place + 1) else {
+        diagnostics.error(words[place].span, "'from' expects the name of a defaults section");
+        return defaults.clone();
+    };
+    named.get(&name.text).cloned().unwrap_or_else(|| {
+        let near = nearest(&name.text, named.keys().map(String::as_str));
+        let note =
+            diagnostics.error(name.span, format!("there is no defaults section '{}' above", name.text));
+        if let Some(near) = near {
+            note.help(format!("did you mean '{near}'?"));
+        }
+        defaults.clone()
+    })
+}
+
+fn check_name(name: &Word, draft: &ProxyDraft, proxies: &[ProxyDraft], diagnostics: &mut Diagnostics) {
+    let wrong = name.text.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)));
+    if let Some(wrong) = wrong {
+        diagnostics
+            .error(name.span, format!("character '{wrong}' is not allowed in a proxy's name"))
+            .help("letters, digits, '-', '_', '.' and ':' are");
+    }
+    let clash = proxies.iter().find(|other| {
+        other.name.as_ref().is_some_and(|n| n.text == name.text)
+            && ((other.is_frontend && draft.is_frontend) || (other.is_backend && draft.is_backend))
+    });
+    if let Some(at) = clash.and_then(|other| other.name.as_ref()) {
+        diagnostics
+            .error(name.span, format!("a proxy '{}' stands in line {} already", name.text, at.span.line));
+    }
+}

@@ -1,0 +1,420 @@
+//! Drafts to a configuration: the only place that sees several sections at once. Names become indexes,
+//! rules are read, what is missing is said.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use proxy_lang::{Diagnostics, Span, Word, nearest};
+use proxy_rules::{
+    AclSet, Condition, Context, Format, HTTPLOG, Rule, Ruleset, RulesetKind, Stage, StickRule, TCPLOG,
+};
+use proxy_table::{DataType, Schema, Stored, TableId};
+
+use crate::address;
+use crate::draft::{Deferred, DeferredKind, GlobalDraft, LogLine, ProxyDraft, ServerDraft};
+use crate::model::{
+    Backend, BackendChoice, BackendId, Bind, BindAddress, CheckSettings, Config, Frontend, FrontendId,
+    HttpCheck, LogTarget, Mode, Server, UseBackend,
+};
+
+/// Reads a file that a section refers to.
+pub(crate) type Files<'f> = &'f dyn Fn(&str) -> Result<String, String>;
+
+/// Connections of a frontend where nothing says otherwise.
+const USUAL_MAXCONN: u32 = 2_000;
+const USUAL_INTER: Duration = Duration::from_secs(2);
+/// Most addresses one bind line may open.
+const MAX_PORTS: u16 = 1_024;
+
+pub(crate) fn resolve(
+    global: GlobalDraft,
+    proxies: Vec<ProxyDraft>,
+    files: Files<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Config {
+    let mut config = Config { global: global.global, ..Config::default() };
+    let proxies: Vec<ProxyDraft> = proxies.into_iter().filter(|p| !p.disabled).collect();
+    let names = Names::of(&proxies, diagnostics);
+    for draft in &proxies {
+        let place = Place { draft, names: &names, files };
+        if draft.is_frontend {
+            place.frontend(&mut config, diagnostics);
+        }
+        if draft.is_backend {
+            let backend = place.backend(diagnostics);
+            config.backends.push(backend);
+        }
+    }
+    config.tables = names.tables;
+    config
+}
+
+/// What sections may call each other by.
+struct Names {
+    backends: Vec<String>,
+    tables: Vec<Schema>,
+}
+
+impl Names {
+    fn of(proxies: &[ProxyDraft], diagnostics: &mut Diagnostics) -> Self {
+        let backends = proxies.iter().filter(|p| p.is_backend).map(name).collect();
+        let mut tables: Vec<Schema> = Vec::new();
+        for draft in proxies {
+            let Some(table) = &draft.table else { continue };
+            let mut schema = table.schema.clone();
+            // A table that servers are stuck by holds the server, whether or not the file says so.
+            let sticks = proxies.iter().flat_map(|p| p.deferred.iter().map(move |d| (p, d)));
+            let sticky = sticks.filter(|(_, d)| d.kind == DeferredKind::Stick).any(|(owner, d)| {
+                let named = d.words.windows(2).find(|w| w[0].text == "table").map(|w| w[1].text.as_str());
+                named.map_or_else(|| name(owner) == schema.name, |n| n == schema.name)
+            });
+            if sticky && !schema.columns.iter().any(|c| c.data_type == DataType::ServerId) {
+                schema.columns.insert(0, Stored { data_type: DataType::ServerId, elements: 1, period_ms: 0 });
+            }
+            if tables.iter().any(|t| t.name == schema.name) {
+                diagnostics.error(table.at, format!("a stick-table '{}' exists already", schema.name));
+            }
+            tables.push(schema);
+        }
+        Self { backends, tables }
+    }
+
+    fn table(&self, name: &str) -> Option<TableId> {
+        let place = self.tables.iter().position(|t| t.name == name)?;
+        u32::try_from(place).ok().map(TableId)
+    }
+
+    fn backend(&self, word: &Word, diagnostics: &mut Diagnostics) -> Option<BackendId> {
+        let place = self.backends.iter().position(|n| *n == word.text);
+        if place.is_none() {
+            let near = nearest(&word.text, self.backends.iter().map(String::as_str));
+            let note =
+                diagnostics.error(word.span, format!("unable to find required backend: '{}'", word.text));
+            if let Some(near) = near {
+                note.help(format!("did you mean '{near}'?"));
+            }
+        }
+        place.and_then(|p| u32::try_from(p).ok()).map(BackendId)
+    }
+}
+
+fn name(draft: &ProxyDraft) -> String {
+    draft.name.as_ref().map_or_else(String::new, |n| n.text.clone())
+}
+
+struct Place<'p> {
+    draft: &'p ProxyDraft,
+    names: &'p Names,
+    files: Files<'p>,
+}
+
+impl Place<'_> {
+    fn mode(&self) -> Mode {
+        self.draft.mode.unwrap_or_default()
+    }
+
+    fn at(&self) -> Span {
+        self.draft.name.as_ref().map_or_else(Span::default, |n| n.span)
+    }
+
+    /// Calls `read` with the names around a rule of this section.
+    fn with_context<R>(&self, stage: Stage, in_backend: bool, read: impl FnOnce(&Context<'_>) -> R) -> R {
+        let own = name(self.draft);
+        read(&Context {
+            table: &|name| self.names.table(name),
+            own_table: self.names.table(&own),
+            schemas: &self.names.tables,
+            backend_exists: &|name| self.names.backends.iter().any(|b| b == name),
+            backend: if in_backend { &own } else { "" },
+            file: self.files,
+            stage,
+            http: self.mode() == Mode::Http,
+        })
+    }
+
+    fn of_kind(&self, kind: DeferredKind) -> impl Iterator<Item = &Deferred> {
+        self.draft.deferred.iter().filter(move |d| d.kind == kind)
+    }
+
+    fn acls(&self, diagnostics: &mut Diagnostics) -> AclSet {
+        let mut acls = AclSet::default();
+        for line in self.of_kind(DeferredKind::Acl) {
+            // An ACL may be used where responses are seen; whether it is there is checked per rule.
+            self.with_context(Stage::Response, self.draft.is_backend, |c| {
+                acls.declare(&line.words, c, diagnostics);
+            });
+        }
+        acls
+    }
+
+    fn ruleset(&self, kind: RulesetKind, acls: &AclSet, diagnostics: &mut Diagnostics) -> Ruleset {
+        let (deferred, stage) = match kind {
+            RulesetKind::TcpRequestConnection => (DeferredKind::TcpRequestConnection, Stage::Connection),
+            RulesetKind::TcpRequestContent => (DeferredKind::TcpRequestContent, Stage::Connection),
+            RulesetKind::HttpRequest => (DeferredKind::HttpRequest, Stage::Request),
+            RulesetKind::HttpResponse => (DeferredKind::HttpResponse, Stage::Response),
+        };
+        let mut rules = Ruleset::default();
+        for line in self.of_kind(deferred) {
+            let rule = self.with_context(stage, self.draft.is_backend, |c| {
+                Rule::parse(kind, &line.words, acls, c, diagnostics)
+            });
+            if let Some(rule) = rule {
+                rules.push(rule);
+            }
+        }
+        rules
+    }
+
+    fn error_replies(&self, diagnostics: &mut Diagnostics) -> BTreeMap<u16, Vec<u8>> {
+        let mut replies = BTreeMap::new();
+        for (status, file) in &self.draft.error_files {
+            match (self.files)(&file.text) {
+                Ok(text) => {
+                    replies.insert(*status, text.into_bytes());
+                }
+                Err(why) => {
+                    diagnostics.error(file.span, format!("cannot read errorfile '{}' : {why}", file.text));
+                }
+            }
+        }
+        replies
+    }
+
+    fn frontend(&self, config: &mut Config, diagnostics: &mut Diagnostics) {
+        let draft = self.draft;
+        let id = FrontendId(u32::try_from(config.frontends.len()).unwrap_or(u32::MAX));
+        let acls = self.acls(diagnostics);
+        if draft.binds.is_empty() {
+            diagnostics
+                .warning(self.at(), format!("'{}' has no 'bind' line and cannot be reached", name(draft)));
+        }
+        for bind in &draft.binds {
+            for part in bind.address.text.split(',') {
+                match addresses(part) {
+                    Ok(list) => config.binds.extend(list.into_iter().map(|address| Bind {
+                        frontend: id,
+                        address,
+                        backlog: bind.backlog.or(draft.backlog),
+                    })),
+                    Err(why) => {
+                        diagnostics.error(bind.address.span, format!("'bind' : {why}"));
+                    }
+                }
+            }
+        }
+        if draft.timeouts.client.is_none() {
+            diagnostics
+                .warning(self.at(), format!("missing timeouts for '{}'", name(draft)))
+                .help("without 'timeout client' a silent client holds its connection for ever");
+        }
+        let default_backend = match &draft.default_backend {
+            Some(word) => self.names.backend(word, diagnostics),
+            None if draft.is_backend => u32::try_from(config.backends.len()).ok().map(BackendId),
+            None => None,
+        };
+        let log = draft.log.iter().flat_map(|line| match line {
+            LogLine::Global => config.global.log.clone(),
+            LogLine::Target(target) => vec![target.clone()],
+        });
+        let log: Vec<LogTarget> = log.collect();
+        let frontend = Frontend {
+            proxy_id: draft.proxy_id,
+            name: name(draft),
+            mode: self.mode(),
+            maxconn: draft.maxconn.unwrap_or_else(|| {
+                config.global.maxconn.and_then(|m| u32::try_from(m).ok()).unwrap_or(USUAL_MAXCONN)
+            }),
+            timeouts: draft.timeouts,
+            options: draft.options,
+            tcp_request_connection: self.ruleset(RulesetKind::TcpRequestConnection, &acls, diagnostics),
+            tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
+            http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
+            http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
+            use_backend: self.use_backend(&acls, diagnostics),
+            default_backend,
+            forward_for: draft.forward_for.clone(),
+            log,
+            log_format: self.log_format(diagnostics),
+            table: self.names.table(&name(draft)),
+            error_replies: self.error_replies(diagnostics),
+            acls,
+        };
+        config.frontends.push(frontend);
+    }
+
+    fn use_backend(&self, acls: &AclSet, diagnostics: &mut Diagnostics) -> Vec<UseBackend> {
+        let stage = if self.mode() == Mode::Http { Stage::Request } else { Stage::Connection };
+        let mut rules = Vec::new();
+        for line in self.of_kind(DeferredKind::UseBackend) {
+            let Some((target, rest)) = line.words.split_first() else { continue };
+            let condition = match rest.first() {
+                None => None,
+                Some(word) if matches!(word.text.as_str(), "if" | "unless") => {
+                    match self.with_context(stage, false, |c| Condition::parse(rest, acls, c, diagnostics)) {
+                        Some(condition) => Some(condition),
+                        None => continue,
+                    }
+                }
+                Some(word) => {
+                    diagnostics
+                        .error(word.span, format!("unexpected '{}' after the backend's name", word.text));
+                    continue;
+                }
+            };
+            let backend = if target.text.contains('%') {
+                self.with_context(stage, false, |c| Format::parse(target, c, diagnostics))
+                    .map(BackendChoice::Dynamic)
+            } else {
+                self.names.backend(target, diagnostics).map(BackendChoice::Id)
+            };
+            if let Some(backend) = backend {
+                rules.push(UseBackend { condition, backend });
+            }
+        }
+        rules
+    }
+
+    fn log_format(&self, diagnostics: &mut Diagnostics) -> Option<Format> {
+        let fixed = |text: &str| Word { text: text.to_owned(), span: self.at(), quoted: true };
+        let word = match &self.draft.log_format {
+            Some(word) => word.clone(),
+            None if self.draft.options.httplog && self.mode() == Mode::Http => fixed(HTTPLOG),
+            None if self.draft.options.tcplog || self.draft.options.httplog => fixed(TCPLOG),
+            None => fixed("Connect from %ci:%cp to %f/%b"),
+        };
+        self.with_context(Stage::Response, false, |c| Format::parse(&word, c, diagnostics))
+    }
+
+    fn backend(&self, diagnostics: &mut Diagnostics) -> Backend {
+        let draft = self.draft;
+        let acls = self.acls(diagnostics);
+        let timeouts = draft.timeouts;
+        if (timeouts.server.is_none() || timeouts.connect.is_none()) && !draft.servers.is_empty() {
+            diagnostics.warning(self.at(), format!("missing timeouts for '{}'", name(draft))).help(
+                "without 'timeout connect' and 'timeout server' a silent server holds its clients for ever",
+            );
+        }
+        let mut stick = Vec::new();
+        for line in self.of_kind(DeferredKind::Stick) {
+            let stage = if self.mode() == Mode::Http { Stage::Request } else { Stage::Connection };
+            stick.extend(
+                self.with_context(stage, true, |c| StickRule::parse(&line.words, &acls, c, diagnostics)),
+            );
+        }
+        let mut cookie = draft.cookie.clone();
+        if cookie.is_some() && self.mode() == Mode::Tcp {
+            diagnostics.warning(
+                self.at(),
+                format!("'cookie' is ignored in '{}', which is in mode tcp", name(draft)),
+            );
+            cookie = None;
+        }
+        // A listen's rules ran in its frontend already.
+        let alone = !draft.is_frontend;
+        let rules = |kind, diagnostics: &mut Diagnostics| {
+            if alone { self.ruleset(kind, &acls, diagnostics) } else { Ruleset::default() }
+        };
+        Backend {
+            proxy_id: draft.proxy_id,
+            name: name(draft),
+            mode: self.mode(),
+            balance: draft.balance.unwrap_or_default(),
+            servers: self.servers(diagnostics),
+            cookie,
+            table: self.names.table(&name(draft)),
+            stick,
+            http_request: rules(RulesetKind::HttpRequest, diagnostics),
+            http_response: rules(RulesetKind::HttpResponse, diagnostics),
+            httpchk: draft.httpchk.as_ref().map(|check| {
+                let (method, uri, version) = check
+                    .line
+                    .clone()
+                    .unwrap_or_else(|| ("OPTIONS".to_owned(), "/".to_owned(), "HTTP/1.0".to_owned()));
+                let expect = check.expect.clone().unwrap_or_else(|| vec![(200, 399)]);
+                HttpCheck { method, uri, version, headers: check.headers.clone(), expect }
+            }),
+            timeouts,
+            options: draft.options,
+            retries: draft.retries.unwrap_or(3),
+            redispatch: draft.redispatch,
+            fullconn: draft.fullconn.unwrap_or(USUAL_MAXCONN / 10),
+            forward_for: draft.forward_for.clone(),
+            error_replies: self.error_replies(diagnostics),
+            acls,
+        }
+    }
+
+    fn servers(&self, diagnostics: &mut Diagnostics) -> Vec<Server> {
+        let mut servers: Vec<Server> = Vec::new();
+        for (place, draft) in self.draft.servers.iter().enumerate() {
+            let (Some(name), Some(word)) = (&draft.name, &draft.address) else { continue };
+            let address = match address::parse_socket(&word.text) {
+                Ok(address) => address,
+                Err(why) => {
+                    diagnostics.error(word.span, format!("'server {}' : {why}", name.text));
+                    continue;
+                }
+            };
+            let id = draft.id.unwrap_or_else(|| u32::try_from(place + 1).unwrap_or(u32::MAX));
+            if servers.iter().any(|s| s.id == id) {
+                diagnostics.error(name.span, format!("server id {id} is used twice in this backend"));
+            }
+            servers.push(Server {
+                id,
+                name: name.text.clone(),
+                address,
+                weight: draft.weight.unwrap_or(1),
+                maxconn: draft.maxconn.unwrap_or(0),
+                maxqueue: draft.maxqueue.unwrap_or(0),
+                backup: draft.backup.unwrap_or(false),
+                disabled: draft.disabled.unwrap_or(false),
+                cookie: draft.cookie.clone(),
+                check: check(draft, diagnostics),
+            });
+        }
+        servers
+    }
+}
+
+fn check(draft: &ServerDraft, diagnostics: &mut Diagnostics) -> Option<CheckSettings> {
+    if draft.check != Some(true) {
+        return None;
+    }
+    let address: Option<IpAddr> = draft.check_address.as_ref().and_then(|word| {
+        let parsed = word.text.parse().ok();
+        if parsed.is_none() {
+            diagnostics.error(word.span, format!("'{}' is not an address", word.text));
+        }
+        parsed
+    });
+    Some(CheckSettings {
+        inter: draft.inter.unwrap_or(USUAL_INTER),
+        fast_inter: draft.fast_inter,
+        down_inter: draft.down_inter,
+        rise: draft.rise.unwrap_or(2),
+        fall: draft.fall.unwrap_or(3),
+        port: draft.port,
+        address,
+    })
+}
+
+/// The addresses of one item of a bind line; a range of ports is several.
+fn addresses(text: &str) -> Result<Vec<BindAddress>, String> {
+    if text.starts_with('/') {
+        return Ok(vec![BindAddress::Unix(PathBuf::from(text))]);
+    }
+    let Some((host, ports)) = text.rsplit_once(':') else { return Err(format!("'{text}' lacks a port")) };
+    let Some((low, high)) = ports.split_once('-') else {
+        return Ok(vec![BindAddress::Tcp(address::parse_socket(text)?)]);
+    };
+    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("'{ports}' is no range of ports"));
+    let (low, high) = (number(low)?, number(high)?);
+    if low > high || high - low >= MAX_PORTS {
+        return Err(format!("'{ports}' is no range of at most {MAX_PORTS} ports"));
+    }
+    let (ip, _) = address::parse(&format!("{host}:{low}"))?;
+    Ok((low..=high).map(|port| BindAddress::Tcp(SocketAddr::new(ip, port))).collect())
+}

@@ -1,0 +1,118 @@
+//! Whole files in, configurations or mistakes out.
+
+use proxy_config::model::{BackendChoice, Balance, Config, Mode};
+use proxy_lang::{Diagnostics, Sources, blocks, lex};
+
+fn read(text: &str) -> (Option<Config>, Vec<String>) {
+    let mut sources = Sources::default();
+    let file = sources.add("t.cfg", text);
+    let mut diagnostics = Diagnostics::default();
+    let lines = lex(&sources, file, &|_| None, &mut diagnostics);
+    let openers: Vec<&str> = proxy_config::SECTIONS.iter().map(|s| s.name).collect();
+    let blocks = blocks(lines, &openers, &mut diagnostics);
+    let files = |path: &str| match path {
+        "black.lst" => Ok("# nobody\n198.51.100.0/24\n".to_owned()),
+        other => Err(format!("{other} is not there")),
+    };
+    let config = proxy_config::read(&blocks, &files, &mut diagnostics);
+    let said = diagnostics.iter().map(|d| format!("{}: {}", d.span.line, d.message)).collect();
+    (config, said)
+}
+
+const FILE: &str = "\
+global
+    maxconn 2000
+    stats socket /run/s.sock mode 600 level admin
+    log 127.0.0.1 local0 notice
+defaults
+    mode http
+    timeout client 10s
+    timeout server 10s
+    timeout connect 5000
+    option httplog
+    log global
+    retries 2
+frontend web
+    bind :80,:81
+    stick-table type ip size 100k expire 30s store conn_rate(3s)
+    acl blog path_beg /blog
+    acl bad src -f black.lst
+    http-request track-sc0 src
+    http-request deny if bad or { sc0_conn_rate gt 100 }
+    use_backend blog if blog
+    default_backend app
+backend app
+    balance leastconn
+    cookie SRV insert indirect nocache
+    default-server inter 500ms fall 2
+    server s1 192.0.2.21:8000 cookie s1 check
+    server s2 192.0.2.22:8000 cookie s2 check weight 10
+backend blog
+    stick-table type ip size 10k expire 10m
+    stick on src
+    server s1 192.0.2.21:8000
+listen sql
+    mode tcp
+    bind 127.0.0.1:3306
+    server db 192.0.2.30:3306 backup
+";
+
+#[test]
+fn a_file_as_people_write_it_is_understood() {
+    let (config, said) = read(FILE);
+    assert_eq!(said, Vec::<String>::new());
+    let config = config.unwrap();
+    assert_eq!(config.binds.len(), 3);
+    let web = &config.frontends[0];
+    assert!(
+        matches!(web.use_backend[0].backend, BackendChoice::Id(id) if config.backends[id.0 as usize].name == "blog")
+    );
+    assert_eq!(web.default_backend.map(|id| config.backends[id.0 as usize].name.as_str()), Some("app"));
+    let app = &config.backends[0];
+    assert_eq!((app.balance, app.retries, app.servers.len()), (Balance::LeastConn, 2, 2));
+    assert_eq!(
+        app.servers[1].check.as_ref().map(|c| (c.inter.as_millis(), c.fall, c.rise)),
+        Some((500, 2, 2))
+    );
+    let sql = &config.frontends[1];
+    assert_eq!((sql.mode, sql.default_backend.map(|id| id.0)), (Mode::Tcp, Some(2)));
+    let names: Vec<_> = config.tables.iter().map(|t| (t.name.as_str(), t.columns.len())).collect();
+    assert_eq!(names, [("web", 1), ("blog", 1)], "a sticky table stores the server");
+}
+
+#[test]
+fn ten_mistakes_are_ten_messages() {
+    let (config, said) = read(
+        "global\n    maxcon 5\ndefaults\n    mode htpp\n    timeout client\n    timeout server 5x\nfrontend a\n    bind 1.2.3:80\n    \
+         timeout client 1s\n    use_backend none\n    acl x path_bag /\n    http-request dney\n    server s1 1.2.3.4:80\nbackend b\n    \
+         timeout server 1s\n    timeout connect 1s\n    balance robin\n",
+    );
+    assert!(config.is_none());
+    let lines: Vec<u32> = said.iter().map(|s| s.split(':').next().unwrap().parse().unwrap()).collect();
+    assert_eq!(lines, [2, 4, 5, 6, 8, 10, 11, 12, 13, 17], "{said:#?}");
+}
+
+#[test]
+fn every_example_parses_where_its_row_may_stand_and_nowhere_else() {
+    let sections = [("defaults", "d"), ("frontend", "f"), ("backend", "b"), ("listen", "l")];
+    for row in proxy_config::keywords::PROXY.iter().flat_map(|t| t.iter()) {
+        for (kind, name) in sections {
+            let (_, said) = read(&format!("{kind} {name}\n    {}\n", row.spec.example));
+            let refused =
+                said.iter().any(|s| s.contains("is not allowed in") || s.contains("unknown keyword"));
+            let allowed = row.sections.names().any(|s| s == kind);
+            assert_eq!(refused, !allowed, "{} in {kind}: {said:?}", row.spec.example);
+        }
+    }
+}
+
+#[test]
+fn named_defaults_are_inherited_by_name() {
+    let (config, said) = read(
+        "defaults a\n    mode http\n    timeout client 1s\ndefaults b from a\n    timeout client 2s\nfrontend x from a\n    bind :1\nfrontend y from b\n    bind :2\n",
+    );
+    assert_eq!(said, Vec::<String>::new());
+    let seconds: Vec<_> =
+        config.unwrap().frontends.iter().map(|f| f.timeouts.client.unwrap().as_secs()).collect();
+    assert_eq!(seconds, [1, 2]);
+}
