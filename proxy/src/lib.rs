@@ -1,1 +1,255 @@
-//! Placeholder.
+//! Traffic: listeners, sessions, streams, server connections and health checks, built from a
+//! `Config` and knowing nothing of virtual addresses, peers or clusters.
+#![deny(unsafe_code)]
+
+mod buffer;
+mod checks;
+pub mod clock;
+mod connection;
+mod core;
+mod listener;
+mod log;
+mod mux;
+mod orders;
+mod session;
+mod shared;
+pub mod stats;
+mod stream;
+mod timers;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use proxy_backend::{Backend, ServerSettings, Settings, balance};
+use proxy_config::model::{Balance, Config};
+use proxy_table::Table;
+use tokio::sync::{Notify, mpsc};
+use tokio::task::LocalSet;
+
+pub use clock::now_ms;
+pub use listener::{Sockets, open_sockets};
+pub use orders::{OrderRefused, ServerOrder, ServerView, SessionRow};
+
+use crate::core::{MAX_MAIL, Mail};
+use shared::{LastCheck, ServerState, Shared};
+use stats::counters::CoreCounters;
+
+/// Called on a change; must not block.
+pub type Callback = Box<dyn Fn() + Send + Sync>;
+/// Something that runs on the service thread.
+pub type ServiceFuture = Pin<Box<dyn Future<Output = ()>>>;
+type ServiceStart = Box<dyn FnOnce() -> ServiceFuture + Send>;
+
+/// How a proxy runs, apart from its configuration.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This node's name, for logs.
+    pub member: String,
+    /// Number of cores: threads that carry traffic.
+    pub cores: usize,
+    /// Write log lines to standard output too.
+    pub log_to_stdout: bool,
+}
+
+/// A running proxy; clones are handles to the same one.
+#[derive(Clone)]
+pub struct Proxy {
+    shared: Arc<Shared>,
+    service: Arc<RwLock<Option<mpsc::UnboundedSender<ServiceStart>>>>,
+}
+
+impl Proxy {
+    /// Builds everything a configuration names; nothing runs yet. `seed` feeds the tables' hashing.
+    #[must_use]
+    pub fn build(config: Arc<Config>, options: Options, seed: u64) -> Self {
+        let now = now_ms();
+        let counts: Vec<usize> = config.backends.iter().map(|b| b.servers.len()).collect();
+        let counters = || Arc::new(CoreCounters::new(config.frontends.len(), &counts));
+        let tables = config.tables.iter().map(|schema| Arc::new(Table::new(schema.clone(), seed))).collect();
+        let shared = Shared {
+            backends: config.backends.iter().map(|b| decisions(b, now)).collect(),
+            servers: config
+                .backends
+                .iter()
+                .map(|b| b.servers.iter().map(|s| state(s, now)).collect())
+                .collect(),
+            tables,
+            counters: (0..options.cores).map(|_| counters()).collect(),
+            mailboxes: RwLock::default(),
+            stop: Notify::new(),
+            stopping: AtomicBool::new(false),
+            master: AtomicBool::new(false),
+            on_server_change: Mutex::default(),
+            options,
+            config,
+        };
+        Self { shared: Arc::new(shared), service: Arc::default() }
+    }
+
+    /// Starts the cores and the service thread.
+    ///
+    /// # Errors
+    /// A thread could not be started.
+    pub fn start(&self, mut sockets: Sockets) -> io::Result<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.service.write() = Some(sender);
+        let shared = Arc::clone(&self.shared);
+        std::thread::Builder::new().name("service".to_owned()).spawn(move || serve(&shared, receiver))?;
+        for core in (0..self.shared.options.cores).rev() {
+            let own =
+                sockets.binds.iter_mut().enumerate().filter_map(|(bind, group)| Some((bind, group.pop()?)));
+            let own: Vec<_> = own.collect();
+            let (sender, mailbox) = mpsc::channel::<Mail>(MAX_MAIL);
+            self.shared.mailboxes.write().push(sender);
+            let shared = Arc::clone(&self.shared);
+            std::thread::Builder::new().name(format!("core-{core}")).spawn(move || {
+                if let Err(error) = crate::core::run(core, shared, own, mailbox) {
+                    tracing::error!(core, %error, "core cannot run");
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Runs a future on the service thread, beside the health checks.
+    pub fn spawn_service<F: Future<Output = ()> + 'static>(
+        &self,
+        start: impl FnOnce() -> F + Send + 'static,
+    ) {
+        if let Some(service) = &*self.service.read() {
+            let start: ServiceStart = Box::new(move || Box::pin(start()));
+            // The service thread lives as long as the process.
+            let _ = service.send(start);
+        }
+    }
+
+    /// The configuration it was built from.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// All stick tables, by table id.
+    #[must_use]
+    pub fn tables(&self) -> &[Arc<Table>] {
+        &self.shared.tables
+    }
+
+    /// How often each core has turned; a core that is alive turns many times a second.
+    #[must_use]
+    pub fn turns(&self) -> Vec<u64> {
+        self.shared.counters.iter().map(|c| c.turns.read()).collect()
+    }
+
+    /// Whether every checked server has had its first result.
+    #[must_use]
+    pub fn checks_done(&self) -> bool {
+        let servers = self.shared.backends.iter().flat_map(Backend::servers);
+        servers
+            .filter(|s| s.admin() != proxy_backend::Admin::Maint)
+            .all(|s| s.with_health(|h| h.was_checked()).unwrap_or(true))
+    }
+
+    /// Stops accepting; sessions end with their current request.
+    pub fn set_stopping(&self) {
+        self.shared.stopping.store(true, Relaxed);
+        self.shared.stop.notify_waiters();
+    }
+
+    /// Client connections now.
+    #[must_use]
+    pub fn sessions_count(&self) -> u64 {
+        self.shared.counters.iter().map(|c| c.current.read()).sum()
+    }
+
+    /// Says whether this node owns the virtual address, for rules that ask.
+    pub fn set_master(&self, master: bool) {
+        self.shared.master.store(master, Relaxed);
+    }
+
+    /// Rows of `show stat`.
+    #[must_use]
+    pub fn stats(&self) -> Vec<stats::Row> {
+        stats::rows(&self.shared)
+    }
+
+    /// Fields of `show info`.
+    #[must_use]
+    pub fn info(&self) -> BTreeMap<&'static str, String> {
+        stats::info(&self.shared)
+    }
+}
+
+fn serve(shared: &Arc<Shared>, mut starts: mpsc::UnboundedReceiver<ServiceStart>) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "service thread cannot run");
+            return;
+        }
+    };
+    LocalSet::new().block_on(&runtime, async {
+        checks::spawn(shared);
+        tokio::task::spawn_local(expire(Arc::clone(shared)));
+        while let Some(start) = starts.recv().await {
+            tokio::task::spawn_local(start());
+        }
+    });
+}
+
+/// How often tables are looked through for entries that have expired, and how many are looked at.
+const EXPIRY_REST: Duration = Duration::from_millis(100);
+const EXPIRY_BUDGET: usize = 10_000;
+
+async fn expire(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(EXPIRY_REST).await;
+        for table in &shared.tables {
+            table.expire(now_ms(), EXPIRY_BUDGET);
+        }
+    }
+}
+
+fn decisions(backend: &proxy_config::model::Backend, now_ms: u64) -> Backend<shared::Waiter> {
+    let name = match backend.balance {
+        Balance::LeastConn => "leastconn",
+        Balance::Source => "source",
+        Balance::RoundRobin => "roundrobin",
+    };
+    let servers = backend.servers.iter().map(|s| ServerSettings {
+        name: s.name.clone(),
+        weight: s.weight,
+        max_connections: s.maxconn,
+        max_queue: s.maxqueue,
+        backup: s.backup,
+        disabled: s.disabled,
+        health: s.check.as_ref().map(checks::health_settings),
+    });
+    let settings = Settings {
+        name: backend.name.clone(),
+        algorithm: balance::named(name).unwrap_or(&balance::TABLE[0]),
+        servers: servers.collect(),
+        all_backups: backend.options.allbackups,
+    };
+    Backend::new(settings, now_ms)
+}
+
+fn state(server: &proxy_config::model::Server, now_ms: u64) -> ServerState {
+    ServerState {
+        address: RwLock::new(server.address),
+        last_check: Mutex::new(LastCheck::default()),
+        check_enabled: AtomicBool::new(true),
+        changed_ms: AtomicU64::new(now_ms),
+        failed_checks: AtomicU64::new(0),
+        downs: AtomicU64::new(0),
+        down_ms: AtomicU64::new(0),
+    }
+}

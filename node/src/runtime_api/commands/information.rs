@@ -1,0 +1,216 @@
+//! What the process is and does: `show info`, `show stat`, `show sess`.
+
+use proxy_config::model::Level;
+
+use super::Command;
+use crate::runtime_api::Node;
+
+pub(super) const TABLE: &[Command] = &[
+    Command {
+        words: &["show", "info"],
+        level: Level::User,
+        doc: "report information about the running process",
+        run: show_info,
+    },
+    Command {
+        words: &["show", "sess"],
+        level: Level::Operator,
+        doc: "report the list of current sessions",
+        run: show_sess,
+    },
+    Command {
+        words: &["show", "stat"],
+        level: Level::User,
+        doc: "report counters for each proxy and server",
+        run: show_stat,
+    },
+    Command {
+        words: &["show", "version"],
+        level: Level::User,
+        doc: "show version of the current process",
+        run: |_, _| format!("{}\n", env!("CARGO_PKG_VERSION")),
+    },
+];
+
+/// Fields in HAProxy's order; those with no meaning here are left out rather than invented.
+const INFO: &[&str] = &[
+    "Name",
+    "Version",
+    "Nbthread",
+    "Nbproc",
+    "Process_num",
+    "Pid",
+    "Uptime",
+    "Uptime_sec",
+    "Maxconn",
+    "Hard_maxconn",
+    "CurrConns",
+    "CumConns",
+    "CumReq",
+    "ConnRate",
+    "MaxConnRate",
+    "SessRate",
+    "MaxSessRate",
+    "node",
+    "Stopping",
+    "Listeners",
+    "DroppedLogs",
+    "TotalBytesOut",
+];
+
+fn show_info(node: &Node, _: &[&str]) -> String {
+    let mut fields = node.proxy.info();
+    let uptime = node.started.elapsed().as_secs();
+    let (days, hours, minutes, seconds) =
+        (uptime / 86_400, uptime / 3_600 % 24, uptime / 60 % 60, uptime % 60);
+    fields.insert("Name", "Tandem".to_owned());
+    fields.insert("Version", env!("CARGO_PKG_VERSION").to_owned());
+    fields.insert("Nbproc", "1".to_owned());
+    fields.insert("Process_num", "1".to_owned());
+    fields.insert("Pid", std::process::id().to_string());
+    fields.insert("Uptime", format!("{days}d {hours}h{minutes:02}m{seconds:02}s"));
+    fields.insert("Uptime_sec", uptime.to_string());
+    fields.insert("node", node.member.clone());
+    let line = |name: &&str| fields.get(name).map(|value| format!("{name}: {value}\n"));
+    INFO.iter().filter_map(line).collect()
+}
+
+/// The columns of HAProxy 2.6, in its order, up to the last one that every reader knows.
+const COLUMNS: &[&str] = &[
+    "pxname",
+    "svname",
+    "qcur",
+    "qmax",
+    "scur",
+    "smax",
+    "slim",
+    "stot",
+    "bin",
+    "bout",
+    "dreq",
+    "dresp",
+    "ereq",
+    "econ",
+    "eresp",
+    "wretr",
+    "wredis",
+    "status",
+    "weight",
+    "act",
+    "bck",
+    "chkfail",
+    "chkdown",
+    "lastchg",
+    "downtime",
+    "qlimit",
+    "pid",
+    "iid",
+    "sid",
+    "throttle",
+    "lbtot",
+    "tracked",
+    "type",
+    "rate",
+    "rate_lim",
+    "rate_max",
+    "check_status",
+    "check_code",
+    "check_duration",
+    "hrsp_1xx",
+    "hrsp_2xx",
+    "hrsp_3xx",
+    "hrsp_4xx",
+    "hrsp_5xx",
+    "hrsp_other",
+    "hanafail",
+    "req_rate",
+    "req_rate_max",
+    "req_tot",
+    "cli_abrt",
+    "srv_abrt",
+    "comp_in",
+    "comp_out",
+    "comp_byp",
+    "comp_rsp",
+    "lastsess",
+    "last_chk",
+    "last_agt",
+    "qtime",
+    "ctime",
+    "rtime",
+    "ttime",
+    "agent_status",
+    "agent_code",
+    "agent_duration",
+    "check_desc",
+    "agent_desc",
+    "check_rise",
+    "check_fall",
+    "check_health",
+    "agent_rise",
+    "agent_fall",
+    "agent_health",
+    "addr",
+    "cookie",
+    "mode",
+    "algo",
+    "conn_rate",
+    "conn_rate_max",
+    "conn_tot",
+    "intercepted",
+    "dcon",
+    "dses",
+    "wrew",
+    "connect",
+    "reuse",
+    "cache_lookups",
+    "cache_hits",
+    "srv_icur",
+    "src_ilim",
+    "qtime_max",
+    "ctime_max",
+    "rtime_max",
+    "ttime_max",
+];
+
+fn show_stat(node: &Node, _: &[&str]) -> String {
+    let mut text = format!("# {},\n", COLUMNS.join(","));
+    for row in node.proxy.stats() {
+        for column in COLUMNS {
+            let value = row.get(column).map_or("", String::as_str);
+            if value.contains([',', '"']) {
+                text.push_str(&format!("\"{}\",", value.replace('"', "\"\"")));
+            } else {
+                text.push_str(value);
+                text.push(',');
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn show_sess(node: &Node, _: &[&str]) -> String {
+    let mut text = String::new();
+    for row in node.proxy.sessions() {
+        text.push_str(&format!(
+            "0x{:x}: proto=tcpv4 src={} fe={} be={} srv={} ts=00 epoch=0 age={} calls={} cpu=0 lat=0\n",
+            (row.core << 32) | row.place,
+            row.source,
+            row.frontend,
+            row.backend.as_deref().unwrap_or("<NONE>"),
+            row.server.as_deref().unwrap_or("<none>"),
+            age(row.age_ms / 1000),
+            row.requests,
+        ));
+    }
+    text
+}
+
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m{}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{}m", seconds / 3_600, seconds / 60 % 60),
+    }
+}

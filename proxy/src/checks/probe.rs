@@ -1,0 +1,97 @@
+//! One probe of one server: a TCP connection, or an HTTP request behind it (`option httpchk`).
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use proxy_backend::Outcome;
+use proxy_config::model::HttpCheck;
+use proxy_wire::h1::{self, Limits, Parsed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::Seen;
+use crate::shared::{LastCheck, Shared};
+
+/// Most bytes of a response that are read to find its status.
+const MAX_RESPONSE: usize = 16_384;
+
+/// Probes once, within the check's time.
+pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen {
+    let settings = &shared.config.backends[backend];
+    let row = &settings.servers[server];
+    let Some(check) = &row.check else { return seen(Outcome::Passed, "UNK", None, Instant::now(), "") };
+    let mut address = *shared.servers[backend][server].address.read();
+    if let Some(ip) = check.address {
+        address.set_ip(ip);
+    }
+    if let Some(port) = check.port {
+        address.set_port(port);
+    }
+    // Without `timeout check` the interval bounds the whole probe, as in HAProxy.
+    let connect_limit = match (settings.timeouts.connect, settings.timeouts.check) {
+        (Some(connect), Some(_)) => connect,
+        _ => check.inter,
+    };
+    let limit = settings.timeouts.check.unwrap_or(check.inter);
+    let began = Instant::now();
+    let mut socket = match timeout(connect_limit, TcpStream::connect(address)).await {
+        Ok(Ok(socket)) => socket,
+        Ok(Err(error)) => return seen(Outcome::Failed, "L4CON", None, began, &describe(&error)),
+        Err(_) => return seen(Outcome::Failed, "L4TOUT", None, began, ""),
+    };
+    let Some(http) = &settings.httpchk else {
+        // Reset instead of closing: the server's accept queue forgets us at once.
+        let _ = socket.set_zero_linger();
+        return seen(Outcome::Passed, "L4OK", None, began, "");
+    };
+    match timeout(limit, ask(&mut socket, address, http)).await {
+        Err(_) => seen(Outcome::Failed, "L7TOUT", None, began, ""),
+        Ok(Err(error)) => seen(Outcome::Failed, "L7RSP", None, began, &describe(&error)),
+        Ok(Ok(status)) if http.accepts(status) => seen(Outcome::Passed, "L7OK", Some(status), began, ""),
+        Ok(Ok(status)) => seen(
+            Outcome::Failed,
+            "L7STS",
+            Some(status),
+            began,
+            "HTTP status check returned an unexpected code",
+        ),
+    }
+}
+
+async fn ask(socket: &mut TcpStream, address: SocketAddr, http: &HttpCheck) -> io::Result<u16> {
+    socket.set_nodelay(true)?;
+    let mut request = format!("{} {} {}\r\n", http.method, http.uri, http.version);
+    for (name, value) in &http.headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if http.version == "HTTP/1.1" && !http.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
+        request.push_str(&format!("host: {address}\r\n"));
+    }
+    request.push_str("connection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let mut bytes = Vec::with_capacity(1_024);
+    let mut head = h1::Head::default();
+    loop {
+        let count = socket.read_buf(&mut bytes).await?;
+        match h1::parse_response(&bytes, &Limits::default(), &mut head) {
+            Ok(Parsed::Complete(_)) => return Ok(head.status()),
+            Ok(Parsed::Partial) if count > 0 && bytes.len() < MAX_RESPONSE => {}
+            Ok(Parsed::Partial) => return Err(io::Error::other("incomplete response")),
+            Err(_) => return Err(io::Error::other("not an HTTP response")),
+        }
+    }
+}
+
+fn describe(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return "Connection refused".to_owned();
+    }
+    error.to_string()
+}
+
+fn seen(outcome: Outcome, status: &'static str, code: Option<u16>, began: Instant, what: &str) -> Seen {
+    let duration_ms = u64::try_from(began.elapsed().min(Duration::from_secs(3_600)).as_millis()).unwrap_or(0);
+    (outcome, LastCheck { status, code, duration_ms, description: what.to_owned() })
+}

@@ -1,0 +1,109 @@
+//! One core: a thread with its own single-threaded runtime, timers, buffers, idle server connections
+//! and counters. Other threads reach it only through its mailbox.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+use tokio::sync::mpsc;
+use tokio::task::LocalSet;
+
+use crate::buffer::Store;
+use crate::clock::now_ms;
+use crate::listener;
+use crate::log;
+use crate::shared::Shared;
+use crate::stats::counters::CoreCounters;
+use crate::stream::Scratch;
+use crate::timers::{TICK_MS, Wheel};
+use crate::upstream::IdlePool;
+
+/// Most orders that wait in a core's mailbox; a core that far behind is as good as dead.
+pub(crate) const MAX_MAIL: usize = 1_024;
+/// How often idle server connections are looked through.
+const IDLE_PURGE_MS: u64 = 1_000;
+
+/// Something another thread asks of a core.
+pub(crate) type Mail = Box<dyn FnOnce(&Rc<Core>) + Send>;
+
+/// What `show sess` tells of a session.
+pub(crate) struct SessionMark {
+    pub(crate) frontend: usize,
+    pub(crate) source: SocketAddr,
+    pub(crate) began_ms: u64,
+    pub(crate) requests: Cell<u64>,
+    pub(crate) backend: Cell<Option<usize>>,
+    pub(crate) server: Cell<Option<usize>>,
+}
+
+/// The state of one core; lives on its thread.
+pub(crate) struct Core {
+    pub(crate) id: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) counters: Arc<CoreCounters>,
+    pub(crate) wheel: Rc<RefCell<Wheel>>,
+    pub(crate) store: RefCell<Store>,
+    pub(crate) scratch: RefCell<Vec<Scratch>>,
+    pub(crate) idle: RefCell<IdlePool>,
+    pub(crate) sessions: RefCell<Slab<Rc<SessionMark>>>,
+    pub(crate) log: log::Sender,
+}
+
+/// The life of a core's thread: until its mailbox is closed.
+pub(crate) fn run(
+    id: usize,
+    shared: Arc<Shared>,
+    sockets: Vec<(usize, OwnedFd)>,
+    mailbox: mpsc::Receiver<Mail>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    let counters = Arc::clone(&shared.counters[id]);
+    let servers: Vec<usize> = shared.config.backends.iter().map(|b| b.servers.len()).collect();
+    let core = Rc::new(Core {
+        id,
+        counters,
+        wheel: Rc::new(RefCell::new(Wheel::new(now_ms()))),
+        store: RefCell::default(),
+        scratch: RefCell::default(),
+        idle: RefCell::new(IdlePool::new(&servers)),
+        sessions: RefCell::default(),
+        log: log::Sender::default(),
+        shared,
+    });
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        for (bind, socket) in sockets {
+            if let Err(error) = listener::spawn(&core, bind, socket) {
+                tracing::error!(bind, %error, "listener cannot be used");
+            }
+        }
+        tokio::task::spawn_local(tick(Rc::clone(&core)));
+        read_mail(&core, mailbox).await;
+    });
+    Ok(())
+}
+
+async fn read_mail(core: &Rc<Core>, mut mailbox: mpsc::Receiver<Mail>) {
+    while let Some(mail) = mailbox.recv().await {
+        mail(core);
+    }
+}
+
+/// The heartbeat: timers, the turn counter the supervisor watches, and the idle connections.
+async fn tick(core: Rc<Core>) {
+    let mut purged_ms = now_ms();
+    loop {
+        tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
+        let now = now_ms();
+        core.counters.turns.add(1);
+        core.wheel.borrow_mut().advance(now);
+        if now - purged_ms >= IDLE_PURGE_MS {
+            purged_ms = now;
+            core.idle.borrow_mut().purge(now, &mut core.store.borrow_mut());
+        }
+    }
+}

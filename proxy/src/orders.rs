@@ -1,0 +1,276 @@
+//! What operators and neighbours may ask of a running proxy, beyond traffic: server states, orders,
+//! sessions.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use proxy_backend::Admin;
+
+use crate::clock::now_ms;
+use crate::{Callback, Proxy};
+
+/// How long a core may take to answer a question.
+const MAIL_WAIT: Duration = Duration::from_millis(500);
+/// Most sessions listed at once.
+const MAX_LISTED: usize = 10_000;
+
+/// An order about one server.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ServerOrder {
+    /// Take part again.
+    Ready,
+    /// Finish what is there, take only who belongs there.
+    Drain,
+    /// Take no part.
+    Maint,
+    /// Absolute weight, 0..=256.
+    Weight(u32),
+    /// Share of the file's weight in percent.
+    WeightPercent(u32),
+    /// Most concurrent sessions.
+    MaxConnections(u32),
+    /// Move to another address.
+    Address(SocketAddr),
+    /// Count as up or down from now on.
+    Health(bool),
+    /// Check, or do not.
+    Check(bool),
+}
+
+/// Why an order was not carried out, in HAProxy's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderRefused(pub String);
+
+/// One server's state.
+#[derive(Clone, Debug)]
+pub struct ServerView {
+    /// The backend's proxy id.
+    pub backend_id: u32,
+    /// The backend's name.
+    pub backend: String,
+    /// The server's id within its backend.
+    pub server_id: u32,
+    /// The server's name.
+    pub server: String,
+    /// Where it is now.
+    pub address: SocketAddr,
+    /// Whether checks (or nobody) say it works.
+    pub up: bool,
+    /// 0 ready, 1 maintenance, 8 drain: the bits of `show servers state`.
+    pub admin_state: u8,
+    /// Share of the load now.
+    pub weight: u32,
+    /// Share of the load in the file.
+    pub initial_weight: u32,
+    /// Milliseconds since the last change.
+    pub since_ms: u64,
+    /// Whether it has a check.
+    pub checked: bool,
+    /// Whether its check has had a result.
+    pub check_seen: bool,
+    /// The check's counter.
+    pub check_level: u32,
+    /// What the last check said.
+    pub check_status: &'static str,
+    /// Sessions now.
+    pub sessions: u32,
+}
+
+/// One session for `show sess`.
+#[derive(Clone, Debug)]
+pub struct SessionRow {
+    /// The core it lives on.
+    pub core: usize,
+    /// Its place there.
+    pub place: usize,
+    /// The frontend's name.
+    pub frontend: String,
+    /// The client.
+    pub source: SocketAddr,
+    /// The backend's name, once chosen.
+    pub backend: Option<String>,
+    /// The server's name, once chosen.
+    pub server: Option<String>,
+    /// Milliseconds since it was accepted.
+    pub age_ms: u64,
+    /// Requests so far.
+    pub requests: u64,
+}
+
+impl Proxy {
+    /// Every server's state, in the file's order.
+    #[must_use]
+    pub fn servers(&self) -> Vec<ServerView> {
+        let shared = &self.shared;
+        let mut views = Vec::new();
+        for (b, backend) in shared.config.backends.iter().enumerate() {
+            for (s, server) in backend.servers.iter().enumerate() {
+                let row = &shared.backends[b].servers()[s];
+                let state = &shared.servers[b][s];
+                let health = row.with_health(|h| (h.was_checked(), h.level()));
+                views.push(ServerView {
+                    backend_id: backend.proxy_id,
+                    backend: backend.name.clone(),
+                    server_id: server.id,
+                    server: server.name.clone(),
+                    address: *state.address.read(),
+                    up: row.is_up(),
+                    admin_state: match row.admin() {
+                        Admin::Ready => 0,
+                        Admin::Maint => 1,
+                        Admin::Drain => 8,
+                    },
+                    weight: row.weight(),
+                    initial_weight: row.initial_weight,
+                    since_ms: now_ms() - state.changed_ms.load(Relaxed),
+                    checked: row.is_checked(),
+                    check_seen: health.is_some_and(|(seen, _)| seen),
+                    check_level: health.map_or(0, |(_, level)| level),
+                    check_status: state.last_check.lock().status,
+                    sessions: row.sessions(),
+                });
+            }
+        }
+        views
+    }
+
+    /// Carries out an order about a server.
+    ///
+    /// # Errors
+    /// The backend or the server is not known, or the order does not fit.
+    pub fn order(&self, backend: &str, server: &str, order: ServerOrder) -> Result<(), OrderRefused> {
+        let (b, s) = self.find(backend, server)?;
+        let shared = &self.shared;
+        let decisions = &shared.backends[b];
+        match order {
+            ServerOrder::Ready => shared.set_admin(b, s, Admin::Ready),
+            ServerOrder::Drain => shared.set_admin(b, s, Admin::Drain),
+            ServerOrder::Maint => shared.set_admin(b, s, Admin::Maint),
+            ServerOrder::Weight(weight) if weight > 256 => {
+                return Err(OrderRefused(
+                    "Absolute weight can only be between 0 and 256 inclusive.".to_owned(),
+                ));
+            }
+            ServerOrder::Weight(weight) => decisions.set_weight(s, weight),
+            ServerOrder::WeightPercent(percent) => {
+                let weight = decisions.servers()[s].initial_weight.saturating_mul(percent).div_ceil(100);
+                decisions.set_weight(s, weight.min(256));
+            }
+            ServerOrder::MaxConnections(limit) => {
+                decisions.set_max_connections(s, limit);
+                shared.hand_out(b);
+            }
+            ServerOrder::Address(address) => {
+                *shared.servers[b][s].address.write() = address;
+                self.on_every_core(move |core| core.idle.borrow_mut().forget(b, s));
+            }
+            ServerOrder::Health(up) => {
+                if decisions.force(s, up, now_ms()).is_some() {
+                    shared.server_changed(b, s);
+                }
+            }
+            ServerOrder::Check(enabled) if decisions.servers()[s].is_checked() => {
+                shared.servers[b][s].check_enabled.store(enabled, Relaxed);
+            }
+            ServerOrder::Check(_) => {
+                return Err(OrderRefused("Health checks are not configured on this server.".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Calls back after any change of a server's state.
+    pub fn on_server_change(&self, callback: Callback) {
+        self.shared.on_server_change.lock().push(callback);
+    }
+
+    /// Takes another node's word about a server's health; unknown names are not ours to judge.
+    pub fn learn_health(&self, backend: &str, server: &str, up: bool, age_ms: u64) {
+        if let Ok((b, s)) = self.find(backend, server)
+            && self.shared.backends[b].learn(s, up, age_ms, now_ms()).is_some()
+        {
+            self.shared.server_changed(b, s);
+        }
+    }
+
+    /// The sessions of all cores; a core that does not answer in time is left out.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionRow> {
+        let (sender, receiver) = mpsc::channel();
+        let asked = self.on_every_core(move |core| {
+            let config = &core.shared.config;
+            let now = now_ms();
+            let sessions = core.sessions.borrow();
+            let rows = sessions.iter().take(MAX_LISTED).map(|(place, mark)| SessionRow {
+                core: core.id,
+                place,
+                frontend: config.frontends[mark.frontend].name.clone(),
+                source: mark.source,
+                backend: mark.backend.get().map(|b| config.backends[b].name.clone()),
+                server: mark
+                    .backend
+                    .get()
+                    .zip(mark.server.get())
+                    .map(|(b, s)| config.backends[b].servers[s].name.clone()),
+                age_ms: now - mark.began_ms,
+                requests: mark.requests.get(),
+            });
+            let _ = sender.send(rows.collect::<Vec<_>>());
+        });
+        let mut rows = Vec::new();
+        for _ in 0..asked {
+            match receiver.recv_timeout(MAIL_WAIT) {
+                Ok(some) => rows.extend(some),
+                Err(_) => break,
+            }
+        }
+        rows.sort_unstable_by_key(|row| (row.core, row.place));
+        rows
+    }
+
+    /// Idle connections to servers, by backend and server name.
+    #[must_use]
+    pub fn idle_connections(&self) -> BTreeMap<(String, String), usize> {
+        let (sender, receiver) = mpsc::channel();
+        let asked = self.on_every_core(move |core| {
+            let idle = core.idle.borrow();
+            let config = &core.shared.config;
+            let mut counts = Vec::new();
+            for (b, backend) in config.backends.iter().enumerate() {
+                for (s, server) in backend.servers.iter().enumerate() {
+                    counts.push(((backend.name.clone(), server.name.clone()), idle.count(b, s)));
+                }
+            }
+            let _ = sender.send(counts);
+        });
+        let mut sums = BTreeMap::new();
+        for _ in 0..asked {
+            for (key, count) in receiver.recv_timeout(MAIL_WAIT).unwrap_or_default() {
+                *sums.entry(key).or_insert(0) += count;
+            }
+        }
+        sums
+    }
+
+    fn find(&self, backend: &str, server: &str) -> Result<(usize, usize), OrderRefused> {
+        let backends = &self.shared.config.backends;
+        let Some(b) = backends.iter().position(|row| row.name == backend) else {
+            return Err(OrderRefused("No such backend.".to_owned()));
+        };
+        let Some(s) = backends[b].servers.iter().position(|row| row.name == server) else {
+            return Err(OrderRefused("No such server.".to_owned()));
+        };
+        Ok((b, s))
+    }
+
+    fn on_every_core(
+        &self,
+        ask: impl FnOnce(&std::rc::Rc<crate::core::Core>) + Clone + Send + 'static,
+    ) -> usize {
+        let mailboxes = self.shared.mailboxes.read();
+        mailboxes.iter().filter(|mailbox| mailbox.try_send(Box::new(ask.clone())).is_ok()).count()
+    }
+}

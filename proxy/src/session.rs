@@ -1,0 +1,96 @@
+//! One client connection, from accept to close: its counters, its timer, and the mux that turns it
+//! into streams.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use proxy_config::model::{Frontend, Mode};
+use tokio::net::TcpStream;
+
+use crate::clock::now_ms;
+use crate::connection::Connection;
+use crate::core::{Core, SessionMark};
+use crate::mux;
+use crate::timers::Timer;
+
+/// What the streams of one client connection share.
+pub(crate) struct Session {
+    pub(crate) core: Rc<Core>,
+    pub(crate) frontend: usize,
+    pub(crate) client: Connection,
+    pub(crate) source: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) accepted_ms: u64,
+    pub(crate) timer: Timer,
+    pub(crate) mark: Rc<SessionMark>,
+    key: usize,
+}
+
+impl Session {
+    pub(crate) fn settings(&self) -> &Frontend {
+        &self.core.shared.config.frontends[self.frontend]
+    }
+}
+
+/// Starts a session on this core.
+pub(crate) fn spawn(core: &Rc<Core>, frontend: usize, io: TcpStream, source: SocketAddr) {
+    let now = now_ms();
+    let Ok(local) = io.local_addr() else { return };
+    let counters = &core.counters;
+    counters.connections.add(1);
+    counters.connection_rate.hit(now);
+    counters.current.add(1);
+    let front = &counters.frontends[frontend];
+    front.connections.add(1);
+    front.sessions.add(1);
+    front.session_rate.hit(now);
+    front.connection_rate.hit(now);
+    front.current.add(1);
+    front.most.raise(front.current.read());
+    let mark = Rc::new(SessionMark {
+        frontend,
+        source,
+        began_ms: now,
+        requests: Cell::new(0),
+        backend: Cell::new(None),
+        server: Cell::new(None),
+    });
+    let session = Session {
+        core: Rc::clone(core),
+        frontend,
+        client: Connection::new(io),
+        source,
+        local,
+        accepted_ms: now,
+        timer: Timer::new(&core.wheel),
+        key: core.sessions.borrow_mut().insert(Rc::clone(&mark)),
+        mark,
+    };
+    tokio::task::spawn_local(run(session));
+}
+
+/// The whole session. A test asserts its size: this is what an idle client costs.
+pub(crate) async fn run(mut session: Session) {
+    std::future::poll_fn(|cx| {
+        session.timer.attach(cx);
+        std::task::Poll::Ready(())
+    })
+    .await;
+    match session.settings().mode {
+        Mode::Http => mux::h1::run(&mut session).await,
+        Mode::Tcp => mux::raw::run(&mut session).await,
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.client.retire(&mut self.core.store.borrow_mut());
+        self.core.sessions.borrow_mut().try_remove(self.key);
+        self.core.counters.current.sub(1);
+        self.core.counters.frontends[self.frontend].current.sub(1);
+        if std::thread::panicking() {
+            self.core.counters.panics.add(1);
+        }
+    }
+}

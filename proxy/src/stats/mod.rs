@@ -1,0 +1,12 @@
+//! Counters out: rows for `show stat` and fields for `show info`. Counting happens where things
+//! happen; this only adds the cores up and formats.
+
+pub(crate) mod counters;
+mod rows;
+
+use std::collections::BTreeMap;
+
+pub(crate) use rows::{info, rows};
+
+/// One line of `show stat`: column name to value; a column that is not there is empty.
+pub type Row = BTreeMap<&'static str, String>;

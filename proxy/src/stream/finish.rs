@@ -1,0 +1,133 @@
+//! The end of every stream, whatever ended it: the last words to the client, the counters, the log
+//! line, and the server connection's way back to the idle ones.
+
+use proxy_wire::h1::Body;
+
+use super::flow::Flow;
+use super::reply;
+use super::state::{After, Step, Stop, Stream};
+use super::termination::{At, By, Termination};
+use crate::clock::now_ms;
+use crate::connection::Ended;
+use crate::log;
+use crate::session::Session;
+
+/// Finishes a stream and says what becomes of its session.
+pub(super) async fn finish(mut stream: Stream<'_>, step: Step) -> After {
+    let mut after = After::Close;
+    let termination = match step {
+        Ok(()) => {
+            after = complete(&mut stream);
+            Termination::default()
+        }
+        Err(Stop::Error(status, termination)) => {
+            let mut out = stream.session.core.store.borrow_mut().take_output();
+            if !stream.response_head_sent {
+                stream.status = Some(status);
+                reply::error(&stream, status, &mut out);
+            }
+            say(&mut stream, out).await;
+            termination
+        }
+        Err(Stop::Reply(reply, termination)) => {
+            let mut out = stream.session.core.store.borrow_mut().take_output();
+            stream.status = Some(reply.status);
+            if reply::rule(&stream, &reply, &mut out) {
+                after = After::KeepAlive;
+            }
+            say(&mut stream, out).await;
+            termination
+        }
+        Err(Stop::Close(termination)) => termination,
+    };
+    if let Some(upload) = stream.upload.take() {
+        stream.bytes_in += upload.body_bytes;
+        stream.session.core.store.borrow_mut().give_output(upload.into_out());
+    }
+    count(&stream, termination);
+    log::stream(&mut stream, termination);
+    stream.release_place();
+    after
+}
+
+/// A whole response was sent: keeps what can be used again.
+fn complete(stream: &mut Stream<'_>) -> After {
+    let uploaded = stream.upload.as_ref().is_none_or(Flow::is_done);
+    let place = stream.backend.zip(stream.server);
+    if stream.server_keeps
+        && uploaded
+        && let (Some(upstream), Some((backend, server))) = (stream.upstream.take(), place)
+    {
+        let core = &stream.session.core;
+        core.idle.borrow_mut().give(backend, server, upstream, now_ms());
+    }
+    let keeps = stream.client_keeps && uploaded && !matches!(stream.response_body, Body::Tunnel);
+    if keeps { After::KeepAlive } else { After::Close }
+}
+
+async fn say(stream: &mut Stream<'_>, out: Vec<u8>) {
+    stream.bytes_out += out.len() as u64;
+    let timeout = stream.frontend().timeouts.client;
+    stream.arm(timeout);
+    let session = &mut *stream.session;
+    // The client may be gone; there is nobody left to tell.
+    let _ = session.client.send(&out, &mut session.timer, None).await;
+    session.core.store.borrow_mut().give_output(out);
+}
+
+fn count(stream: &Stream<'_>, termination: Termination) {
+    let now = now_ms();
+    let core = &stream.session.core.counters;
+    let front = &core.frontends[stream.session.frontend];
+    front.bytes_in.add(stream.bytes_in);
+    front.bytes_out.add(stream.bytes_out);
+    let status = stream.status.unwrap_or(0);
+    front.classes.hit(status);
+    let Some(backend) = stream.backend else { return };
+    let of_server = stream.server.map(|server| &core.servers[backend][server]);
+    for counters in std::iter::once(&core.backends[backend]).chain(of_server) {
+        counters.bytes_in.add(stream.bytes_in);
+        counters.bytes_out.add(stream.bytes_out);
+        counters.classes.hit(status);
+        match termination.by {
+            By::Client | By::ClientTimeout => counters.client_aborts.add(1),
+            By::Server | By::ServerTimeout if termination.at == At::Data => counters.server_aborts.add(1),
+            By::Nobody | By::Server | By::ServerTimeout | By::Proxy | By::Local => {}
+        }
+        let times = stream.times;
+        let since = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| b.saturating_sub(a));
+        if let Some(queue) = since(times.requested, times.dequeued) {
+            counters.queue_ms.hit(queue);
+        }
+        if let Some(connect) = since(times.dequeued, times.connected) {
+            counters.connect_ms.hit(connect);
+        }
+        if let Some(response) = since(times.connected, times.responded) {
+            counters.response_ms.hit(response);
+        }
+        counters.total_ms.hit(now.saturating_sub(times.began));
+    }
+}
+
+/// A connection that ended, or was too slow, before it sent a byte.
+pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended) {
+    let dontlognull = session.settings().options.dontlognull;
+    let mut stream = Stream::new(session, true);
+    stream.request_line.extend_from_slice(b"<BADREQ>");
+    let (status, termination) = match ended {
+        Ended::TimedOut => (408, Termination::new(By::ClientTimeout, At::Request)),
+        Ended::Closed | Ended::Failed(_) => (400, Termination::new(By::Client, At::Request)),
+    };
+    let front = &stream.session.core.counters.frontends[stream.session.frontend];
+    if matches!(ended, Ended::TimedOut) {
+        front.request_errors.add(1);
+        front.classes.hit(status);
+        let mut out = stream.session.core.store.borrow_mut().take_output();
+        reply::error(&stream, status, &mut out);
+        say(&mut stream, out).await;
+    }
+    stream.status = Some(status);
+    if !dontlognull {
+        log::stream(&mut stream, termination);
+    }
+}

@@ -1,0 +1,55 @@
+//! The life of a request, in order. This file is the map: each station is a file of its own, decides
+//! by pure calls, and returns what ends the stream. There is one place that finishes.
+
+mod connect;
+mod finish;
+pub(crate) mod flow;
+mod relay;
+mod reply;
+mod request;
+mod response;
+mod rules;
+mod server;
+mod state;
+mod tcp;
+mod termination;
+
+use std::time::Duration;
+
+pub(crate) use finish::finish_without_request;
+pub(crate) use rules::exchange;
+pub(crate) use state::{After, CookieSeen, Running, Scratch, Stream};
+pub(crate) use tcp::run_tcp;
+pub(crate) use termination::Termination;
+
+use crate::session::Session;
+use state::Step;
+
+/// Runs one exchange, from the first byte of its request to its log line.
+pub(crate) async fn run(session: &mut Session, first: bool) -> After {
+    let mut stream = Stream::new(session, first);
+    let step = walk(&mut stream).await;
+    finish::finish(stream, step).await
+}
+
+async fn walk(stream: &mut Stream<'_>) -> Step {
+    request::read_head(stream).await?;
+    rules::frontend(stream).await?;
+    rules::choose_backend(stream)?;
+    rules::backend(stream).await?;
+    server::find_persistence(stream);
+    loop {
+        server::choose(stream).await?;
+        connect::connect(stream).await?;
+        if relay::send_request(stream).await? {
+            break;
+        }
+    }
+    response::prepare(stream)?;
+    relay::relay(stream).await
+}
+
+/// A timeout of the configuration in the unit of the core's clock.
+pub(crate) fn millis(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX)
+}

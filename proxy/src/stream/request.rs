@@ -1,0 +1,85 @@
+//! Station: read the request's head.
+
+use proxy_wire::h1::{self, Limits, Parsed};
+
+use super::state::{Step, Stop, Stream};
+use super::termination::{At, By};
+use crate::clock::now_ms;
+use crate::connection::Ended;
+
+/// Longest part of a request line that is kept for the log.
+const MAX_LOGGED_LINE: usize = 1_024;
+
+/// Reads until the head is complete, malformed, too large, or too late.
+pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
+    let timeouts = &stream.frontend().timeouts;
+    let timeout = timeouts.http_request.or(timeouts.client);
+    let began = stream.times.began;
+    stream.session.timer.set(timeout.map(|t| began + super::millis(t)));
+    let limits = Limits::default();
+    loop {
+        let session = &mut *stream.session;
+        let input = session.client.input();
+        match h1::parse_request(input, &limits, &mut stream.scratch.request) {
+            Ok(Parsed::Complete(used)) => {
+                keep_line(stream, used);
+                stream.session.client.consume(used, &stream.session.core);
+                stream.bytes_in += used as u64;
+                break;
+            }
+            Ok(Parsed::Partial) if session.client.input_is_full() => return Err(refuse(stream, 400)),
+            Ok(Parsed::Partial) => {}
+            Err(refusal) => return Err(refuse(stream, refusal.status())),
+        }
+        match session.client.fill(&session.core, &session.timer).await {
+            Ok(_) => {}
+            Err(Ended::TimedOut) => {
+                keep_line(stream, 0);
+                count_error(stream);
+                return Err(Stream::error(408, By::ClientTimeout, At::Request));
+            }
+            Err(Ended::Closed | Ended::Failed(_)) => {
+                keep_line(stream, 0);
+                count_error(stream);
+                return Err(Stream::error(400, By::Client, At::Request));
+            }
+        }
+    }
+    let now = now_ms();
+    stream.times.requested = Some(now);
+    stream.request_body =
+        h1::request_body(&stream.scratch.request).map_err(|refusal| refuse(stream, refusal.status()))?;
+    stream.expects_continue = stream.scratch.request.expects_continue();
+    stream.client_keeps = stream.scratch.request.keeps_alive();
+    let core = &stream.session.core;
+    core.counters.requests.add(1);
+    let front = &core.counters.frontends[stream.session.frontend];
+    front.requests.add(1);
+    front.request_rate.hit(now);
+    stream.session.mark.requests.set(stream.session.mark.requests.get() + 1);
+    Ok(())
+}
+
+fn refuse(stream: &mut Stream<'_>, status: u16) -> Stop {
+    keep_line(stream, 0);
+    count_error(stream);
+    Stream::error(status, By::Proxy, At::Request)
+}
+
+fn count_error(stream: &Stream<'_>) {
+    let session = &*stream.session;
+    session.core.counters.frontends[session.frontend].request_errors.add(1);
+}
+
+/// Keeps the request line for the log: rules may change the head before it is written.
+fn keep_line(stream: &mut Stream<'_>, used: usize) {
+    stream.request_line.clear();
+    if used == 0 {
+        stream.request_line.extend_from_slice(b"<BADREQ>");
+        return;
+    }
+    let head = stream.session.client.input();
+    let line = head[..used].split(|b| *b == b'\n').find(|l| l.len() > 1).unwrap_or(b"");
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    stream.request_line.extend_from_slice(&line[..line.len().min(MAX_LOGGED_LINE)]);
+}

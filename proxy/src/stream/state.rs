@@ -1,0 +1,222 @@
+//! What a stream knows while it walks from station to station.
+
+use std::time::Duration;
+
+use proxy_config::model::{Backend, Frontend};
+use proxy_rules::{Reply, Tracked, View};
+use proxy_table::{DataType, Table};
+use proxy_wire::h1::{Body, Head};
+use std::sync::Arc;
+
+use super::flow::Flow;
+use super::termination::{At, By, Termination};
+use crate::clock::now_ms;
+use crate::connection::Connection;
+use crate::session::Session;
+use crate::shared::Shared;
+
+/// What becomes of the session when a stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    /// The next request may come.
+    KeepAlive,
+    /// The connection is closed.
+    Close,
+}
+
+/// Why a stream does not go on to the next station.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// Answer with this error status.
+    Error(u16, Termination),
+    /// Answer with what a rule says.
+    Reply(Box<Reply>, Termination),
+    /// Say nothing more.
+    Close(Termination),
+}
+
+pub(crate) type Step = Result<(), Stop>;
+
+/// What a stream uses and gives back: heads keep their capacity from request to request.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    pub(crate) request: Head,
+    pub(crate) response: Head,
+}
+
+/// When things happened, in the core's milliseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// The first byte of the request.
+    pub(crate) began: u64,
+    /// The request's head was complete.
+    pub(crate) requested: Option<u64>,
+    /// A place on a server was given.
+    pub(crate) dequeued: Option<u64>,
+    /// The connection to the server was there.
+    pub(crate) connected: Option<u64>,
+    /// The response's head was complete.
+    pub(crate) responded: Option<u64>,
+}
+
+/// How the client's persistence cookie was judged: the third letter of the termination state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CookieSeen {
+    /// The backend uses no cookie.
+    #[default]
+    Unused,
+    /// The client sent none.
+    None,
+    /// It names no server we know.
+    Invalid,
+    /// It names a server that is down.
+    Down,
+    /// It names a server that is used.
+    Valid,
+}
+
+/// One exchange.
+pub(crate) struct Stream<'s> {
+    pub(crate) session: &'s mut Session,
+    pub(crate) scratch: Scratch,
+    pub(crate) times: Times,
+    pub(crate) request_line: Vec<u8>,
+    pub(crate) request_body: Body,
+    pub(crate) expects_continue: bool,
+    pub(crate) client_keeps: bool,
+    pub(crate) backend: Option<usize>,
+    /// The server the client belongs to, by cookie or stick table.
+    pub(crate) wanted: Option<usize>,
+    pub(crate) server: Option<usize>,
+    /// Whether a place on `server` is held.
+    pub(crate) holds_place: bool,
+    /// The server a redispatch must avoid.
+    pub(crate) avoid: Option<usize>,
+    pub(crate) upstream: Option<Connection>,
+    pub(crate) reused: bool,
+    pub(crate) retries: u32,
+    pub(crate) redispatched: bool,
+    pub(crate) waited_behind: usize,
+    pub(crate) upload: Option<Flow>,
+    pub(crate) response_head_sent: bool,
+    pub(crate) response_body: Body,
+    pub(crate) server_keeps: bool,
+    pub(crate) status: Option<u16>,
+    pub(crate) tracked: [Option<Tracked>; 3],
+    pub(crate) cookie_seen: CookieSeen,
+    pub(crate) cookie_inserted: bool,
+    pub(crate) sticks: Vec<usize>,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn new(session: &'s mut Session, first: bool) -> Self {
+        let scratch = session.core.scratch.borrow_mut().pop().unwrap_or_default();
+        let began = if first { session.accepted_ms } else { now_ms() };
+        Self {
+            scratch,
+            times: Times { began, ..Times::default() },
+            request_line: Vec::new(),
+            request_body: Body::None,
+            expects_continue: false,
+            client_keeps: false,
+            backend: None,
+            wanted: None,
+            server: None,
+            holds_place: false,
+            avoid: None,
+            upstream: None,
+            reused: false,
+            retries: 0,
+            redispatched: false,
+            waited_behind: 0,
+            upload: None,
+            response_head_sent: false,
+            response_body: Body::None,
+            server_keeps: false,
+            status: None,
+            tracked: [None, None, None],
+            cookie_seen: CookieSeen::Unused,
+            cookie_inserted: false,
+            sticks: Vec::new(),
+            bytes_in: 0,
+            bytes_out: 0,
+            session,
+        }
+    }
+
+    pub(crate) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.session.core.shared)
+    }
+
+    pub(crate) fn frontend(&self) -> &Frontend {
+        self.session.settings()
+    }
+
+    /// The chosen backend. Stations after `choose_backend` only.
+    pub(crate) fn backend_settings(&self) -> &Backend {
+        &self.session.core.shared.config.backends[self.backend.unwrap_or(0)]
+    }
+
+    /// Moves the session's deadline to `timeout` from now.
+    pub(crate) fn arm(&mut self, timeout: Option<Duration>) {
+        self.session.timer.set(timeout.map(|t| now_ms() + super::millis(t)));
+    }
+
+    /// Gives back the place on a server, if one is held.
+    pub(crate) fn release_place(&mut self) {
+        if self.holds_place
+            && let (Some(backend), Some(server)) = (self.backend, self.server)
+        {
+            self.holds_place = false;
+            let counters = &self.session.core.counters;
+            counters.servers[backend][server].current.sub(1);
+            self.session.core.shared.release(backend, server);
+        }
+    }
+
+    pub(crate) fn error(status: u16, by: By, at: At) -> Stop {
+        Stop::Error(status, Termination::new(by, at))
+    }
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        let now = now_ms();
+        for tracked in self.tracked.iter_mut().filter_map(Option::take) {
+            let table = &self.session.core.shared.tables[tracked.table.0 as usize];
+            table.untrack(&tracked.key, now, |row| row.decrement(DataType::ConnCur));
+        }
+        // Reached early only by a panic or when the core goes away; `finish` has left nothing to do otherwise.
+        self.release_place();
+        if let Some(mut upstream) = self.upstream.take() {
+            upstream.retire(&mut self.session.core.store.borrow_mut());
+        }
+        if let Some(backend) = self.backend {
+            self.session.core.counters.backends[backend].current.sub(1);
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.request.clear();
+        scratch.response.clear();
+        self.session.core.scratch.borrow_mut().push(scratch);
+    }
+}
+
+/// What rules may ask about the running process.
+pub(crate) struct Running<'a>(pub(crate) &'a Shared);
+
+impl View for Running<'_> {
+    fn table(&self, id: proxy_table::TableId) -> &Arc<Table> {
+        &self.0.tables[id.0 as usize]
+    }
+
+    fn nbsrv(&self, backend: &str) -> u32 {
+        let found = self.0.backends.iter().find(|b| b.name == backend);
+        found.map_or(0, |b| u32::try_from(b.usable()).unwrap_or(u32::MAX))
+    }
+
+    fn is_master(&self) -> bool {
+        self.0.master.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
