@@ -7,6 +7,7 @@ mod config;
 mod foreground;
 mod runtime_api;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use args::{Asked, Options};
@@ -49,7 +50,8 @@ fn run(options: &Options) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    tracing_subscriber::fmt().with_target(false).with_writer(std::io::stderr).init();
+    let colour = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(std::io::stderr).init();
     match foreground::run(config, options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {

@@ -77,7 +77,11 @@ fn line(table: &Table, entry: &proxy_table::SnapshotEntry) -> String {
     for (column, value) in schema.columns.iter().zip(&entry.values) {
         let shown = match value {
             Value::Text(text) => text.as_deref().unwrap_or("-").to_owned(),
-            other => other.number(proxy::now_ms(), column.period_ms).to_string(),
+            value @ (Value::Signed(_)
+            | Value::Unsigned(_)
+            | Value::Wide(_)
+            | Value::Rate(_)
+            | Value::Array(_)) => value.number(proxy::now_ms(), column.period_ms).to_string(),
         };
         let name = column.data_type.name();
         if column.period_ms > 0 {

@@ -30,7 +30,12 @@ pub const PROXY: &[&[Keyword<ProxyDraft>]] = &[
 pub fn specs() -> impl Iterator<Item = &'static Spec> {
     let global = GLOBAL.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
     let proxy = PROXY.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
-    global.chain(proxy).chain(servers::OPTIONS.iter().map(|row| &row.spec))
+    global.chain(proxy).chain(server_options())
+}
+
+/// The headers of the options of `server` lines.
+pub fn server_options() -> impl Iterator<Item = &'static Spec> {
+    servers::OPTIONS.iter().map(|row| &row.spec)
 }
 
 pub(crate) use logs::target;

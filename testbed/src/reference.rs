@@ -1,0 +1,108 @@
+//! The reference manual: one page per kind of row.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use proxy_lang::{Spec, Status};
+
+/// A page: its file name, its title, its rows with the places they may stand in.
+struct Page {
+    file: &'static str,
+    title: &'static str,
+    rows: Vec<(&'static Spec, String)>,
+}
+
+fn pages() -> Vec<Page> {
+    let keywords = proxy_config::keywords::PROXY.iter().flat_map(|t| t.iter());
+    let keywords = keywords.map(|row| (&row.spec, row.sections.names().collect::<Vec<_>>().join(", ")));
+    let global = proxy_config::keywords::GLOBAL.iter().flat_map(|t| t.iter());
+    let bare = |spec| (spec, String::new());
+    vec![
+        Page {
+            file: "global.md",
+            title: "Global section",
+            rows: global.map(|row| bare(&row.spec)).collect(),
+        },
+        Page { file: "proxies.md", title: "Proxy sections", rows: keywords.collect() },
+        Page {
+            file: "server-options.md",
+            title: "Options of server lines",
+            rows: proxy_config::keywords::server_options().map(bare).collect(),
+        },
+        Page {
+            file: "actions.md",
+            title: "Actions",
+            rows: proxy_rules::actions::TABLE.iter().map(|row| bare(&row.spec)).collect(),
+        },
+        Page {
+            file: "fetches.md",
+            title: "Sample fetches",
+            rows: proxy_rules::fetches::every().map(|row| bare(&row.spec)).collect(),
+        },
+        Page {
+            file: "log-fields.md",
+            title: "Log fields",
+            rows: proxy_rules::LOG_FIELDS.iter().map(|row| bare(&row.spec)).collect(),
+        },
+        Page {
+            file: "data-types.md",
+            title: "Data types of stick tables",
+            rows: proxy_table::DATA_TYPES.iter().map(|row| bare(&row.spec)).collect(),
+        },
+    ]
+}
+
+fn text(page: &Page) -> String {
+    let mut text =
+        format!("# {}\n\nGenerated from the registry by `cargo reference`; do not edit.\n", page.title);
+    for (spec, places) in &page.rows {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n## {}\n\n    {}\n\n{}\n", spec.names.join(", "), spec.syntax(), spec.doc);
+        if !places.is_empty() {
+            let _ = write!(text, "\nMay stand in: {places}.\n");
+        }
+        match spec.status {
+            Status::Full => {}
+            Status::Partial(why) => {
+                let _ = write!(text, "\nPartial: {why}.\n");
+            }
+            Status::Accepted(why) => {
+                let _ = write!(text, "\nAccepted without effect: {why}.\n");
+            }
+            Status::Later => text.push_str("\nKnown to HAProxy, refused by name until it is built.\n"),
+            Status::Absent(why) => {
+                let _ = write!(text, "\nRefused by name: {why}.\n");
+            }
+        }
+        let _ = write!(text, "\nExample: `{}`\n", spec.example);
+    }
+    text
+}
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/reference")
+}
+
+/// Writes every page.
+pub(crate) fn write() -> Result<String, String> {
+    let folder = folder();
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    for page in pages() {
+        std::fs::write(folder.join(page.file), text(&page)).map_err(|e| format!("{}: {e}", page.file))?;
+    }
+    Ok(format!("wrote {}", folder.display()))
+}
+
+/// Compares every page with what stands there.
+pub(crate) fn check() -> Result<String, String> {
+    let stale: Vec<&str> = pages()
+        .iter()
+        .filter(|page| std::fs::read_to_string(folder().join(page.file)).ok().as_deref() != Some(&text(page)))
+        .map(|page| page.file)
+        .collect();
+    if stale.is_empty() {
+        Ok("docs/reference/ is what the rows say".to_owned())
+    } else {
+        Err(format!("docs/reference/ is stale, run `cargo reference`: {}", stale.join(", ")))
+    }
+}
