@@ -19,6 +19,8 @@ pub(crate) fn run(config: Arc<Config>, options: &Options) -> Result<(), String> 
         Some(count) => usize::try_from(count).unwrap_or(1),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
+    // First: whoever can reach a listener can ask the runtime API too.
+    let listeners = runtime_api::open(&config)?;
     let sockets = proxy::open_sockets(&config, cores).map_err(|errors| {
         let one = |(bind, error): &(usize, std::io::Error)| {
             let bind = &config.binds[*bind];
@@ -37,7 +39,6 @@ pub(crate) fn run(config: Arc<Config>, options: &Options) -> Result<(), String> 
     let running = Running { member: member.clone(), cores, log_to_stdout: false };
     let proxy = Proxy::build(Arc::clone(&config), running, seed());
     let node = Arc::new(Node { proxy: proxy.clone(), member, started: Instant::now() });
-    let listeners = runtime_api::open(&config)?;
     proxy.start(sockets).map_err(|e| format!("cannot start: {e}"))?;
     for (socket, level) in listeners {
         let node = Arc::clone(&node);

@@ -219,7 +219,7 @@ const QUESTIONS: &[&str] = &[
     "GET /nonsense HTTP/1.0\r\n\r\n",
     "GET / HTTP/1.1\r\nhost : a\r\n\r\n",
     "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
-    "GET / HTTP/2.0\r\nhost: a\r\n\r\n",
+    "GET / HTTP/1.1\r\nconnection: close\r\n\r\n",
     "G\x01T / HTTP/1.1\r\nhost: a\r\n\r\n",
     "GET /\x01 HTTP/1.1\r\nhost: a\r\n\r\n",
     "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: x\r\n\r\n",

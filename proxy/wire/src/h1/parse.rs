@@ -59,7 +59,7 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
     check_target(target.as_bytes(), head.method_kind)?;
     head.target = head.append(target.as_bytes());
     let hosts = fields(head, request.headers)?;
-    if hosts > 1 || (hosts == 0 && head.version == Version::Http11) {
+    if hosts > 1 {
         return Err(Refusal::Host);
     }
     if head.steering.chunked {

@@ -17,7 +17,7 @@ pub enum Refusal {
     TooManyFields,
     /// The head is larger than the limit.
     HeadTooLarge,
-    /// HTTP/1.1 without a Host, or with several that differ.
+    /// Several Host fields that differ. None at all is let through, as HAProxy does: probes rely on it.
     Host,
     /// Content-Length is no number, or several differ.
     ContentLength,
