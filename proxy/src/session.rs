@@ -94,3 +94,30 @@ impl Drop for Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The future a function returns, without calling it.
+    fn future_size<A, F>(_: fn(A) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn stream_size<'s, F>(_: fn(&'s mut Session, bool) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What an idle client costs besides its socket: the future of its session, on the core's heap.
+    const IDLE_SESSION: usize = 1_024;
+    /// What a running request adds, while it runs.
+    const RUNNING_STREAM: usize = 4_096;
+
+    #[test]
+    fn an_idle_session_and_a_running_stream_stay_small() {
+        let (idle, running) = (future_size(run), stream_size(crate::stream::run));
+        assert!(idle <= IDLE_SESSION, "an idle session takes {idle} bytes");
+        assert!(running <= RUNNING_STREAM, "a running stream takes {running} bytes");
+        assert!(running > idle, "the stream is not part of the idle session: {running} <= {idle}");
+    }
+}

@@ -23,7 +23,7 @@ pub(crate) async fn run(session: &mut Session) {
                 Ok(_) => {}
                 Err(ended) => {
                     if first {
-                        stream::finish_without_request(session, &ended).await;
+                        Box::pin(stream::finish_without_request(session, &ended)).await;
                     }
                     return;
                 }
