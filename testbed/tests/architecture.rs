@@ -9,6 +9,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Every room and the rooms it may know.
 const EDGES: &[(&str, &[&str])] = &[
     ("proxy-lang", &[]),
+    ("failover-vrrp", &[]),
     ("proxy-wire", &[]),
     ("proxy-table", &["proxy-lang"]),
     ("proxy-backend", &["proxy-lang"]),

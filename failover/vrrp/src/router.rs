@@ -1,0 +1,318 @@
+//! The state machine of one virtual router (RFC 9568 6.4), with what a pair needs beyond it: a node that
+//! is not ready never becomes master, one that knows its tables only in part never preempts, and one that
+//! slept through its own deadlines stops answering before it asks who is master.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use crate::{Advertisement, Centis, Micros};
+
+/// What the file says of a virtual router.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// 1..=255.
+    pub vrid: u8,
+    /// 1..=255.
+    pub priority: u8,
+    /// Between our advertisements.
+    pub interval: Centis,
+    /// Whether a higher priority takes the address from a living master.
+    pub preempt: bool,
+    /// How long it waits before it does.
+    pub preempt_delay: Micros,
+    /// The virtual addresses.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Our own address on the link: it breaks ties.
+    pub source: Ipv4Addr,
+}
+
+/// Master is what RFC 9568 calls Active.
+///
+/// ```text
+///              Start                 master-down timer, ready
+/// Initialize ---------> Backup ------------------------------> Master
+///      ^                  |  ^                                    |
+///      +------ Stop ------+  +-- higher advert, not ready, slept -+
+///      +------------------------- Stop (goodbye) -----------------+
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Stopped, or its interface is missing.
+    Initialize,
+    /// Listens.
+    Backup,
+    /// Answers for the addresses.
+    Master,
+}
+
+/// Whether this node may be master.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Eligibility {
+    /// It can serve: listeners bound, first checks done, tables learnt or nobody to learn from.
+    pub ready: bool,
+    /// Its tables are learnt: only then it may preempt.
+    pub learnt: bool,
+}
+
+/// Why the role changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The router was started.
+    Started,
+    /// The router was stopped in an orderly way.
+    Stopped,
+    /// No advertisement came for the master-down interval.
+    MasterSilent,
+    /// The master said goodbye.
+    MasterLeft,
+    /// The master's priority is lower than ours.
+    Preempted,
+    /// Another master's priority is higher, or equal with a higher address.
+    HigherMaster,
+    /// This node cannot serve.
+    NotReady,
+    /// This node slept through its own deadlines.
+    Slept,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// The interface is there: take part.
+    Start,
+    /// Leave in an orderly way.
+    Stop,
+    /// An advertisement came from this address.
+    Packet(Ipv4Addr, Advertisement),
+    /// What this node can do changed.
+    Eligible(Eligibility),
+}
+
+/// What to do, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this.
+    Transmit(Advertisement),
+    /// Configure the addresses.
+    AddAddresses,
+    /// Remove the addresses.
+    RemoveAddresses,
+    /// Tell the link where the addresses live.
+    Announce,
+    /// The role changed.
+    Became(Role, Why),
+}
+
+/// Which timer a deadline belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// A backup waits for the master's next advertisement.
+    MasterDown,
+    /// A master's next advertisement.
+    Advertise,
+}
+
+/// One virtual router.
+#[derive(Debug)]
+pub struct Router {
+    settings: Settings,
+    role: Role,
+    eligible: Eligibility,
+    /// Learnt from the master's advertisements; ours until then.
+    master_interval: Micros,
+    deadline: Option<Micros>,
+    /// The master-down timer ran out while this node was not ready.
+    masterless: bool,
+    /// The next silence follows a goodbye.
+    left: bool,
+    preempt_at: Option<Micros>,
+    preempting: bool,
+    outputs: VecDeque<Output>,
+}
+
+impl Router {
+    /// A router that has not started; not ready until told.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        let master_interval = settings.interval.micros();
+        Self {
+            settings,
+            role: Role::Initialize,
+            eligible: Eligibility::default(),
+            master_interval,
+            deadline: None,
+            masterless: false,
+            left: false,
+            preempt_at: None,
+            preempting: false,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// The role now.
+    #[must_use]
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// What to do next; call until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Router::handle_timeout`], and for which timer.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<(Micros, Timer)> {
+        let timer = if self.role == Role::Master { Timer::Advertise } else { Timer::MasterDown };
+        self.deadline.map(|deadline| (deadline, timer))
+    }
+
+    /// Something happened.
+    pub fn handle_input(&mut self, now: Micros, input: Input) {
+        match (input, self.role) {
+            (Input::Start, Role::Initialize) => self.become_backup(now, Why::Started),
+            (Input::Start, Role::Backup | Role::Master) | (Input::Packet(..), Role::Initialize) => {}
+            (Input::Stop, role) => {
+                if role == Role::Master {
+                    self.leave();
+                }
+                if role != Role::Initialize {
+                    self.deadline = None;
+                    self.change(Role::Initialize, Why::Stopped);
+                }
+            }
+            (Input::Packet(source, said), Role::Backup) => self.hear_as_backup(now, source, &said),
+            (Input::Packet(source, said), Role::Master) => self.hear_as_master(now, source, &said),
+            (Input::Eligible(eligible), role) => {
+                self.eligible = eligible;
+                if role == Role::Master && !eligible.ready {
+                    self.leave();
+                    self.become_backup(now, Why::NotReady);
+                } else if role == Role::Backup && eligible.ready && self.masterless {
+                    self.become_master(now);
+                }
+            }
+        }
+    }
+
+    /// The deadline has passed; waking early is harmless.
+    pub fn handle_timeout(&mut self, now: Micros) {
+        let Some(deadline) = self.deadline.filter(|d| *d <= now) else { return };
+        let interval = self.settings.interval.micros();
+        match self.role {
+            Role::Initialize => {}
+            Role::Backup if self.eligible.ready => self.become_master(now),
+            Role::Backup => {
+                self.masterless = true;
+                self.deadline = None;
+            }
+            // So late that the others have taken over by now: stop answering first, then listen.
+            Role::Master if now > deadline.after(interval.times(3)) => {
+                self.outputs.push_back(Output::RemoveAddresses);
+                self.become_backup(now, Why::Slept);
+            }
+            Role::Master => {
+                self.transmit(self.settings.priority);
+                let next = deadline.after(interval);
+                self.deadline = Some(if next > now { next } else { now.after(interval) });
+            }
+        }
+    }
+
+    fn hear_as_backup(&mut self, now: Micros, source: Ipv4Addr, said: &Advertisement) {
+        if said.vrid != self.settings.vrid || source == self.settings.source {
+            return;
+        }
+        self.masterless = false;
+        if said.priority == 0 {
+            self.left = true;
+            self.deadline = Some(now.after(self.master_interval.skew(self.settings.priority)));
+            return;
+        }
+        self.left = false;
+        let mut may_preempt = self.settings.preempt && self.eligible.ready && self.eligible.learnt;
+        may_preempt &= said.priority < self.settings.priority;
+        if may_preempt {
+            let at = *self.preempt_at.get_or_insert(now.after(self.settings.preempt_delay));
+            if now >= at {
+                // The timer keeps running: the lower master is heard and not obeyed.
+                self.preempting = true;
+                return;
+            }
+        } else {
+            self.preempt_at = None;
+        }
+        self.preempting = false;
+        self.master_interval = said.interval.micros();
+        self.deadline = Some(now.after(self.master_interval.master_down(self.settings.priority)));
+    }
+
+    fn hear_as_master(&mut self, now: Micros, source: Ipv4Addr, said: &Advertisement) {
+        if said.vrid != self.settings.vrid || source == self.settings.source {
+            return;
+        }
+        let ours = (self.settings.priority, u32::from(self.settings.source));
+        if said.priority == 0 {
+            self.transmit(self.settings.priority);
+            self.deadline = Some(now.after(self.settings.interval.micros()));
+        } else if (said.priority, u32::from(source)) > ours {
+            // One last word, so that the winner knows there was a duel and announces the address again.
+            self.transmit(self.settings.priority);
+            self.outputs.push_back(Output::RemoveAddresses);
+            self.master_interval = said.interval.micros();
+            self.become_backup(now, Why::HigherMaster);
+        } else {
+            self.transmit(self.settings.priority);
+            self.outputs.push_back(Output::Announce);
+        }
+    }
+
+    fn become_master(&mut self, now: Micros) {
+        let why = if self.left {
+            Why::MasterLeft
+        } else if self.preempting {
+            Why::Preempted
+        } else {
+            Why::MasterSilent
+        };
+        self.masterless = false;
+        self.left = false;
+        self.preempting = false;
+        self.preempt_at = None;
+        // First the advertisement: the old master removes the address before we announce it.
+        self.transmit(self.settings.priority);
+        self.outputs.push_back(Output::AddAddresses);
+        self.outputs.push_back(Output::Announce);
+        self.deadline = Some(now.after(self.settings.interval.micros()));
+        self.change(Role::Master, why);
+    }
+
+    fn become_backup(&mut self, now: Micros, why: Why) {
+        self.masterless = false;
+        self.left = false;
+        self.preempting = false;
+        self.preempt_at = None;
+        self.deadline = Some(now.after(self.master_interval.master_down(self.settings.priority)));
+        self.change(Role::Backup, why);
+    }
+
+    fn leave(&mut self) {
+        self.outputs.push_back(Output::RemoveAddresses);
+        self.transmit(0);
+        self.master_interval = self.settings.interval.micros();
+    }
+
+    fn change(&mut self, role: Role, why: Why) {
+        self.role = role;
+        self.outputs.push_back(Output::Became(role, why));
+    }
+
+    fn transmit(&mut self, priority: u8) {
+        self.outputs.push_back(Output::Transmit(Advertisement {
+            vrid: self.settings.vrid,
+            priority,
+            interval: self.settings.interval,
+            addresses: self.settings.addresses.clone(),
+        }));
+    }
+}
