@@ -179,6 +179,36 @@ fn bodies_arrive_as_they_were_sent_and_connections_are_kept() {
     assert_eq!(reply.matches("HTTP/1.1 200 OK").count(), 3, "{reply}");
 }
 
+/// An origin that keeps each connection after its first answer and closes it at the next request.
+fn fickle_origin() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                answer("fickle", &stream);
+                let _ = (&stream).read(&mut [0; 1]);
+            });
+        }
+    });
+    port
+}
+
+/// A server may close an idle connection in the moment it is used again. A request that cannot be
+/// repeated was answered with 502 then.
+#[test]
+fn an_idle_connection_that_dies_is_nobodys_loss() {
+    let port = fickle_origin();
+    let node = tandem((port, port));
+    for _ in 0..4 {
+        let read = get(node.port, "/blog", "");
+        assert!(read.contains("fickle|GET /blog"), "{read}");
+        let write = "POST /blog HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 2\r\n\r\nhi";
+        let written = exchange(node.port, write);
+        assert!(written.contains("fickle|POST /blog HTTP/1.1|hi"), "{written}");
+    }
+}
+
 #[test]
 fn a_server_in_maintenance_gets_nothing_new() {
     let node = tandem((origin("one"), origin("two")));

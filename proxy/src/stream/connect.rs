@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proxy_config::model::Mode;
+use proxy_wire::h1::Body;
 
 use super::state::{Step, Stream};
 use super::termination::{At, By};
@@ -18,7 +19,7 @@ const RETRY_REST: Duration = Duration::from_secs(1);
 pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
     loop {
         let Some((backend, index)) = stream.backend.zip(stream.server) else { return Ok(()) };
-        let idle = if stream.retries == 0 && stream.backend_settings().mode == Mode::Http {
+        let idle = if stream.retries == 0 && may_reuse(stream) {
             stream.session.core.idle.borrow_mut().take(backend, index)
         } else {
             None
@@ -94,4 +95,16 @@ pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Optio
 pub(super) fn retry_after_reuse(stream: &mut Stream<'_>) {
     stream.reused = false;
     stream.retries = stream.retries.max(1);
+}
+
+/// Whether an idle connection may carry this request. A server may close it in the moment we use it:
+/// only what can be sent again, or comes from a client that can tell (it has had an answer before, and
+/// must expect its own connection to end), may meet that.
+fn may_reuse(stream: &Stream<'_>) -> bool {
+    if stream.backend_settings().mode != Mode::Http {
+        return false;
+    }
+    let repeatable =
+        stream.scratch.request.method_kind().is_idempotent() && matches!(stream.request_body, Body::None);
+    repeatable || !stream.first
 }

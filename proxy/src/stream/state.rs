@@ -80,6 +80,8 @@ pub(crate) struct Stream<'s> {
     pub(crate) session: &'s mut Session,
     pub(crate) scratch: Scratch,
     pub(crate) times: Times,
+    /// Whether this is its session's first request.
+    pub(crate) first: bool,
     pub(crate) request_line: Vec<u8>,
     pub(crate) request_body: Body,
     pub(crate) expects_continue: bool,
@@ -117,6 +119,7 @@ impl<'s> Stream<'s> {
         Self {
             scratch,
             times: Times { began, ..Times::default() },
+            first,
             request_line: Vec::new(),
             request_body: Body::None,
             expects_continue: false,
