@@ -10,6 +10,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 const EDGES: &[(&str, &[&str])] = &[
     ("proxy-lang", &[]),
     ("failover-vrrp", &[]),
+    ("replication-peers", &["proxy-table"]),
     ("proxy-wire", &[]),
     ("proxy-table", &["proxy-lang"]),
     ("proxy-backend", &["proxy-lang"]),
