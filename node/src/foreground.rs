@@ -19,6 +19,7 @@ pub(crate) fn run(config: Arc<Config>, options: &Options) -> Result<(), String> 
         Some(count) => usize::try_from(count).unwrap_or(1),
         None => std::thread::available_parallelism().map_or(1, usize::from),
     };
+    say_what_stays_undone(&config);
     // First: whoever can reach a listener can ask the runtime API too.
     let listeners = runtime_api::open(&config)?;
     let sockets = proxy::open_sockets(&config, cores).map_err(|errors| {
@@ -46,6 +47,24 @@ pub(crate) fn run(config: Arc<Config>, options: &Options) -> Result<(), String> 
     }
     tracing::info!(cores, "serving");
     wait(&proxy).map_err(|e| e.to_string())
+}
+
+/// One process in the foreground keeps the user, the root and the terminal it was started with.
+fn say_what_stays_undone(config: &Config) {
+    let global = &config.global;
+    for (keyword, value) in [
+        ("user", &global.user),
+        ("group", &global.group),
+        ("chroot", &global.chroot),
+        ("pidfile", &global.pidfile),
+    ] {
+        if let Some(value) = value {
+            tracing::warn!("'{keyword} {value}' has no effect in the foreground");
+        }
+    }
+    if global.daemon {
+        tracing::warn!("'daemon' has no effect in the foreground");
+    }
 }
 
 fn wait(proxy: &Proxy) -> std::io::Result<()> {

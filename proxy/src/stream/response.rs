@@ -16,10 +16,10 @@ pub(super) fn prepare(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     let backend = stream.backend.unwrap_or(0);
     let settings = &shared.config.backends[backend];
+    let front_options = shared.config.frontends[stream.session.frontend].options;
     stream.server_keeps = stream.scratch.response.keeps_alive()
         && !matches!(stream.response_body, Body::UntilClose | Body::Tunnel)
-        && !settings.options.http_server_close
-        && !settings.options.httpclose;
+        && ![settings.options, front_options].iter().any(|o| o.http_server_close || o.httpclose);
     store_sticks(stream);
     let front = &shared.config.frontends[stream.session.frontend];
     for (rules, acls) in [(&settings.http_response, &settings.acls), (&front.http_response, &front.acls)] {
@@ -39,7 +39,7 @@ pub(super) fn prepare(stream: &mut Stream<'_>) -> Step {
     if let Some(option) = &settings.cookie {
         insert_cookie(stream, option);
     }
-    let front_closes = front.options.httpclose || shared.is_stopping();
+    let front_closes = front.options.httpclose || settings.options.httpclose || shared.is_stopping();
     let uploaded = stream.upload.as_ref().is_none_or(super::flow::Flow::has_read_all);
     stream.client_keeps = stream.client_keeps
         && uploaded

@@ -88,9 +88,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
             &["stick-table"],
-            &[Arg::Words(
-                "type <type> size <size> [expire <time>] [nopurge] [peers <section>] [store <types>]"
-            )],
+            &[Arg::Words("type <type> size <size> [expire <time>] [nopurge] [store <types>]")],
             "What is remembered about clients.",
             "stick-table type ip size 100k expire 30s store conn_rate(3s)"
         ),
@@ -214,10 +212,7 @@ fn table(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
             "size" => parse_size(&value.text).map(|size| schema.size = size),
             "expire" => parse_duration(&value.text, Unit::Millis)
                 .map(|expire| schema.expire_ms = u64::try_from(expire.as_millis()).ok()),
-            "peers" => {
-                schema.peers = Some(value.text.clone());
-                Ok(())
-            }
+            "peers" => Err("'peers' is known to HAProxy but not built yet".to_owned()),
             "store" => columns(&value.text).map(|columns| schema.columns.extend(columns)),
             other => Err(format!("'{other}' is not understood")),
         };

@@ -71,8 +71,17 @@ pub(crate) fn target(args: &Args, diagnostics: &mut Diagnostics) -> Option<LogTa
         if option.text != "format" {
             break;
         }
-        if !["rfc3164", "raw", "short", "local"].contains(&value.text.as_str()) {
-            diagnostics.error(value.span, format!("log format '{}' is not supported", value.text));
+        let written = match address {
+            LogAddress::Stdout | LogAddress::Stderr => "raw",
+            LogAddress::Udp(_) | LogAddress::Unix(_) => "rfc3164",
+        };
+        if value.text != written {
+            diagnostics
+                .error(
+                    value.span,
+                    format!("log format '{}' is known to HAProxy but not built yet", value.text),
+                )
+                .help(format!("to this address lines are written as '{written}'"));
         }
         words = rest;
     }
@@ -96,7 +105,9 @@ pub(crate) fn target(args: &Args, diagnostics: &mut Diagnostics) -> Option<LogTa
         };
     let facility = place(&FACILITIES, 0, None, diagnostics)?;
     let level = place(&LEVELS, 1, Some(7), diagnostics)?;
-    place(&LEVELS, 2, Some(0), diagnostics)?;
+    if let Some(word) = words.get(2) {
+        diagnostics.error(word.span, "a minimum level is known to HAProxy but not built yet");
+    }
     let narrow = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
     Some(LogTarget { address, facility: narrow(facility), max_level: narrow(level) })
 }
