@@ -1,7 +1,7 @@
 //! What a stick table can store. One row gives the `store` word, the number in the peers protocol and
 //! the family of sample fetches.
 
-use proxy_lang::{Arg, Spec, Status, Unit, parse_duration};
+use proxy_lang::{Arg, Spec, Unit, parse_duration};
 
 /// A stored data type; its number is its bit in the peers protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,7 +99,7 @@ const fn row(
     example: &'static str,
 ) -> Row {
     let array = matches!(data_type, DataType::Gpt | DataType::Gpc | DataType::GpcRate);
-    Row { spec: Spec { names, args, status: Status::Full, doc, example }, data_type, kind, array }
+    Row { spec: Spec::full(names, args, doc, example), data_type, kind, array }
 }
 
 /// All types, by their number.

@@ -107,6 +107,21 @@ impl KeyType {
         }
     }
 
+    /// The type with this number and key length in the peers protocol.
+    #[must_use]
+    pub fn from_wire(wire_type: u64, length: u64) -> Option<Self> {
+        let length = u32::try_from(length).ok().filter(|l| (1..=MAX_KEY as u32).contains(l))?;
+        let key = match wire_type {
+            2 => Self::Integer,
+            4 => Self::Ip,
+            5 => Self::Ipv6,
+            6 => Self::String(length - 1),
+            7 => Self::Binary(length),
+            _ => return None,
+        };
+        (key.wire_length() == length).then_some(key)
+    }
+
     /// The word of `stick-table type`.
     #[must_use]
     pub fn name(self) -> &'static str {

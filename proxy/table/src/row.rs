@@ -51,6 +51,18 @@ impl Value {
             Self::Array(list) => list.first().map_or(0, |v| v.number(now_ms, period_ms)),
         }
     }
+
+    /// Takes another value of the same kind if `better` says so of the old and the new, each element of an
+    /// array for itself.
+    fn combine(&mut self, new: Self, better: &impl Fn(&Self, &Self) -> bool) {
+        if let (Self::Array(ours), Self::Array(theirs)) = (&mut *self, &new) {
+            for (old, new) in ours.iter_mut().zip(theirs) {
+                old.combine(new.clone(), better);
+            }
+        } else if std::mem::discriminant(self) == std::mem::discriminant(&new) && better(self, &new) {
+            *self = new;
+        }
+    }
 }
 
 /// The values of one entry, while the table holds it for a change or a look.
@@ -95,13 +107,20 @@ impl Row<'_> {
         }
     }
 
-    /// Sets a value; nothing where the type is not stored or the kind does not fit.
+    /// Sets a value; nothing where the type is not stored or the kind does not fit. Of an array as many
+    /// elements are taken as there are here: another node's may be longer.
     pub fn set(&mut self, data_type: DataType, value: Value) {
-        if let Some(place) = self.place(data_type)
-            && std::mem::discriminant(&self.values[place]) == std::mem::discriminant(&value)
-        {
-            self.values[place] = value;
-        }
+        let Some(place) = self.place(data_type) else { return };
+        self.values[place].combine(value, &|_, _| true);
+    }
+
+    /// As [`Row::set`], where the new value is larger; a text only where there was none.
+    pub fn raise(&mut self, data_type: DataType, value: Value, now_ms: u64) {
+        let Some(place) = self.place(data_type) else { return };
+        let period_ms = self.columns[place].period_ms;
+        self.values[place].combine(value, &|old, new| {
+            matches!(old, Value::Text(None)) || new.number(now_ms, period_ms) > old.number(now_ms, period_ms)
+        });
     }
 
     fn place(&self, data_type: DataType) -> Option<usize> {

@@ -75,6 +75,17 @@ impl Hasher for Mix {
     }
 }
 
+/// Where values come from that were not counted here.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// A peer, of what changed there now.
+    Peer,
+    /// A peer that teaches what it knows.
+    Lesson { known: u64 },
+    /// The process that did this one's work before it.
+    EarlierProcess,
+}
+
 type Shard = Mutex<HashMap<Key, Entry, Seeded>>;
 
 /// A table.
@@ -168,9 +179,7 @@ impl Table {
             let entry = self.entry(&mut shard, key, now_ms)?;
             entry.expires_ms = self.expiry(now_ms);
             let result = change(&mut Row { columns: &self.schema.columns, values: &mut entry.values });
-            if self.logged.load(Relaxed) {
-                entry.update = self.log.lock().enter(key, entry.update);
-            }
+            self.enter(key, entry);
             result
         };
         drop(shard);
@@ -213,6 +222,47 @@ impl Table {
         remaining_ms: Option<u64>,
         now_ms: u64,
     ) -> bool {
+        self.overwrite(key, values, remaining_ms, now_ms, Source::Peer)
+    }
+
+    /// Takes part of a peer's lesson: as [`Table::merge`], but the lesson may be older than what happened here
+    /// while it was on its way. Of an entry that changed here after `known`, the last change the peer is
+    /// sure to have known, each value keeps the larger of both.
+    pub fn merge_lesson(
+        &self,
+        key: &Key,
+        values: Vec<(DataType, Value)>,
+        remaining_ms: Option<u64>,
+        known: u64,
+        now_ms: u64,
+    ) -> bool {
+        self.overwrite(key, values, remaining_ms, now_ms, Source::Lesson { known })
+    }
+
+    /// Takes over what an earlier process of this node changed: as [`Table::merge`], and it is told to others
+    /// as if it had been changed here.
+    pub fn adopt(
+        &self,
+        key: &Key,
+        values: Vec<(DataType, Value)>,
+        remaining_ms: Option<u64>,
+        now_ms: u64,
+    ) -> bool {
+        let adopted = self.overwrite(key, values, remaining_ms, now_ms, Source::EarlierProcess);
+        if adopted {
+            self.call();
+        }
+        adopted
+    }
+
+    fn overwrite(
+        &self,
+        key: &Key,
+        values: Vec<(DataType, Value)>,
+        remaining_ms: Option<u64>,
+        now_ms: u64,
+        source: Source,
+    ) -> bool {
         let mut shard = self.shard(key).lock();
         let Some(entry) = self.entry(&mut shard, key, now_ms) else { return false };
         let own = self.expiry(now_ms);
@@ -221,14 +271,27 @@ impl Table {
             _ => own,
         };
         let mut row = Row { columns: &self.schema.columns, values: &mut entry.values };
+        let update = entry.update;
         for (data_type, value) in values {
-            if data_type != DataType::ConnCur {
-                row.set(data_type, value);
+            match source {
+                _ if data_type == DataType::ConnCur => {}
+                Source::Lesson { known } if update > known => row.raise(data_type, value, now_ms),
+                Source::Lesson { .. } | Source::Peer | Source::EarlierProcess => row.set(data_type, value),
             }
+        }
+        if matches!(source, Source::EarlierProcess) {
+            self.enter(key, entry);
         }
         drop(shard);
         self.changed_ms.store(now_ms, Relaxed);
         true
+    }
+
+    /// Gives a changed entry its place in the order of changes, if anybody wants to know that.
+    fn enter(&self, key: &Key, entry: &mut Entry) {
+        if self.logged.load(Relaxed) {
+            entry.update = self.log.lock().enter(key, entry.update);
+        }
     }
 
     /// Removes an entry that nobody tracks.
@@ -298,6 +361,15 @@ impl Table {
         keys.into_iter().filter_map(|key| self.look(key, now_ms)).collect()
     }
 
+    /// The living entries of one shard, in no order; `None` behind the last shard. A whole table is read
+    /// this way without ever holding more than a shard of it.
+    #[must_use]
+    pub fn shard_entries(&self, shard: usize, now_ms: u64) -> Option<Vec<SnapshotEntry>> {
+        let shard = self.shards.get(shard)?.lock();
+        let living = shard.iter().filter(|(_, e)| e.expires_ms > now_ms);
+        Some(living.map(|(key, entry)| self.snapshot_of(key.clone(), entry, now_ms)).collect())
+    }
+
     /// The number of the last change.
     #[must_use]
     pub fn last_update(&self) -> u64 {
@@ -320,10 +392,12 @@ impl Table {
     fn look(&self, key: Key, now_ms: u64) -> Option<SnapshotEntry> {
         let shard = self.shard(&key).lock();
         let entry = shard.get(&key).filter(|e| e.expires_ms > now_ms)?;
-        let (values, used_by) = (entry.values.to_vec(), entry.used_by);
+        Some(self.snapshot_of(key, entry, now_ms))
+    }
+
+    fn snapshot_of(&self, key: Key, entry: &Entry, now_ms: u64) -> SnapshotEntry {
         let expires_in_ms = if self.schema.expire_ms.is_some() { entry.expires_ms - now_ms } else { 0 };
-        drop(shard);
-        Some(SnapshotEntry { key, values, used_by, expires_in_ms })
+        SnapshotEntry { key, values: entry.values.to_vec(), used_by: entry.used_by, expires_in_ms }
     }
 
     fn shard(&self, key: &Key) -> &Shard {

@@ -1,6 +1,6 @@
 //! Table definitions: what the entries that follow look like.
 
-use proxy_table::{DataType, Kind, Schema, Stored};
+use proxy_table::{DataType, KeyType, Kind, Schema, Stored};
 
 use crate::{read_integer, write_integer};
 
@@ -46,6 +46,12 @@ impl Definition {
         self.name == schema.name
             && self.key_type == u64::from(schema.key.wire_type())
             && self.key_length == u64::from(schema.key.wire_length())
+    }
+
+    /// What its keys are; `None` for a type that the protocol does not have.
+    #[must_use]
+    pub fn key(&self) -> Option<KeyType> {
+        KeyType::from_wire(self.key_type, self.key_length)
     }
 
     /// The content of a DEFINE message.
