@@ -33,6 +33,9 @@ impl Centis {
 pub struct Micros(pub u64);
 
 impl Micros {
+    /// One second.
+    pub const SECOND: Self = Self(1_000_000);
+
     /// This much later.
     #[must_use]
     pub fn after(self, length: Self) -> Self {
@@ -50,12 +53,6 @@ impl Micros {
     pub fn skew(self, priority: u8) -> Self {
         Self(self.0 * (256 - u64::from(priority)) / 256)
     }
-
-    /// Silence after which a backup moves (RFC 9568 6.1): three intervals and the skew.
-    #[must_use]
-    pub fn master_down(self, priority: u8) -> Self {
-        self.times(3).after(self.skew(priority))
-    }
 }
 
 #[cfg(test)]
@@ -66,7 +63,6 @@ mod tests {
     fn a_short_interval_keeps_its_skew() {
         let interval = Centis::new(1).map(Centis::micros);
         assert_eq!(interval.map(|i| i.skew(100)), Some(Micros(6_093)));
-        assert_eq!(interval.map(|i| i.master_down(100)), Some(Micros(36_093)));
         assert_eq!((Centis::new(0), Centis::new(4_096)), (None, None));
     }
 }

@@ -1,12 +1,14 @@
-//! VRRP (RFC 9568, RFC 3768 for version 2): the bytes, the timers, and the state machine of one virtual
-//! router. Knows no socket, no address of this machine and no clock.
+//! VRRP (RFC 9568, RFC 3768 for version 2): the bytes, the timers, the state machine of one virtual
+//! router, and its section of the configuration. Knows no socket, no address of this machine and no clock.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod interval;
+pub mod keywords;
 mod packet;
 mod router;
 
 pub use interval::{Centis, Micros};
+pub use keywords::{Notify, VirtualRouter};
 pub use packet::{Advertisement, Checksum, Refusal, Version};
 pub use router::{Eligibility, Input, Output, Role, Router, Settings, Timer, Why};

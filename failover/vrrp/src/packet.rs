@@ -47,6 +47,21 @@ pub enum Refusal {
     Authentication,
 }
 
+impl Refusal {
+    /// The word it is counted under.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Version => "version",
+            Self::Type => "type",
+            Self::Checksum => "checksum",
+            Self::Zero => "zero",
+            Self::Authentication => "authentication",
+        }
+    }
+}
+
 /// What a master says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Advertisement {

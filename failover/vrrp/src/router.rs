@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::net::Ipv4Addr;
 
-use crate::{Advertisement, Centis, Micros};
+use crate::{Advertisement, Centis, Micros, Version};
 
 /// What the file says of a virtual router.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Settings {
     pub vrid: u8,
     /// 1..=255.
     pub priority: u8,
+    /// VRRP's version: version 2 reckons its skew time from one second, whatever the interval (RFC 3768 6.1).
+    pub version: Version,
     /// Between our advertisements.
     pub interval: Centis,
     /// Whether a higher priority takes the address from a living master.
@@ -32,7 +34,8 @@ pub struct Settings {
 ///              Start                 master-down timer, ready
 /// Initialize ---------> Backup ------------------------------> Master
 ///      ^                  |  ^                                    |
-///      +------ Stop ------+  +-- higher advert, not ready, slept -+
+///      +------ Stop ------+  +-- higher advert, not ready, slept, +
+///      |                         handed over                      |
 ///      +------------------------- Stop (goodbye) -----------------+
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +76,41 @@ pub enum Why {
     NotReady,
     /// This node slept through its own deadlines.
     Slept,
+    /// This node handed the addresses over.
+    HandedOver,
+    /// This node wanted to hand over, and nobody took the addresses.
+    NobodyTook,
+}
+
+impl Role {
+    /// The word the field uses for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Initialize => "stopped",
+            Self::Backup => "backup",
+            Self::Master => "master",
+        }
+    }
+}
+
+impl Why {
+    /// The reason in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Stopped => "stopped",
+            Self::MasterSilent => "the master fell silent",
+            Self::MasterLeft => "the master said goodbye",
+            Self::Preempted => "a higher priority than the master's",
+            Self::HigherMaster => "another master has the higher priority",
+            Self::NotReady => "this node cannot serve",
+            Self::Slept => "this node slept through its deadlines",
+            Self::HandedOver => "this node handed over",
+            Self::NobodyTook => "nobody took over",
+        }
+    }
 }
 
 /// What happened.
@@ -82,10 +120,14 @@ pub enum Input {
     Start,
     /// Leave in an orderly way.
     Stop,
+    /// Let another one become master, and hold the addresses until it is.
+    HandOver,
     /// An advertisement came from this address.
     Packet(Ipv4Addr, Advertisement),
     /// What this node can do changed.
     Eligible(Eligibility),
+    /// The addresses went away because nobody renewed them in time: others have moved by now.
+    Fenced,
 }
 
 /// What to do, in this order.
@@ -97,6 +139,9 @@ pub enum Output {
     AddAddresses,
     /// Remove the addresses.
     RemoveAddresses,
+    /// Another master has taken over as this one asked: remove the addresses, and go on serving what still
+    /// arrives for them.
+    StepAside,
     /// Tell the link where the addresses live.
     Announce,
     /// The role changed.
@@ -127,6 +172,10 @@ pub struct Router {
     left: bool,
     preempt_at: Option<Micros>,
     preempting: bool,
+    /// A master that hands over: until then somebody must have taken the addresses.
+    handing_over: Option<Micros>,
+    /// This node handed over: it does not take the addresses back from a living master.
+    yielded: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -145,6 +194,8 @@ impl Router {
             left: false,
             preempt_at: None,
             preempting: false,
+            handing_over: None,
+            yielded: false,
             outputs: VecDeque::new(),
         }
     }
@@ -175,11 +226,25 @@ impl Router {
             (Input::Stop, role) => {
                 if role == Role::Master {
                     self.leave();
+                    self.handing_over = None;
                 }
                 if role != Role::Initialize {
                     self.deadline = None;
                     self.change(Role::Initialize, Why::Stopped);
                 }
+            }
+            (Input::Fenced, Role::Master) => {
+                self.outputs.push_back(Output::RemoveAddresses);
+                self.become_backup(now, Why::Slept);
+            }
+            (Input::Fenced | Input::HandOver, Role::Initialize | Role::Backup) => {}
+            (Input::HandOver, Role::Master) => {
+                // Said once: a backup that misses it hears nothing more, and wakes all the same.
+                self.transmit(0);
+                let interval = self.settings.interval.micros();
+                let everyone_awake = now.after(interval.times(4)).after(self.longest_skew());
+                self.handing_over = Some(everyone_awake);
+                self.deadline = Some(everyone_awake);
             }
             (Input::Packet(source, said), Role::Backup) => self.hear_as_backup(now, source, &said),
             (Input::Packet(source, said), Role::Master) => self.hear_as_master(now, source, &said),
@@ -206,10 +271,15 @@ impl Router {
                 self.masterless = true;
                 self.deadline = None;
             }
+            Role::Master if self.handing_over.take().is_some() => {
+                self.transmit(self.settings.priority);
+                self.outputs.push_back(Output::Announce);
+                self.deadline = Some(now.after(interval));
+                self.change(Role::Master, Why::NobodyTook);
+            }
             // So late that the others have taken over by now: stop answering first, then listen.
             Role::Master if now > deadline.after(interval.times(3)) => {
-                self.outputs.push_back(Output::RemoveAddresses);
-                self.become_backup(now, Why::Slept);
+                self.handle_input(now, Input::Fenced);
             }
             Role::Master => {
                 self.transmit(self.settings.priority);
@@ -226,12 +296,12 @@ impl Router {
         self.masterless = false;
         if said.priority == 0 {
             self.left = true;
-            self.deadline = Some(now.after(self.master_interval.skew(self.settings.priority)));
+            self.deadline = Some(now.after(self.skew()));
             return;
         }
         self.left = false;
         let mut may_preempt = self.settings.preempt && self.eligible.ready && self.eligible.learnt;
-        may_preempt &= said.priority < self.settings.priority;
+        may_preempt &= said.priority < self.settings.priority && !self.yielded;
         if may_preempt {
             let at = *self.preempt_at.get_or_insert(now.after(self.settings.preempt_delay));
             if now >= at {
@@ -244,7 +314,7 @@ impl Router {
         }
         self.preempting = false;
         self.master_interval = said.interval.micros();
-        self.deadline = Some(now.after(self.master_interval.master_down(self.settings.priority)));
+        self.deadline = Some(now.after(self.master_down()));
     }
 
     fn hear_as_master(&mut self, now: Micros, source: Ipv4Addr, said: &Advertisement) {
@@ -252,7 +322,14 @@ impl Router {
             return;
         }
         let ours = (self.settings.priority, u32::from(self.settings.source));
-        if said.priority == 0 {
+        if self.handing_over.is_some() && said.priority > 0 {
+            self.outputs.push_back(Output::StepAside);
+            self.master_interval = said.interval.micros();
+            self.become_backup(now, Why::HandedOver);
+            self.yielded = true;
+        } else if self.handing_over.is_some() {
+            // Two that leave: whoever stays longer finds out that nobody took over.
+        } else if said.priority == 0 {
             self.transmit(self.settings.priority);
             self.deadline = Some(now.after(self.settings.interval.micros()));
         } else if (said.priority, u32::from(source)) > ours {
@@ -279,6 +356,7 @@ impl Router {
         self.left = false;
         self.preempting = false;
         self.preempt_at = None;
+        self.yielded = false;
         // First the advertisement: the old master removes the address before we announce it.
         self.transmit(self.settings.priority);
         self.outputs.push_back(Output::AddAddresses);
@@ -292,8 +370,30 @@ impl Router {
         self.left = false;
         self.preempting = false;
         self.preempt_at = None;
-        self.deadline = Some(now.after(self.master_interval.master_down(self.settings.priority)));
+        self.handing_over = None;
+        self.deadline = Some(now.after(self.master_down()));
         self.change(Role::Backup, why);
+    }
+
+    /// The higher the priority, the sooner a backup wakes.
+    fn skew(&self) -> Micros {
+        match self.settings.version {
+            Version::V2 => Micros::SECOND.skew(self.settings.priority),
+            Version::V3 => self.master_interval.skew(self.settings.priority),
+        }
+    }
+
+    /// The skew of the least willing backup.
+    fn longest_skew(&self) -> Micros {
+        match self.settings.version {
+            Version::V2 => Micros::SECOND,
+            Version::V3 => self.settings.interval.micros(),
+        }
+    }
+
+    /// Silence after which a backup moves: three intervals and the skew.
+    fn master_down(&self) -> Micros {
+        self.master_interval.times(3).after(self.skew())
     }
 
     fn leave(&mut self) {

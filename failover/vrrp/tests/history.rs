@@ -6,12 +6,13 @@
 
 use std::net::Ipv4Addr;
 
-use failover_vrrp::{Advertisement, Centis, Eligibility, Input, Micros, Output, Router, Settings};
+use failover_vrrp::{Advertisement, Centis, Eligibility, Input, Micros, Output, Router, Settings, Version};
 
 fn settings(preempt: bool) -> Settings {
     Settings {
         vrid: 51,
         priority: 100,
+        version: Version::V3,
         interval: Centis::new(10).unwrap(),
         preempt,
         preempt_delay: Micros(0),
@@ -25,6 +26,7 @@ fn input(words: &[&str]) -> Option<Input> {
     Some(match words {
         ["start"] => Input::Start,
         ["stop"] => Input::Stop,
+        ["handover"] => Input::HandOver,
         ["ready"] => eligible(true, true),
         ["ready", "unlearnt"] => eligible(true, false),
         ["unready"] => eligible(false, false),
@@ -48,6 +50,7 @@ fn drain(router: &mut Router, now: Micros, said: &mut Vec<String>) {
             Output::Transmit(a) => format!("transmit {}", a.priority),
             Output::AddAddresses => "add".to_owned(),
             Output::RemoveAddresses => "remove".to_owned(),
+            Output::StepAside => "step aside".to_owned(),
             Output::Announce => "announce".to_owned(),
             Output::Became(role, why) => format!("{role:?} {why:?}").to_lowercase(),
         };
@@ -96,4 +99,19 @@ fn every_history_repeats_itself() {
             assert_eq!(said, told, "{}", file.display());
         }
     }
+}
+
+#[test]
+fn version_2_reckons_its_skew_from_a_second() {
+    let second = Centis::new(100).unwrap();
+    let down = |version, priority| {
+        let mut router = Router::new(Settings { version, priority, interval: second, ..settings(false) });
+        router.handle_input(Micros(0), Input::Start);
+        router.poll_timeout().map(|(deadline, _)| deadline.0)
+    };
+    assert_eq!(down(Version::V2, 100), Some(3_609_375));
+    let tenth = Centis::new(10).unwrap();
+    let mut router = Router::new(Settings { version: Version::V3, interval: tenth, ..settings(false) });
+    router.handle_input(Micros(0), Input::Start);
+    assert_eq!(router.poll_timeout().map(|(deadline, _)| deadline.0), Some(360_937));
 }

@@ -1,0 +1,450 @@
+//! The `virtual-router` section: its rows, and its lines to a [`VirtualRouter`].
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use proxy_lang::{
+    Arg, Args, Block, Diagnostics, Keyword, Section, Sections, Span, Spec, Unit, Word, read_line,
+};
+
+use crate::{Centis, Micros, Settings, Version};
+
+/// The section this room reads.
+pub const SECTION: Section = Section { name: "virtual-router", bit: Sections::VIRTUAL_ROUTER };
+/// Priority of a member for whom the file says nothing.
+const DEFAULT_PRIORITY: u8 = 100;
+/// Interval where the file says nothing: a second.
+const DEFAULT_INTERVAL: u16 = 100;
+/// Most addresses of one router: their count and list must fit a packet.
+const MAX_ADDRESSES: usize = 64;
+
+/// An address floating between the members, as the file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VirtualRouter {
+    /// Its name.
+    pub name: String,
+    /// The interface that carries the addresses.
+    pub interface: String,
+    /// Its number on the link, 1..=255.
+    pub vrid: u8,
+    /// The addresses and their prefix lengths.
+    pub addresses: Vec<(Ipv4Addr, u8)>,
+    /// What the file says of members' priorities, with its place.
+    pub priorities: BTreeMap<String, (u8, Span)>,
+    /// Between advertisements.
+    pub interval: Centis,
+    /// VRRP's version.
+    pub version: Version,
+    /// Whether advertisements go to VRRP's group instead of to the members.
+    pub multicast: bool,
+    /// Routers that are told beside the members: keepalived, for one.
+    pub unicast_peers: Vec<Ipv4Addr>,
+    /// Version 2's plain password, as it is on the wire.
+    pub password: Option<[u8; 8]>,
+    /// Commands to run when the role changes.
+    pub notify: Notify,
+    /// Whether a higher priority takes the address from a living master.
+    pub preempt: bool,
+    /// How long it waits before it does.
+    pub preempt_delay: Duration,
+    /// Where the section begins.
+    pub span: Span,
+}
+
+impl VirtualRouter {
+    /// The same router wherever the file says so: for comparing two versions of a file.
+    #[must_use]
+    pub fn without_places(mut self) -> Self {
+        self.span = Span::default();
+        self.priorities.values_mut().for_each(|(_, span)| *span = Span::default());
+        self
+    }
+
+    /// What the state machine of one member needs; `source` is its own address.
+    #[must_use]
+    pub fn settings(&self, member: &str, source: Ipv4Addr) -> Settings {
+        Settings {
+            vrid: self.vrid,
+            priority: self.priorities.get(member).map_or(DEFAULT_PRIORITY, |(priority, _)| *priority),
+            version: self.version,
+            interval: self.interval,
+            preempt: self.preempt,
+            preempt_delay: Micros(u64::try_from(self.preempt_delay.as_micros()).unwrap_or(u64::MAX)),
+            addresses: self.addresses.iter().map(|(address, _)| *address).collect(),
+            source,
+        }
+    }
+}
+
+/// Commands to run when the role changes: a program and its arguments.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notify {
+    /// On every change, with `INSTANCE`, the router's name, the state and the priority added.
+    pub every: Option<Vec<String>>,
+    /// On becoming master.
+    pub master: Option<Vec<String>>,
+    /// On becoming backup.
+    pub backup: Option<Vec<String>>,
+    /// When the interface is lost.
+    pub fault: Option<Vec<String>>,
+    /// When the node stops.
+    pub stop: Option<Vec<String>>,
+}
+
+/// What the lines of a section ask for.
+#[derive(Clone, Debug, Default)]
+pub struct Draft {
+    interface: Option<String>,
+    vrid: Option<u8>,
+    addresses: Vec<(Ipv4Addr, u8)>,
+    priorities: BTreeMap<String, (u8, Span)>,
+    interval: Option<(Centis, Span)>,
+    version: Option<Version>,
+    preempt: bool,
+    preempt_delay: Option<Duration>,
+    multicast: bool,
+    unicast_peers: Vec<Ipv4Addr>,
+    password: Option<([u8; 8], Span)>,
+    notify: Notify,
+}
+
+const fn row(
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+    apply: fn(&mut Draft, &Args, &mut Diagnostics),
+) -> Keyword<Draft> {
+    Keyword {
+        spec: Spec::full(names, args, doc, example),
+        sections: Sections::VIRTUAL_ROUTER,
+        negatable: false,
+        apply,
+    }
+}
+
+/// The rows of the section.
+pub const TABLE: &[Keyword<Draft>] = &[
+    row(
+        &["address"],
+        &[Arg::Word("address/prefix")],
+        "A virtual address and the length of its network's prefix; a line for each.",
+        "address 192.0.2.100/24",
+        address,
+    ),
+    row(
+        &["advert-interval"],
+        &[Arg::Duration("interval", Unit::Millis)],
+        "Time between a master's advertisements: 10 ms to 40.95 s in steps of 10 ms; a backup moves after three.",
+        "advert-interval 100ms",
+        interval,
+    ),
+    row(
+        &["authentication"],
+        &[Arg::Word("password")],
+        "Version 2's plain password, eight bytes at most: keepalived's auth_type PASS.",
+        "authentication bench",
+        password,
+    ),
+    row(
+        &["interface"],
+        &[Arg::Word("name")],
+        "The interface that carries the addresses.",
+        "interface eth0",
+        |d, a, _| d.interface = Some(a.text(0)),
+    ),
+    row(
+        &["multicast"],
+        &[],
+        "Sends to VRRP's group 224.0.0.18, for routers that are no members; otherwise members are told one by one.",
+        "multicast",
+        |d, _, _| d.multicast = true,
+    ),
+    row(
+        &["notify"],
+        &[Arg::Words("command")],
+        "Runs a command on every change, with INSTANCE, the router's name, MASTER, BACKUP, FAULT or STOP, and the priority.",
+        "notify /etc/tandem/changed.sh",
+        |d, a, _| d.notify.every = Some(command(a)),
+    ),
+    row(
+        &["notify-backup"],
+        &[Arg::Words("command")],
+        "Runs a command when this node becomes backup.",
+        "notify-backup /etc/tandem/backup.sh",
+        |d, a, _| d.notify.backup = Some(command(a)),
+    ),
+    row(
+        &["notify-fault"],
+        &[Arg::Words("command")],
+        "Runs a command when the interface is lost.",
+        "notify-fault /etc/tandem/fault.sh",
+        |d, a, _| d.notify.fault = Some(command(a)),
+    ),
+    row(
+        &["notify-master"],
+        &[Arg::Words("command")],
+        "Runs a command when this node becomes master.",
+        "notify-master /etc/tandem/master.sh eth0",
+        |d, a, _| d.notify.master = Some(command(a)),
+    ),
+    row(
+        &["notify-stop"],
+        &[Arg::Words("command")],
+        "Runs a command when this node stops.",
+        "notify-stop /etc/tandem/stop.sh",
+        |d, a, _| d.notify.stop = Some(command(a)),
+    ),
+    row(
+        &["preempt"],
+        &[],
+        "Takes the address back from a living master of lower priority, once the tables are learnt.",
+        "preempt",
+        |d, _, _| d.preempt = true,
+    ),
+    row(
+        &["preempt-delay"],
+        &[Arg::Duration("delay", Unit::Seconds)],
+        "How long it waits before it does.",
+        "preempt-delay 30s",
+        |d, a, _| d.preempt_delay = Some(a.duration(0)),
+    ),
+    row(
+        &["priority"],
+        &[Arg::Word("member"), Arg::Int("priority", 1, 254)],
+        "A member's priority: the highest that can serve is master.",
+        "priority lb1 150",
+        priority,
+    ),
+    row(
+        &["unicast-peer"],
+        &[Arg::Word("address")],
+        "A router that is told beside the members, and heard: one that is no member, such as keepalived.",
+        "unicast-peer 192.0.2.13",
+        unicast_peer,
+    ),
+    row(
+        &["version"],
+        &[Arg::OneOf("version", &["2", "3"])],
+        "VRRP's version; 2 knows whole seconds only.",
+        "version 3",
+        |d, a, _| d.version = Some(if a.text(0) == "2" { Version::V2 } else { Version::V3 }),
+    ),
+    row(
+        &["vrid"],
+        &[Arg::Int("number", 1, 255)],
+        "The router's number, unique on its link.",
+        "vrid 51",
+        |d, a, _| d.vrid = u8::try_from(a.int(0)).ok(),
+    ),
+];
+
+fn unicast_peer(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
+    let word = args.word(0);
+    match word.text.parse() {
+        Ok(address) => draft.unicast_peers.push(address),
+        Err(_) => {
+            diagnostics.error(word.span, format!("'{}' is not an IPv4 address", word.text));
+        }
+    }
+}
+
+fn command(args: &Args) -> Vec<String> {
+    args.words(0).iter().map(|word| word.text.clone()).collect()
+}
+
+fn password(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
+    let bytes = args.word(0).text.as_bytes();
+    if bytes.len() > 8 {
+        diagnostics.warning(args.word(0).span, "only the first eight bytes of a password are sent");
+    }
+    let mut sent = [0; 8];
+    sent.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    draft.password = Some((sent, args.span));
+}
+
+fn address(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
+    let word = args.word(0);
+    let (text, prefix) = word.text.split_once('/').unwrap_or((&word.text, "32"));
+    let prefix = prefix.parse::<u8>().ok().filter(|p| (1..=32).contains(p));
+    match (text.parse::<Ipv4Addr>(), prefix) {
+        (Ok(address), Some(prefix)) => draft.addresses.push((address, prefix)),
+        (Err(_), _) if text.contains(':') => {
+            diagnostics
+                .error(word.span, "virtual IPv6 addresses are not built yet")
+                .help("an IPv4 address is expected");
+        }
+        _ => {
+            diagnostics
+                .error(word.span, format!("'{}' is not an address with a prefix", word.text))
+                .help("it looks like this: address 192.0.2.100/24");
+        }
+    }
+}
+
+fn interval(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
+    let millis = args.duration(0).as_millis();
+    let centis = u16::try_from(millis / 10).ok().and_then(Centis::new).filter(|_| millis.is_multiple_of(10));
+    match centis {
+        Some(centis) => draft.interval = Some((centis, args.span)),
+        None => {
+            diagnostics
+                .error(args.span, format!("an interval of {millis} ms cannot be sent"))
+                .help("10 ms to 40950 ms in steps of 10 ms are possible");
+        }
+    }
+}
+
+fn priority(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
+    let Word { text, span, .. } = args.word(0);
+    let priority = u8::try_from(args.int(1)).unwrap_or(DEFAULT_PRIORITY);
+    if draft.priorities.insert(text.clone(), (priority, *span)).is_some() {
+        diagnostics.error(*span, format!("'{text}' has a priority already"));
+    }
+}
+
+/// Reads every section; those with mistakes are left out, and the mistakes reported.
+pub fn read(blocks: &[Block], diagnostics: &mut Diagnostics) -> Vec<VirtualRouter> {
+    let mut routers: Vec<VirtualRouter> = Vec::new();
+    for block in blocks.iter().filter(|b| b.kind() == SECTION.name) {
+        let mut draft = Draft::default();
+        for line in &block.lines {
+            read_line(&[TABLE], SECTION, line, &mut draft, diagnostics);
+        }
+        if let Some(extra) = block.header.words.get(2) {
+            diagnostics.error(extra.span, format!("unexpected '{}' after the section's name", extra.text));
+        }
+        let Some(router) = complete(block, draft, diagnostics) else { continue };
+        for other in &routers {
+            if other.name == router.name {
+                diagnostics.error(router.span, format!("there is a virtual router '{}' already", other.name));
+            }
+            if (other.vrid, &other.interface) == (router.vrid, &router.interface) {
+                let text =
+                    format!("vrid {} on '{}' is taken by '{}'", other.vrid, other.interface, other.name);
+                diagnostics.error(router.span, text);
+            }
+        }
+        routers.push(router);
+    }
+    routers
+}
+
+fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Option<VirtualRouter> {
+    let span = block.header.span();
+    let errors = diagnostics.errors();
+    let Some(name) = block.name() else {
+        diagnostics.error(span, "'virtual-router' expects a name");
+        return None;
+    };
+    let name = name.text.clone();
+    let mut missing = |absent: bool, what: &str, example: &str| {
+        if absent {
+            diagnostics
+                .error(span, format!("virtual router '{name}' has no '{what}'"))
+                .help(example.to_owned());
+        }
+    };
+    missing(draft.interface.is_none(), "interface", "interface eth0");
+    missing(draft.vrid.is_none(), "vrid", "a number of its own on the link: vrid 51");
+    missing(draft.addresses.is_empty(), "address", "address 192.0.2.100/24");
+    if draft.addresses.len() > MAX_ADDRESSES {
+        diagnostics.error(span, format!("virtual router '{name}' has more than {MAX_ADDRESSES} addresses"));
+    }
+    let version = draft.version.unwrap_or(Version::V3);
+    if let Some((interval, span)) = draft.interval
+        && version == Version::V2
+        && !interval.wire().is_multiple_of(100)
+    {
+        diagnostics.error(span, "version 2 sends whole seconds").help("use version 3, or a multiple of 1s");
+    }
+    if let Some((_, span)) = draft.password
+        && version == Version::V3
+    {
+        diagnostics
+            .error(span, "version 3 has no authentication")
+            .help("remove the line, or add 'version 2'");
+    }
+    let usual = Centis::new(DEFAULT_INTERVAL)?;
+    (diagnostics.errors() == errors).then(|| VirtualRouter {
+        name,
+        interface: draft.interface.unwrap_or_default(),
+        vrid: draft.vrid.unwrap_or_default(),
+        addresses: draft.addresses,
+        priorities: draft.priorities,
+        interval: draft.interval.map_or(usual, |(interval, _)| interval),
+        version,
+        multicast: draft.multicast,
+        unicast_peers: draft.unicast_peers,
+        password: draft.password.map(|(password, _)| password),
+        notify: draft.notify,
+        preempt: draft.preempt,
+        preempt_delay: draft.preempt_delay.unwrap_or_default(),
+        span,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_lang::{Sources, blocks, lex};
+
+    fn ask(text: &str) -> (Vec<VirtualRouter>, Vec<String>) {
+        let mut sources = Sources::default();
+        let file = sources.add("t", text);
+        let mut diagnostics = Diagnostics::default();
+        let lines = lex(&sources, file, &|_| None, &mut diagnostics);
+        let blocks = blocks(lines, &[SECTION.name], &mut diagnostics);
+        let routers = read(&blocks, &mut diagnostics);
+        (routers, diagnostics.iter().map(|d| d.message.clone()).collect())
+    }
+
+    #[test]
+    fn every_row_has_an_example_that_is_read() {
+        for row in TABLE {
+            let version = if row.spec.names == ["authentication"] { "version 2" } else { "" };
+            let text = format!(
+                "virtual-router r\ninterface a\nvrid 1\naddress 192.0.2.1/24\n{version}\n{}\n",
+                row.spec.example
+            );
+            assert_eq!(ask(&text).1, Vec::<String>::new(), "{}", row.spec.example);
+        }
+    }
+
+    #[test]
+    fn what_the_file_leaves_open_is_keepaliveds_usual() {
+        let (routers, said) = ask(
+            "virtual-router web\n interface eth0\n vrid 51\n address 192.0.2.100/24\n priority lb1 150\n",
+        );
+        assert_eq!(said, Vec::<String>::new());
+        let settings = routers[0].settings("lb1", Ipv4Addr::new(192, 0, 2, 11));
+        assert_eq!((settings.priority, settings.interval.wire(), settings.preempt), (150, 100, false));
+        assert_eq!(routers[0].settings("lb2", Ipv4Addr::LOCALHOST).priority, 100);
+    }
+
+    #[test]
+    fn mistakes_are_said_all_at_once() {
+        let (routers, said) = ask(concat!(
+            "virtual-router a\n interface eth0\n vrid 51\n address 192.0.2.100/33\n advert-interval 15ms\n",
+            "virtual-router b\n priority lb1 300\n priority lb1 3\n priority lb1 4\n",
+            "virtual-router c\n interface e\n vrid 1\n address 192.0.2.1/24\n version 2\n advert-interval 100ms\n",
+            "virtual-router d\n interface e\n vrid 2\n address 192.0.2.1/24\n",
+            "virtual-router d\n interface e\n vrid 2\n address 192.0.2.1/24\n",
+        ));
+        assert_eq!(routers.len(), 2);
+        for expected in [
+            "'192.0.2.100/33' is not an address with a prefix",
+            "an interval of 15 ms cannot be sent",
+            "virtual router 'a' has no 'address'",
+            "virtual router 'b' has no 'interface'",
+            "virtual router 'b' has no 'vrid'",
+            "'lb1' has a priority already",
+            "version 2 sends whole seconds",
+            "there is a virtual router 'd' already",
+            "vrid 2 on 'e' is taken by 'd'",
+        ] {
+            assert!(said.iter().any(|s| s == expected), "{expected}: {said:?}");
+        }
+    }
+}
