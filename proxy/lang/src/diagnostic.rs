@@ -11,6 +11,8 @@ const MAX_DIAGNOSTICS: usize = 1_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// Only said when asked (`tandem check`).
+    Detail,
+    /// Said, and never in the way.
     Note,
     /// Said; fatal with `-dW`.
     Warning,
@@ -84,6 +86,11 @@ impl Diagnostics {
     }
 
     fn report(&mut self, level: Level, span: Span, message: String) -> &mut Diagnostic {
+        // A listen is read as a frontend and as a backend: one mistake is said once.
+        let known = |d: &Diagnostic| d.level == level && d.span == span && d.message == message;
+        if let Some(place) = self.list.iter().position(known) {
+            return &mut self.list[place];
+        }
         self.errors += usize::from(level == Level::Error);
         let diagnostic = Diagnostic { level, span, message, help: None };
         if self.list.len() < MAX_DIAGNOSTICS {
@@ -103,7 +110,7 @@ pub fn render(sources: &Sources, diagnostic: &Diagnostic, pid: u32, colour: bool
     let (tag, mark) = match diagnostic.level {
         Level::Error => ("[ALERT]   ", Mark::ERROR),
         Level::Warning => ("[WARNING] ", Mark::WARNING),
-        Level::Note => ("[NOTICE]  ", Mark::NOTE),
+        Level::Note | Level::Detail => ("[NOTICE]  ", Mark::NOTE),
     };
     let span = diagnostic.span;
     let name = sources.source(span.file).map_or("?", |s| s.name.as_str());
@@ -159,8 +166,10 @@ mod tests {
     #[test]
     fn noise_is_counted_beyond_the_bound() {
         let mut diagnostics = Diagnostics::default();
-        for _ in 0..MAX_DIAGNOSTICS + 5 {
-            diagnostics.error(Span::default(), "x").help("y");
+        for number in 0..MAX_DIAGNOSTICS + 5 {
+            diagnostics.error(Span::default(), number.to_string()).help("y");
+            // A mistake that is found twice is one.
+            diagnostics.error(Span::default(), "0");
         }
         assert_eq!((diagnostics.errors(), diagnostics.dropped()), (MAX_DIAGNOSTICS + 5, 5));
     }

@@ -173,12 +173,12 @@ fn apply<D>(
         }
         Status::Later => {
             diagnostics
-                .error(keyword.span, format!("'{}' is known to HAProxy but not built yet", keyword.text))
+                .error(keyword.span, format!("'{}' is known but not built yet", keyword.text))
                 .help("remove the line, or keep this part in HAProxy for now");
             return None;
         }
         Status::Accepted(why) => {
-            diagnostics.push(Level::Note, keyword.span, format!("'{}' has no effect: {why}", keyword.text));
+            diagnostics.push(Level::Detail, keyword.span, format!("'{}' has no effect: {why}", keyword.text));
         }
         Status::Full | Status::Partial(_) => {}
     }

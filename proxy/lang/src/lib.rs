@@ -6,6 +6,7 @@
 
 mod arg;
 mod block;
+mod condition;
 mod diagnostic;
 mod keyword;
 mod lexer;
@@ -16,6 +17,7 @@ mod units;
 
 pub use arg::{Arg, Args, Unit, Value};
 pub use block::{Block, blocks};
+pub use condition::{Surroundings, condition};
 pub use diagnostic::{Diagnostic, Diagnostics, Level, render};
 pub use keyword::{Keyword, Section, Sections, read_line, read_options};
 pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex};

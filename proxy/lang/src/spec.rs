@@ -33,6 +33,17 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// The header of a row that works as HAProxy's does.
+    #[must_use]
+    pub const fn full(
+        names: &'static [&'static str],
+        args: &'static [Arg],
+        doc: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self { names, args, status: Status::Full, doc, example }
+    }
+
     /// The syntax line of the reference: name and arguments.
     #[must_use]
     pub fn syntax(&self) -> String {

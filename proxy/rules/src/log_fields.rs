@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 
-use proxy_lang::{Spec, Status};
+use proxy_lang::Spec;
 
 /// What a log line may tell of an exchange. Times are milliseconds, -1 where a station was not reached.
 #[derive(Clone, Copy, Debug, Default)]
@@ -54,6 +54,12 @@ pub struct LogFacts<'f> {
     pub request: &'f [u8],
     /// The process.
     pub pid: u32,
+    /// What was captured of the request's headers, in the file's order; nothing where it had none.
+    pub request_headers: &'f [Option<Vec<u8>>],
+    /// The same of the response's.
+    pub response_headers: &'f [Option<Vec<u8>>],
+    /// Captured cookies of the request and of the response.
+    pub cookies: [Option<&'f [u8]>; 2],
 }
 
 /// Writes one field.
@@ -67,7 +73,7 @@ pub struct LogField {
 }
 
 const fn row(names: &'static [&'static str], doc: &'static str, write: Write) -> LogField {
-    LogField { spec: Spec { names, args: &[], status: Status::Full, doc, example: names[0] }, write }
+    LogField { spec: Spec::full(names, &[], doc, names[0]), write }
 }
 
 fn number(value: impl std::fmt::Display, out: &mut Vec<u8>) {
@@ -75,11 +81,38 @@ fn number(value: impl std::fmt::Display, out: &mut Vec<u8>) {
     let _ = write!(out, "{value}");
 }
 
+/// A client's bytes must not be able to end the line or begin another.
+fn harmless(bytes: &[u8], out: &mut Vec<u8>) {
+    for byte in bytes {
+        match byte {
+            b'"' | b'#' | b'[' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0..=0x1f | 0x7f..=0xff => {
+                let _ = write!(out, "#{byte:02X}");
+            }
+            _ => out.push(*byte),
+        }
+    }
+}
+
+/// Captured values between braces; nothing where the file captures nothing.
+fn captured(values: &[Option<Vec<u8>>], out: &mut Vec<u8>) {
+    if values.is_empty() {
+        return;
+    }
+    out.push(b'{');
+    for (place, value) in values.iter().enumerate() {
+        if place > 0 {
+            out.push(b'|');
+        }
+        harmless(value.as_deref().unwrap_or_default(), out);
+    }
+    out.push(b'}');
+}
+
 /// The fields, by name.
 pub const LOG_FIELDS: &[LogField] = &[
     row(&["B"], "Bytes sent to the client.", |f, o| number(f.bytes_out, o)),
-    row(&["CC"], "Captured request cookie.", |_, o| o.push(b'-')),
-    row(&["CS"], "Captured response cookie.", |_, o| o.push(b'-')),
+    row(&["CC"], "Captured request cookie.", |f, o| harmless(f.cookies[0].unwrap_or(b"-"), o)),
+    row(&["CS"], "Captured response cookie.", |f, o| harmless(f.cookies[1].unwrap_or(b"-"), o)),
     row(&["ST"], "Status sent to the client.", |f, o| number(f.status, o)),
     row(&["TR"], "Time to receive the request.", |f, o| number(f.request_ms, o)),
     row(&["Ta"], "Active time of the request.", |f, o| number(f.active_ms, o)),
@@ -104,20 +137,10 @@ pub const LOG_FIELDS: &[LogField] = &[
     }),
     row(&["f", "ft"], "Frontend.", |f, o| o.extend_from_slice(f.frontend.as_bytes())),
     row(&["fc"], "Connections of the frontend.", |f, o| number(f.connections[1], o)),
-    row(&["hr"], "Captured request headers.", |_, _| {}),
-    row(&["hs"], "Captured response headers.", |_, _| {}),
+    row(&["hr"], "Captured request headers.", |f, o| captured(f.request_headers, o)),
+    row(&["hs"], "Captured response headers.", |f, o| captured(f.response_headers, o)),
     row(&["pid"], "Process.", |f, o| number(f.pid, o)),
-    row(&["r"], "Request line.", |f, o| {
-        // A client's bytes must not be able to end the line or begin another.
-        for byte in f.request {
-            match byte {
-                b'"' | b'#' | b'[' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | 0..=0x1f | 0x7f..=0xff => {
-                    let _ = write!(o, "#{byte:02X}");
-                }
-                _ => o.push(*byte),
-            }
-        }
-    }),
+    row(&["r"], "Request line.", |f, o| harmless(f.request, o)),
     row(&["rc"], "Retries.", |f, o| {
         if f.redispatched {
             o.push(b'+');

@@ -1,6 +1,6 @@
 //! The rows of actions and how each is read.
 
-use proxy_lang::{Arg, Diagnostics, Spec, Status, Word};
+use proxy_lang::{Arg, Diagnostics, Spec, Word};
 use proxy_table::DataType;
 
 use super::{Action, ActionRow, Body, Target};
@@ -20,7 +20,7 @@ const fn row(
     example: &'static str,
     parse: Parse,
 ) -> ActionRow {
-    ActionRow { spec: Spec { names, args, status: Status::Full, doc, example }, kinds, parse }
+    ActionRow { spec: Spec::full(names, args, doc, example), kinds, parse }
 }
 
 const STATUS: &[Arg] = &[Arg::Rest("deny_status <status>")];

@@ -1,17 +1,13 @@
 //! Addresses and ports of the client's connection.
 
-use proxy_lang::{Spec, Status};
+use proxy_lang::Spec;
 
 use super::Fetch;
 use crate::{Kind, Sample, Stage};
 
-const fn spec(names: &'static [&'static str], doc: &'static str, example: &'static str) -> Spec {
-    Spec { names, args: &[], status: Status::Full, doc, example }
-}
-
 pub(super) const TABLE: &[Fetch] = &[
     Fetch {
-        spec: spec(&["src"], "The client's address.", "src"),
+        spec: Spec::full(&["src"], &[], "The client's address.", "src"),
         yields: Kind::Addr,
         needs: Stage::Connection,
         argument: false,
@@ -19,7 +15,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(Sample::Addr(ex.client.ip())),
     },
     Fetch {
-        spec: spec(&["src_port"], "The client's port.", "src_port"),
+        spec: Spec::full(&["src_port"], &[], "The client's port.", "src_port"),
         yields: Kind::Int,
         needs: Stage::Connection,
         argument: false,
@@ -27,7 +23,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(Sample::Int(i64::from(ex.client.port()))),
     },
     Fetch {
-        spec: spec(&["dst"], "The address the client connected to.", "dst"),
+        spec: Spec::full(&["dst"], &[], "The address the client connected to.", "dst"),
         yields: Kind::Addr,
         needs: Stage::Connection,
         argument: false,
@@ -35,7 +31,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(Sample::Addr(ex.local.ip())),
     },
     Fetch {
-        spec: spec(&["dst_port"], "The port the client connected to.", "dst_port"),
+        spec: Spec::full(&["dst_port"], &[], "The port the client connected to.", "dst_port"),
         yields: Kind::Int,
         needs: Stage::Connection,
         argument: false,
@@ -43,7 +39,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(Sample::Int(i64::from(ex.local.port()))),
     },
     Fetch {
-        spec: spec(&["ssl_fc"], "Whether the client's connection is encrypted.", "ssl_fc"),
+        spec: Spec::full(&["ssl_fc"], &[], "Whether the client's connection is encrypted.", "ssl_fc"),
         yields: Kind::Bool,
         needs: Stage::Connection,
         argument: false,

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use proxy_lang::{Arg, Spec, Status};
+use proxy_lang::{Arg, Spec};
 use proxy_wire::cookie;
 
 use super::Fetch;
@@ -10,22 +10,13 @@ use crate::{Kind, Sample, Stage};
 
 const NAME: &[Arg] = &[Arg::Word("name")];
 
-const fn spec(
-    names: &'static [&'static str],
-    args: &'static [Arg],
-    doc: &'static str,
-    example: &'static str,
-) -> Spec {
-    Spec { names, args, status: Status::Full, doc, example }
-}
-
 fn text(bytes: &[u8]) -> Sample<'_> {
     Sample::Text(Cow::Borrowed(bytes))
 }
 
 pub(super) const TABLE: &[Fetch] = &[
     Fetch {
-        spec: spec(&["method"], &[], "The request's method.", "method"),
+        spec: Spec::full(&["method"], &[], "The request's method.", "method"),
         yields: Kind::Text,
         needs: Stage::Request,
         argument: false,
@@ -33,7 +24,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(text(ex.request.as_deref()?.method())),
     },
     Fetch {
-        spec: spec(&["path"], &[], "The request's path, without the query.", "path"),
+        spec: Spec::full(&["path"], &[], "The request's path, without the query.", "path"),
         yields: Kind::Text,
         needs: Stage::Request,
         argument: false,
@@ -41,7 +32,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(text(ex.request.as_deref()?.path())),
     },
     Fetch {
-        spec: spec(&["query"], &[], "What follows the first question mark.", "query"),
+        spec: Spec::full(&["query"], &[], "What follows the first question mark.", "query"),
         yields: Kind::Text,
         needs: Stage::Request,
         argument: false,
@@ -49,7 +40,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(text(ex.request.as_deref()?.query())),
     },
     Fetch {
-        spec: spec(&["url"], &[], "The request's target as it was sent.", "url"),
+        spec: Spec::full(&["url"], &[], "The request's target as it was sent.", "url"),
         yields: Kind::Text,
         needs: Stage::Request,
         argument: false,
@@ -57,7 +48,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(text(ex.request.as_deref()?.target())),
     },
     Fetch {
-        spec: spec(&["base"], &[], "The host and the path, joined.", "base"),
+        spec: Spec::full(&["base"], &[], "The host and the path, joined.", "base"),
         yields: Kind::Text,
         needs: Stage::Request,
         argument: false,
@@ -68,7 +59,7 @@ pub(super) const TABLE: &[Fetch] = &[
         },
     },
     Fetch {
-        spec: spec(
+        spec: Spec::full(
             &["hdr", "req.hdr", "req.fhdr"],
             NAME,
             "The last value of a request's header.",
@@ -81,7 +72,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, args, _| ex.request.as_deref()?.last(args.text.as_bytes()).map(text),
     },
     Fetch {
-        spec: spec(
+        spec: Spec::full(
             &["hdr_cnt", "req.hdr_cnt"],
             NAME,
             "How often a request's header stands there.",
@@ -97,7 +88,7 @@ pub(super) const TABLE: &[Fetch] = &[
         },
     },
     Fetch {
-        spec: spec(&["cook", "req.cook"], NAME, "The value of a request's cookie.", "cook(SRV)"),
+        spec: Spec::full(&["cook", "req.cook"], NAME, "The value of a request's cookie.", "cook(SRV)"),
         yields: Kind::Text,
         needs: Stage::Request,
         argument: true,
@@ -105,7 +96,12 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, args, _| cookie::find(ex.request.as_deref()?, args.text.as_bytes()).map(text),
     },
     Fetch {
-        spec: spec(&["url_param", "urlp"], NAME, "The value of a parameter in the query.", "url_param(id)"),
+        spec: Spec::full(
+            &["url_param", "urlp"],
+            NAME,
+            "The value of a parameter in the query.",
+            "url_param(id)",
+        ),
         yields: Kind::Text,
         needs: Stage::Request,
         argument: true,
@@ -119,7 +115,7 @@ pub(super) const TABLE: &[Fetch] = &[
         },
     },
     Fetch {
-        spec: spec(&["status"], &[], "The response's status.", "status"),
+        spec: Spec::full(&["status"], &[], "The response's status.", "status"),
         yields: Kind::Int,
         needs: Stage::Response,
         argument: false,
@@ -127,7 +123,12 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(Sample::Int(i64::from(ex.response.as_deref()?.status()))),
     },
     Fetch {
-        spec: spec(&["res.hdr", "shdr"], NAME, "The last value of a response's header.", "res.hdr(server)"),
+        spec: Spec::full(
+            &["res.hdr", "shdr"],
+            NAME,
+            "The last value of a response's header.",
+            "res.hdr(server)",
+        ),
         yields: Kind::Text,
         needs: Stage::Response,
         argument: true,

@@ -2,23 +2,14 @@
 
 use std::borrow::Cow;
 
-use proxy_lang::{Arg, Spec, Status};
+use proxy_lang::{Arg, Spec};
 
 use super::Fetch;
 use crate::{Kind, Sample, Stage};
 
-const fn spec(
-    names: &'static [&'static str],
-    args: &'static [Arg],
-    doc: &'static str,
-    example: &'static str,
-) -> Spec {
-    Spec { names, args, status: Status::Full, doc, example }
-}
-
 pub(super) const TABLE: &[Fetch] = &[
     Fetch {
-        spec: spec(&["always_true"], &[], "Always true.", "always_true"),
+        spec: Spec::full(&["always_true"], &[], "Always true.", "always_true"),
         yields: Kind::Bool,
         needs: Stage::Connection,
         argument: false,
@@ -26,7 +17,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |_, _, _| Some(Sample::Bool(true)),
     },
     Fetch {
-        spec: spec(&["always_false"], &[], "Always false.", "always_false"),
+        spec: Spec::full(&["always_false"], &[], "Always false.", "always_false"),
         yields: Kind::Bool,
         needs: Stage::Connection,
         argument: false,
@@ -34,7 +25,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |_, _, _| Some(Sample::Bool(false)),
     },
     Fetch {
-        spec: spec(&["str"], &[Arg::Word("text")], "The text in parentheses.", "str(hello)"),
+        spec: Spec::full(&["str"], &[Arg::Word("text")], "The text in parentheses.", "str(hello)"),
         yields: Kind::Text,
         needs: Stage::Connection,
         argument: true,
@@ -42,7 +33,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |_, args, _| Some(Sample::Text(Cow::Borrowed(args.text.as_bytes()))),
     },
     Fetch {
-        spec: spec(&["fe_name"], &[], "The frontend's name.", "fe_name"),
+        spec: Spec::full(&["fe_name"], &[], "The frontend's name.", "fe_name"),
         yields: Kind::Text,
         needs: Stage::Connection,
         argument: false,
@@ -50,7 +41,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.frontend.as_bytes()))),
     },
     Fetch {
-        spec: spec(&["be_name"], &[], "The backend's name, once chosen.", "be_name"),
+        spec: Spec::full(&["be_name"], &[], "The backend's name, once chosen.", "be_name"),
         yields: Kind::Text,
         needs: Stage::Connection,
         argument: false,
@@ -58,7 +49,7 @@ pub(super) const TABLE: &[Fetch] = &[
         eval: |ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.backend.as_bytes()))),
     },
     Fetch {
-        spec: spec(
+        spec: Spec::full(
             &["nbsrv"],
             &[Arg::Word("backend")],
             "Servers of a backend that can be used.",
