@@ -1,6 +1,9 @@
 //! Addresses as HAProxy writes them: `:80`, `*:80`, `192.0.2.1:80`, `[::1]:80`, `::1:80`.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+
+use crate::model::BindAddress;
 
 /// Reads an address and an optional port. `*` and nothing mean every IPv4 address.
 pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u16>), String> {
@@ -34,4 +37,17 @@ pub(crate) fn parse_socket(text: &str) -> Result<SocketAddr, String> {
         (address, Some(port)) => Ok(SocketAddr::new(address, port)),
         (_, None) => Err(format!("'{text}' lacks a port")),
     }
+}
+
+/// Reads what is no address of the network: the path of a Unix socket, or the number of a descriptor.
+pub(crate) fn special(text: &str) -> Option<Result<BindAddress, String>> {
+    let text = text.strip_prefix("stream+").unwrap_or(text);
+    if let Some(number) = text.strip_prefix("fd@") {
+        let number = number.parse().ok().filter(|n| *n >= 0);
+        return Some(
+            number.map(BindAddress::Inherited).ok_or_else(|| format!("'{text}' names no descriptor")),
+        );
+    }
+    let path = text.strip_prefix("unix@").unwrap_or(text);
+    path.starts_with('/').then(|| Ok(BindAddress::Unix(PathBuf::from(path))))
 }

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use proxy_lang::{Span, Word};
 
-use crate::model::{Balance, Cookie, ForwardFor, Global, LogTarget, Mode, Options, Timeouts};
+use crate::model::{
+    Balance, Captures, Cookie, ForwardFor, Global, LogTarget, Mode, Options, StatsPage, Timeouts, TlsVersion,
+};
 
 /// The global section.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +42,19 @@ pub(crate) enum LogLine {
 #[derive(Clone, Debug)]
 pub(crate) struct BindDraft {
     pub(crate) address: Word,
+    pub(crate) options: BindOptions,
+}
+
+/// What follows the address of a `bind` line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct BindOptions {
     pub(crate) backlog: Option<u32>,
+    pub(crate) ssl: bool,
+    pub(crate) certificates: Vec<Word>,
+    pub(crate) alpn: Vec<String>,
+    pub(crate) oldest: Option<TlsVersion>,
+    pub(crate) newest: Option<TlsVersion>,
+    pub(crate) strict_sni: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,6 +67,8 @@ pub(crate) struct HttpCheckDraft {
 #[derive(Clone, Debug)]
 pub(crate) struct TableDraft {
     pub(crate) schema: proxy_table::Schema,
+    /// The peers section it names, with its place.
+    pub(crate) peers: Option<Word>,
     pub(crate) at: Span,
 }
 
@@ -106,5 +122,24 @@ pub struct ProxyDraft {
     pub(crate) table: Option<TableDraft>,
     pub(crate) default_backend: Option<Word>,
     pub(crate) error_files: Vec<(u16, Word)>,
+    pub(crate) captures: Captures,
+    pub(crate) stats: Option<StatsPage>,
     pub(crate) deferred: Vec<Deferred>,
+}
+
+/// One peer of a section.
+#[derive(Clone, Debug)]
+pub(crate) struct PeerDraft {
+    pub(crate) name: Word,
+    /// None: it is this node, which `bind` places.
+    pub(crate) address: Option<Word>,
+}
+
+/// A peers section.
+#[derive(Clone, Debug, Default)]
+pub struct PeersDraft {
+    pub(crate) name: Option<Word>,
+    pub(crate) bind: Option<Word>,
+    pub(crate) peers: Vec<PeerDraft>,
+    pub(crate) disabled: bool,
 }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Block, Diagnostics, Section, Sections, Word, nearest, read_line};
+use proxy_lang::{Block, Diagnostics, Level, Section, Sections, Word, nearest, read_line};
 
-use crate::draft::{GlobalDraft, ProxyDraft};
+use crate::draft::{BindDraft, BindOptions, GlobalDraft, PeersDraft, ProxyDraft};
 use crate::keywords;
 use crate::model::Config;
 use crate::resolve::resolve;
@@ -16,6 +16,7 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "frontend", bit: Sections::FRONTEND },
     Section { name: "backend", bit: Sections::BACKEND },
     Section { name: "listen", bit: Sections::LISTEN },
+    Section { name: "peers", bit: Sections::PEERS },
 ];
 
 /// Reads sections into a configuration; `None` where anything is wrong. Sections of other rooms are
@@ -30,6 +31,7 @@ pub fn read(
     let mut defaults = ProxyDraft::default();
     let mut named: BTreeMap<String, ProxyDraft> = BTreeMap::new();
     let mut proxies: Vec<ProxyDraft> = Vec::new();
+    let mut peers: Vec<PeersDraft> = Vec::new();
     // HAProxy numbers proxies from 2 on: 1 is its own.
     let mut proxy_id = 2;
     for block in blocks {
@@ -39,6 +41,13 @@ pub fn read(
                 for line in &block.lines {
                     read_line(keywords::GLOBAL, section, line, &mut global, diagnostics);
                 }
+            }
+            "peers" => {
+                let mut draft = PeersDraft { name: block.name().cloned(), ..PeersDraft::default() };
+                for line in &block.lines {
+                    read_line(keywords::PEERS, section, line, &mut draft, diagnostics);
+                }
+                peers.push(draft);
             }
             "defaults" => {
                 let mut draft = from(block, &ProxyDraft::default(), &named, diagnostics);
@@ -62,12 +71,13 @@ pub fn read(
                 draft.name = Some(name.clone());
                 draft.proxy_id = proxy_id;
                 proxy_id += 1;
+                old_listen(block, &mut draft, diagnostics);
                 lines(block, section, &mut draft, diagnostics);
                 proxies.push(draft);
             }
         }
     }
-    let config = resolve(global, proxies, files, diagnostics);
+    let config = resolve(global, proxies, &peers, files, diagnostics);
     (diagnostics.errors() == errors).then_some(config)
 }
 
@@ -75,6 +85,21 @@ fn lines(block: &Block, section: Section, draft: &mut ProxyDraft, diagnostics: &
     for line in &block.lines {
         read_line(keywords::PROXY, section, line, draft, diagnostics);
     }
+}
+
+/// `listen NAME ADDRESS...`, as it was written until HAProxy 1.5: the address has one exact meaning.
+fn old_listen(block: &Block, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
+    let words = &block.header.words;
+    let Some(address) = words.get(2).filter(|w| block.kind() == "listen" && w.text != "from") else { return };
+    if let Some(extra) = words.get(3) {
+        diagnostics.error(extra.span, format!("unexpected '{}' after the section's address", extra.text));
+    }
+    diagnostics.push(
+        Level::Note,
+        address.span,
+        format!("an address behind a section's name is written 'bind {}' today", address.text),
+    );
+    draft.binds.push(BindDraft { address: address.clone(), options: BindOptions::default() });
 }
 
 /// What a section begins with: the defaults before it, or those it names.
@@ -86,8 +111,7 @@ fn from(
 ) -> ProxyDraft {
     let words = &block.header.words;
     let Some(place) = words.iter().position(|w| w.text == "from") else {
-        let usual = if block.kind() == "defaults" { 2 } else { 3 };
-        if let Some(extra) = words.get(usual.min(2)) {
+        if let Some(extra) = words.get(2).filter(|_| block.kind() != "listen") {
             diagnostics
                 .error(extra.span, format!("unexpected '{}' after the section's name", extra.text))
                 .help("addresses belong on 'bind' lines");

@@ -1,9 +1,10 @@
 //! Drafts to a configuration: the only place that sees several sections at once. Names become indexes,
 //! rules are read, what is missing is said.
 
+mod peers;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use proxy_lang::{Diagnostics, Span, Word, nearest};
@@ -13,10 +14,12 @@ use proxy_rules::{
 use proxy_table::{DataType, Schema, Stored, TableId};
 
 use crate::address;
-use crate::draft::{Deferred, DeferredKind, GlobalDraft, LogLine, ProxyDraft, ServerDraft};
+use crate::draft::{
+    BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, PeersDraft, ProxyDraft, ServerDraft,
+};
 use crate::model::{
     Backend, BackendChoice, BackendId, Bind, BindAddress, CheckSettings, Config, Frontend, FrontendId,
-    HttpCheck, LogTarget, Mode, Server, UseBackend,
+    Global, HttpCheck, LogTarget, Mode, Server, StatsPage, Tls, UseBackend,
 };
 
 /// Reads a file that a section refers to.
@@ -31,6 +34,7 @@ const MAX_PORTS: u16 = 1_024;
 pub(crate) fn resolve(
     global: GlobalDraft,
     proxies: Vec<ProxyDraft>,
+    peers: &[PeersDraft],
     files: Files<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Config {
@@ -43,11 +47,14 @@ pub(crate) fn resolve(
             place.frontend(&mut config, diagnostics);
         }
         if draft.is_backend {
-            let backend = place.backend(diagnostics);
+            let own = config.frontends.len().checked_sub(1).filter(|_| draft.is_frontend);
+            let own = own.and_then(|n| u32::try_from(n).ok()).map(FrontendId);
+            let backend = place.backend(own, &config.global, diagnostics);
             config.backends.push(backend);
         }
     }
     config.tables = names.tables;
+    config.peers = peers::sections(peers, &proxies, diagnostics);
     config
 }
 
@@ -197,7 +204,9 @@ impl Place<'_> {
                     Ok(list) => config.binds.extend(list.into_iter().map(|address| Bind {
                         frontend: id,
                         address,
-                        backlog: bind.backlog.or(draft.backlog),
+                        backlog: bind.options.backlog.or(draft.backlog),
+                        tls: bind.options.ssl.then(|| tls(&bind.options)),
+                        at: bind.address.span,
                     })),
                     Err(why) => {
                         diagnostics.error(bind.address.span, format!("'bind' : {why}"));
@@ -215,11 +224,6 @@ impl Place<'_> {
             None if draft.is_backend => u32::try_from(config.backends.len()).ok().map(BackendId),
             None => None,
         };
-        let log = draft.log.iter().flat_map(|line| match line {
-            LogLine::Global => config.global.log.clone(),
-            LogLine::Target(target) => vec![target.clone()],
-        });
-        let log: Vec<LogTarget> = log.collect();
         let frontend = Frontend {
             proxy_id: draft.proxy_id,
             name: name(draft),
@@ -236,10 +240,12 @@ impl Place<'_> {
             use_backend: self.use_backend(&acls, diagnostics),
             default_backend,
             forward_for: draft.forward_for.clone(),
-            log,
+            log: self.log(&config.global),
             log_format: self.log_format(diagnostics),
             table: self.names.table(&name(draft)),
             error_replies: self.error_replies(diagnostics),
+            captures: draft.captures.clone(),
+            stats: self.stats(diagnostics),
             acls,
         };
         config.frontends.push(frontend);
@@ -288,7 +294,12 @@ impl Place<'_> {
         self.with_context(Stage::Response, false, |c| Format::parse(&word, c, diagnostics))
     }
 
-    fn backend(&self, diagnostics: &mut Diagnostics) -> Backend {
+    fn backend(
+        &self,
+        own_frontend: Option<FrontendId>,
+        global: &Global,
+        diagnostics: &mut Diagnostics,
+    ) -> Backend {
         let draft = self.draft;
         let acls = self.acls(diagnostics);
         let timeouts = draft.timeouts;
@@ -312,11 +323,6 @@ impl Place<'_> {
             );
             cookie = None;
         }
-        // A listen's rules ran in its frontend already.
-        let alone = !draft.is_frontend;
-        let rules = |kind, diagnostics: &mut Diagnostics| {
-            if alone { self.ruleset(kind, &acls, diagnostics) } else { Ruleset::default() }
-        };
         Backend {
             proxy_id: draft.proxy_id,
             name: name(draft),
@@ -326,8 +332,8 @@ impl Place<'_> {
             cookie,
             table: self.names.table(&name(draft)),
             stick,
-            http_request: rules(RulesetKind::HttpRequest, diagnostics),
-            http_response: rules(RulesetKind::HttpResponse, diagnostics),
+            http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
+            http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
             httpchk: draft.httpchk.as_ref().map(|check| {
                 let (method, uri, version) = check
                     .line
@@ -343,8 +349,35 @@ impl Place<'_> {
             fullconn: draft.fullconn.unwrap_or(USUAL_MAXCONN / 10),
             forward_for: draft.forward_for.clone(),
             error_replies: self.error_replies(diagnostics),
+            stats: self.stats(diagnostics),
+            own_frontend,
+            log: self.log(global),
             acls,
         }
+    }
+
+    fn log(&self, global: &Global) -> Vec<LogTarget> {
+        let lines = self.draft.log.iter().flat_map(|line| match line {
+            LogLine::Global => global.log.clone(),
+            LogLine::Target(target) => vec![target.clone()],
+        });
+        lines.collect()
+    }
+
+    /// The statistics page: in mode http only.
+    fn stats(&self, diagnostics: &mut Diagnostics) -> Option<StatsPage> {
+        let mut page = self.draft.stats.clone()?;
+        if self.mode() == Mode::Tcp {
+            let text = format!("'stats' is ignored in '{}', which is in mode tcp", name(self.draft));
+            diagnostics.warning(self.at(), text);
+            return None;
+        }
+        for scope in &mut page.scope {
+            if scope == "." {
+                *scope = name(self.draft);
+            }
+        }
+        Some(page)
     }
 
     fn servers(&self, diagnostics: &mut Diagnostics) -> Vec<Server> {
@@ -401,10 +434,20 @@ fn check(draft: &ServerDraft, diagnostics: &mut Diagnostics) -> Option<CheckSett
     })
 }
 
+fn tls(options: &BindOptions) -> Tls {
+    Tls {
+        certificates: options.certificates.iter().map(|w| (w.text.clone(), w.span)).collect(),
+        alpn: options.alpn.clone(),
+        oldest: options.oldest,
+        newest: options.newest,
+        strict_sni: options.strict_sni,
+    }
+}
+
 /// The addresses of one item of a bind line; a range of ports is several.
 fn addresses(text: &str) -> Result<Vec<BindAddress>, String> {
-    if text.starts_with('/') {
-        return Ok(vec![BindAddress::Unix(PathBuf::from(text))]);
+    if let Some(special) = address::special(text) {
+        return special.map(|address| vec![address]);
     }
     let Some((host, ports)) = text.rsplit_once(':') else { return Err(format!("'{text}' lacks a port")) };
     let Some((low, high)) = ports.split_once('-') else {

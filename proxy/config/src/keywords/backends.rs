@@ -191,6 +191,7 @@ fn table(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
         columns: Vec::new(),
     };
     let mut has_type = false;
+    let mut peers = None;
     let mut rest = args.words(0);
     while let [keyword, after @ ..] = rest {
         rest = after;
@@ -212,7 +213,11 @@ fn table(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
             "size" => parse_size(&value.text).map(|size| schema.size = size),
             "expire" => parse_duration(&value.text, Unit::Millis)
                 .map(|expire| schema.expire_ms = u64::try_from(expire.as_millis()).ok()),
-            "peers" => Err("'peers' is known to HAProxy but not built yet".to_owned()),
+            "peers" => {
+                schema.peers = Some(value.text.clone());
+                peers = Some(value.clone());
+                Ok(())
+            }
             "store" => columns(&value.text).map(|columns| schema.columns.extend(columns)),
             other => Err(format!("'{other}' is not understood")),
         };
@@ -233,7 +238,7 @@ fn table(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     if draft.table.is_some() {
         diagnostics.error(args.span, "this proxy has a stick-table already");
     }
-    draft.table = Some(TableDraft { schema, at: args.span });
+    draft.table = Some(TableDraft { schema, peers, at: args.span });
 }
 
 fn key_type(word: &Word, rest: &mut &[Word]) -> Result<KeyType, String> {

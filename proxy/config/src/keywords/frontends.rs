@@ -1,9 +1,9 @@
 //! Where clients arrive: binds, limits, the default backend.
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, read_options};
 
-use super::spec;
-use crate::draft::{BindDraft, ProxyDraft};
+use super::{binds, spec};
+use crate::draft::{BindDraft, BindOptions, ProxyDraft};
 use crate::model::Mode;
 
 const FRONT: Sections = Sections::FRONTEND.or(Sections::LISTEN);
@@ -97,35 +97,12 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
 ];
 
 fn bind(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
-    let mut backlog = None;
-    let mut rest = args.words(1);
-    while let [option, after @ ..] = rest {
-        match (option.text.as_str(), after) {
-            ("backlog", [value, after @ ..]) => {
-                backlog = value.text.parse().ok();
-                if backlog.is_none() {
-                    diagnostics.error(value.span, format!("'{}' is no number of connections", value.text));
-                }
-                rest = after;
-            }
-            ("name", [_, after @ ..]) => rest = after,
-            (
-                "ssl" | "crt" | "alpn" | "accept-proxy" | "transparent" | "interface" | "process" | "thread",
-                _,
-            ) => {
-                diagnostics
-                    .error(
-                        option.span,
-                        format!("'bind' option '{}' is known to HAProxy but not built yet", option.text),
-                    )
-                    .help("remove it, or keep this listener in HAProxy for now");
-                return;
-            }
-            (other, _) => {
-                diagnostics.error(option.span, format!("'bind' : unknown option '{other}'"));
-                return;
-            }
-        }
+    let mut options = BindOptions::default();
+    read_options(&[binds::OPTIONS], "bind", args.words(1), &mut options, diagnostics);
+    if options.ssl && options.certificates.is_empty() {
+        diagnostics
+            .error(args.span, "'bind' : 'ssl' needs a certificate")
+            .help("crt <file>: the certificate chain and its key in one PEM file");
     }
-    draft.binds.push(BindDraft { address: args.word(0).clone(), backlog });
+    draft.binds.push(BindDraft { address: args.word(0).clone(), options });
 }

@@ -3,8 +3,9 @@
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit};
 
 use super::spec;
+use crate::address;
 use crate::draft::GlobalDraft;
-use crate::model::{Level, StatsSocket};
+use crate::model::{BindAddress, Level, StatsSocket};
 
 const HERE: Sections = Sections::GLOBAL;
 
@@ -148,13 +149,21 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
 ];
 
 fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnostics) {
-    let path = args.text(0);
-    if !path.starts_with('/') {
-        diagnostics
-            .error(args.word(0).span, format!("'stats socket' : '{path}' is not supported"))
-            .help("an absolute path of a Unix socket is expected");
-    }
-    let mut socket = StatsSocket { path, mode: None, level: Level::Operator };
+    let word = args.word(0);
+    let address = match address::special(&word.text) {
+        Some(special) => special,
+        None => address::parse_socket(&word.text).map(BindAddress::Tcp),
+    };
+    let address = match address {
+        Ok(address) => address,
+        Err(why) => {
+            diagnostics
+                .error(word.span, format!("'stats socket' : {why}"))
+                .help("the absolute path of a Unix socket, 'ipv4@address:port' or 'fd@number' is expected");
+            return;
+        }
+    };
+    let mut socket = StatsSocket { address, mode: None, level: Level::Operator };
     let mut rest = args.words(1);
     while let [keyword, value, after @ ..] = rest {
         match (keyword.text.as_str(), value.text.as_str()) {

@@ -1,27 +1,35 @@
 //! The rows of HAProxy's sections, one file per family, in the manual's order.
 
 mod backends;
+mod binds;
+mod captures;
 mod frontends;
 mod global;
 mod logs;
 mod options;
+mod peers;
 mod rules;
 mod servers;
+mod statistics;
 mod timeouts;
 
 use proxy_lang::{Keyword, Spec};
 
-use crate::draft::{GlobalDraft, ProxyDraft};
+use crate::draft::{GlobalDraft, PeersDraft, ProxyDraft};
 
 /// Rows of the global section.
 pub const GLOBAL: &[&[Keyword<GlobalDraft>]] = &[global::TABLE];
+/// Rows of peers sections.
+pub const PEERS: &[&[Keyword<PeersDraft>]] = &[peers::TABLE];
 /// Rows of the proxy sections.
 pub const PROXY: &[&[Keyword<ProxyDraft>]] = &[
     frontends::TABLE,
     backends::TABLE,
+    captures::TABLE,
     logs::TABLE,
     options::TABLE,
     rules::TABLE,
+    statistics::TABLE,
     timeouts::TABLE,
     servers::LINES,
 ];
@@ -30,7 +38,13 @@ pub const PROXY: &[&[Keyword<ProxyDraft>]] = &[
 pub fn specs() -> impl Iterator<Item = &'static Spec> {
     let global = GLOBAL.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
     let proxy = PROXY.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
-    global.chain(proxy).chain(server_options())
+    let peers = PEERS.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
+    global.chain(proxy).chain(peers).chain(server_options()).chain(bind_options())
+}
+
+/// The headers of the options of `bind` lines.
+pub fn bind_options() -> impl Iterator<Item = &'static Spec> {
+    binds::OPTIONS.iter().map(|row| &row.spec)
 }
 
 /// The headers of the options of `server` lines.
@@ -43,13 +57,7 @@ pub(crate) use logs::target;
 /// A row's header; the shorthand keeps a table readable.
 macro_rules! spec {
     ($names:expr, $args:expr, $doc:expr, $example:expr) => {
-        proxy_lang::Spec {
-            names: $names,
-            args: $args,
-            status: proxy_lang::Status::Full,
-            doc: $doc,
-            example: $example,
-        }
+        proxy_lang::Spec::full($names, $args, $doc, $example)
     };
     ($status:expr, $names:expr, $args:expr, $doc:expr, $example:expr) => {
         proxy_lang::Spec { names: $names, args: $args, status: $status, doc: $doc, example: $example }

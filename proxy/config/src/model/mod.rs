@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use proxy_lang::Span;
 use proxy_rules::{AclSet, Condition, Format, Ruleset, StickRule};
 use proxy_table::{Schema, TableId};
 
@@ -22,6 +23,26 @@ pub struct Config {
     pub binds: Vec<Bind>,
     /// By table id.
     pub tables: Vec<Schema>,
+    pub peers: Vec<Peers>,
+}
+
+/// A `peers` section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peers {
+    pub name: String,
+    /// Everyone and where they listen, this node among them.
+    pub members: Vec<(String, SocketAddr)>,
+    /// Where this node listens, if not where the others find it.
+    pub bind: Option<SocketAddr>,
+}
+
+impl Peers {
+    /// Where this node listens; `None`: it is not among the peers.
+    #[must_use]
+    pub fn own(&self, member: &str) -> Option<SocketAddr> {
+        let own = self.members.iter().find(|(name, _)| name == member);
+        own.map(|(_, address)| self.bind.unwrap_or(*address))
+    }
 }
 
 /// An index into `Config::frontends`.
@@ -77,7 +98,7 @@ pub enum Level {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsSocket {
-    pub path: String,
+    pub address: BindAddress,
     pub mode: Option<u32>,
     pub level: Level,
 }
@@ -94,12 +115,65 @@ pub struct Bind {
     pub frontend: FrontendId,
     pub address: BindAddress,
     pub backlog: Option<u32>,
+    pub tls: Option<Tls>,
+    /// Where the line stands.
+    pub at: Span,
+}
+
+/// `ssl` on a `bind` line. What the certificates' files hold is read by those who use it: a secret
+/// does not belong into a configuration that is passed around.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// Files or folders, each with its place; the first certificate is for clients that name no host.
+    pub certificates: Vec<(String, Span)>,
+    pub alpn: Vec<String>,
+    pub oldest: Option<TlsVersion>,
+    pub newest: Option<TlsVersion>,
+    pub strict_sni: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
+}
+
+/// A header or a cookie of which a log line may show so much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    pub name: String,
+    pub length: usize,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Captures {
+    pub request: Vec<Capture>,
+    pub response: Vec<Capture>,
+    pub cookie: Option<Capture>,
+}
+
+/// The statistics page of a proxy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatsPage {
+    pub uri: Option<String>,
+    pub realm: Option<String>,
+    /// `user:password`.
+    pub users: Vec<String>,
+    pub refresh: Option<Duration>,
+    pub hide_version: bool,
+    pub legends: bool,
+    pub scope: Vec<String>,
+    pub description: Option<String>,
+    /// Empty: this node's own name.
+    pub node: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BindAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// A descriptor that the program was started with.
+    Inherited(i32),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -154,6 +228,8 @@ pub struct Frontend {
     pub log_format: Option<Format>,
     pub table: Option<TableId>,
     pub error_replies: BTreeMap<u16, Vec<u8>>,
+    pub captures: Captures,
+    pub stats: Option<StatsPage>,
 }
 
 #[derive(Clone, Debug)]
@@ -197,6 +273,11 @@ pub struct Backend {
     pub fullconn: u32,
     pub forward_for: Option<ForwardFor>,
     pub error_replies: BTreeMap<u16, Vec<u8>>,
+    pub stats: Option<StatsPage>,
+    /// The frontend of the same `listen`: what came through it has met these rules already.
+    pub own_frontend: Option<FrontendId>,
+    /// Who hears of its servers' states.
+    pub log: Vec<LogTarget>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,0 +1,155 @@
+//! Options of `bind` lines.
+
+use proxy_lang::{Arg, Keyword, Sections, Status};
+
+use super::spec;
+use crate::draft::BindOptions;
+use crate::model::TlsVersion;
+
+const HERE: Sections = Sections::OPTION;
+
+fn version(text: &str) -> TlsVersion {
+    if text == "TLSv1.3" { TlsVersion::V1_3 } else { TlsVersion::V1_2 }
+}
+
+/// Every option, in the manual's order.
+pub(super) const OPTIONS: &[Keyword<BindOptions>] = &[
+    Keyword {
+        spec: spec!(
+            Status::Partial("HTTP/2 is not offered: of the list, clients can choose http/1.1"),
+            &["alpn"],
+            &[Arg::Word("protocols")],
+            "Protocols a client may choose by TLS, separated by commas.",
+            "alpn h2,http/1.1"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, r| {
+            let list: Vec<String> = a.text(0).split(',').map(str::to_owned).collect();
+            if list.iter().any(|p| p == "h2") {
+                r.warning(a.word(0).span, "HTTP/2 is not built yet: it is not offered to clients");
+            }
+            d.alpn = list.into_iter().filter(|p| p != "h2").collect();
+        },
+    },
+    Keyword {
+        spec: spec!(
+            &["backlog"],
+            &[Arg::Int("connections", 1, 1_000_000)],
+            "Connections that may wait to be accepted.",
+            "backlog 1000"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.backlog = u32::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
+            &["crt"],
+            &[Arg::Word("file")],
+            "Certificate chain and key in one PEM file, or a folder of such files; the first is the default.",
+            "crt /etc/tandem/site.pem"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.certificates.push(a.word(0).clone()),
+    },
+    Keyword {
+        spec: spec!(
+            &["id"],
+            &[Arg::Int("id", 1, 2_000_000_000)],
+            "The listener's number in statistics.",
+            "id 7"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(&["name"], &[Arg::Word("name")], "The listener's name in statistics.", "name public"),
+        sections: HERE,
+        negatable: false,
+        apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(
+            Status::Accepted("these protocols are never spoken"),
+            &["no-sslv3", "no-tlsv10", "no-tlsv11", "no-tls-tickets"],
+            &[],
+            "Old protocols that HAProxy can switch off.",
+            "no-sslv3"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(&["ssl"], &[], "Clients speak TLS here.", "ssl crt /etc/tandem/site.pem"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, _, _| d.ssl = true,
+    },
+    Keyword {
+        spec: spec!(
+            &["ssl-max-ver"],
+            &[Arg::OneOf("version", &["TLSv1.2", "TLSv1.3"])],
+            "Newest version of TLS.",
+            "ssl-max-ver TLSv1.3"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.newest = Some(version(&a.text(0))),
+    },
+    Keyword {
+        spec: spec!(
+            &["ssl-min-ver"],
+            &[Arg::OneOf("version", &["TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3"])],
+            "Oldest version of TLS; nothing below 1.2 is ever spoken.",
+            "ssl-min-ver TLSv1.2"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, r| {
+            if matches!(a.text(0).as_str(), "TLSv1.0" | "TLSv1.1") {
+                r.warning(a.word(0).span, "nothing below TLSv1.2 is spoken");
+            }
+            d.oldest = Some(version(&a.text(0)));
+        },
+    },
+    Keyword {
+        spec: spec!(
+            &["strict-sni"],
+            &[],
+            "Clients that name no host with a certificate are refused.",
+            "strict-sni"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, _, _| d.strict_sni = true,
+    },
+    later(&["accept-proxy"], "accept-proxy"),
+    later(&["ca-file"], "ca-file clients.pem"),
+    later(&["ciphers"], "ciphers ECDHE-ECDSA-AES128-GCM-SHA256"),
+    later(&["ciphersuites"], "ciphersuites TLS_AES_128_GCM_SHA256"),
+    later(&["crt-list"], "crt-list list.txt"),
+    later(&["defer-accept"], "defer-accept"),
+    later(&["interface"], "interface eth0"),
+    later(&["maxconn"], "maxconn 100"),
+    later(&["mode"], "mode 600"),
+    later(&["process"], "process 1"),
+    later(&["tfo"], "tfo"),
+    later(&["thread"], "thread 1"),
+    later(&["transparent"], "transparent"),
+    later(&["v4v6"], "v4v6"),
+    later(&["v6only"], "v6only"),
+    later(&["verify"], "verify required"),
+];
+
+const fn later(names: &'static [&'static str], example: &'static str) -> Keyword<BindOptions> {
+    Keyword {
+        spec: spec!(Status::Later, names, &[Arg::Rest("arguments")], "Known, and not built yet.", example),
+        sections: HERE,
+        negatable: false,
+        apply: |_, _, _| {},
+    }
+}
