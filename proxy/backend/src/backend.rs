@@ -195,6 +195,11 @@ impl<W> Backend<W> {
         self.change_health(index, |health| health.learn(up, age_ms, now_ms))
     }
 
+    /// Takes over what the process before this one had seen of a server.
+    pub fn inherit(&self, index: usize, up: bool, age_ms: u64, now_ms: u64) -> Option<Change> {
+        self.change_health(index, |health| health.inherit(up, age_ms, now_ms))
+    }
+
     /// Sets a server's health by order.
     pub fn force(&self, index: usize, up: bool, now_ms: u64) -> Option<Change> {
         if !self.servers[index].is_checked() {

@@ -124,6 +124,15 @@ impl Health {
         self.changed(was_up, now_ms)
     }
 
+    /// Takes over what the process before this one had seen: it counts as seen by our own checks.
+    pub fn inherit(&mut self, up: bool, age_ms: u64, now_ms: u64) -> Option<Change> {
+        let was_up = self.is_up();
+        let HealthSettings { rise, fall, .. } = self.settings;
+        self.level = if up { rise + fall - 1 } else { 0 };
+        self.checked_ms = Some(now_ms.saturating_sub(age_ms));
+        self.changed(was_up, now_ms)
+    }
+
     /// Sets the state by order of the operator (`set server .. health`).
     pub fn force(&mut self, up: bool, now_ms: u64) -> Option<Change> {
         let was_up = self.is_up();

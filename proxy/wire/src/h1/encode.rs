@@ -31,12 +31,7 @@ pub fn write_response(head: &Head, out: &mut Vec<u8>) {
 }
 
 fn write_fields(head: &Head, out: &mut Vec<u8>) {
-    for (name, value) in head.fields() {
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
-    }
+    head.write_fields(out);
     out.extend_from_slice(b"\r\n");
 }
 

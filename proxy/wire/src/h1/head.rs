@@ -1,6 +1,8 @@
 //! A message's head as one text and places in it. Edits append to the same text, so that a head that
 //! is used again allocates nothing.
 
+use std::borrow::Cow;
+
 /// A run of bytes in a head's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -14,7 +16,13 @@ impl Span {
         Self { start: clip(start), end: clip(end) }
     }
 
-    fn of(self, text: &[u8]) -> &[u8] {
+    /// A part of this run.
+    pub(super) fn part(self, at: usize, length: usize) -> Self {
+        let start = self.start as usize + at;
+        Self::new(start, start + length)
+    }
+
+    pub(super) fn of(self, text: &[u8]) -> &[u8] {
         text.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
@@ -24,6 +32,19 @@ impl Span {
 pub(super) struct Field {
     pub(super) name: Span,
     pub(super) value: Span,
+    /// Name and value lie in the text as they are sent.
+    is_whole: bool,
+}
+
+impl Field {
+    pub(super) fn new(name: Span, value: Span, text: &[u8]) -> Self {
+        let end = value.end as usize;
+        let is_whole = value.start as usize == name.end as usize + COLON.len()
+            && text.get(name.end as usize + 1) == Some(&b' ')
+            && text.get(end) == Some(&b'\r')
+            && text.get(end + 1) == Some(&b'\n');
+        Self { name, value, is_whole }
+    }
 }
 
 /// The versions this engine speaks.
@@ -99,6 +120,25 @@ pub(super) struct Steering {
     pub(super) expect_continue: bool,
 }
 
+/// Fields that are for one hop only, whatever they say.
+pub(super) const HOP: [&[u8]; 3] = [b"connection", b"keep-alive", b"proxy-connection"];
+
+/// Between a field's name and its value, and behind it.
+const COLON: &[u8] = b": ";
+const END: &[u8] = b"\r\n";
+/// Bytes that are put into lower case at a time.
+const LOWER_STEP: usize = 8;
+
+/// Eight letters in lower case; other bytes stay as they are.
+fn lower(letters: u64) -> u64 {
+    const EVERY: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x80 * EVERY;
+    let low = letters & !HIGH;
+    // The high bit says: not less than 'A', and not greater than 'Z'.
+    let capital = (low + (0x80 - 0x41) * EVERY) & !(low + (0x80 - 0x5b) * EVERY) & !letters & HIGH;
+    letters | capital >> 2
+}
+
 /// A request's or response's head.
 #[derive(Clone, Debug, Default)]
 pub struct Head {
@@ -111,6 +151,8 @@ pub struct Head {
     pub(super) version: Version,
     pub(super) fields: Vec<Field>,
     pub(super) steering: Steering,
+    /// Whether a field may be there that is for one hop only.
+    pub(super) has_hop: bool,
 }
 
 impl Head {
@@ -133,6 +175,7 @@ impl Head {
         self.status = 0;
         self.version = Version::Http11;
         self.steering = Steering::default();
+        self.has_hop = false;
     }
 
     /// The method as sent; empty in a response.
@@ -236,9 +279,46 @@ impl Head {
 
     /// Adds a field at the end.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        let field = self.append_field(name, &harmless(value));
+        self.note_hop(field.name);
+        self.fields.push(field);
+    }
+
+    /// Writes a field as it will be sent, so that sending it is copying it. The value is harmless.
+    pub(super) fn append_field(&mut self, name: &[u8], value: &[u8]) -> Field {
         let name = self.append_lower(name);
-        let value = self.append(value);
-        self.fields.push(Field { name, value });
+        self.text.extend_from_slice(COLON);
+        let value = self.append_clean(value);
+        self.text.extend_from_slice(END);
+        Field { name, value, is_whole: true }
+    }
+
+    /// Writes all fields as they are sent; what lies side by side is copied in one go.
+    pub(super) fn write_fields(&self, out: &mut Vec<u8>) {
+        let (mut from, mut to) = (0, 0);
+        for field in &self.fields {
+            let (start, end) = (field.name.start as usize, field.value.end as usize + END.len());
+            if !field.is_whole {
+                // Its value was replaced, and lies elsewhere; or blanks lie around it.
+                out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
+                (from, to) = (0, 0);
+                for part in [field.name.of(&self.text), COLON, field.value.of(&self.text), END] {
+                    out.extend_from_slice(part);
+                }
+            } else if start == to {
+                to = end;
+            } else {
+                out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
+                (from, to) = (start, end);
+            }
+        }
+        out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
+    }
+
+    /// Takes note of a field that must not go beyond the next hop.
+    pub(super) fn note_hop(&mut self, name: Span) {
+        let name = name.of(&self.text);
+        self.has_hop |= HOP.contains(&name);
     }
 
     /// Replaces every field of this name by one.
@@ -262,6 +342,7 @@ impl Head {
                 let span = self.append(value);
                 if let Some(field) = self.fields.get_mut(index) {
                     field.value = span;
+                    field.is_whole = false;
                 }
             }
             None if index < self.fields.len() => {
@@ -296,21 +377,50 @@ impl Head {
         self.reason = self.append(reason.as_bytes());
     }
 
+    /// Bytes of a rule or an operator.
     pub(super) fn append(&mut self, bytes: &[u8]) -> Span {
-        let start = self.text.len();
-        // A rule's value can hold anything; what would end the field must not leave here.
-        if bytes.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)) {
-            self.text.extend(bytes.iter().map(|b| if matches!(b, b'\r' | b'\n' | 0) { b' ' } else { *b }));
-        } else {
-            self.text.extend_from_slice(bytes);
-        }
-        Span::new(start, self.text.len())
+        self.append_clean(&harmless(bytes))
     }
 
     pub(super) fn append_lower(&mut self, bytes: &[u8]) -> Span {
+        let span = self.append_clean(bytes);
+        self.lower(span);
+        span
+    }
+
+    /// Bytes that cannot end a field: the parser has looked at them.
+    pub(super) fn append_clean(&mut self, bytes: &[u8]) -> Span {
         let start = self.text.len();
-        self.text.extend(bytes.iter().map(u8::to_ascii_lowercase));
+        self.text.extend_from_slice(bytes);
         Span::new(start, self.text.len())
+    }
+
+    /// Puts a part of the text into lower case.
+    pub(super) fn lower(&mut self, span: Span) {
+        let Some(bytes) = self.text.get_mut(span.start as usize..span.end as usize) else { return };
+        let length = bytes.len();
+        if length < LOWER_STEP {
+            bytes.make_ascii_lowercase();
+            return;
+        }
+        let step = |bytes: &mut [u8]| {
+            if let Some(bytes) = bytes.first_chunk_mut::<LOWER_STEP>() {
+                *bytes = lower(u64::from_le_bytes(*bytes)).to_le_bytes();
+            }
+        };
+        bytes.chunks_exact_mut(LOWER_STEP).for_each(step);
+        // The last ones once more, with what is left: what is low stays low.
+        step(&mut bytes[length - LOWER_STEP..]);
+    }
+}
+
+/// A rule's value can hold anything; what would end the field must not leave here.
+fn harmless(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let breaks = |b: &u8| matches!(b, b'\r' | b'\n' | 0);
+    if bytes.iter().any(breaks) {
+        Cow::Owned(bytes.iter().map(|b| if breaks(b) { b' ' } else { *b }).collect())
+    } else {
+        Cow::Borrowed(bytes)
     }
 }
 
@@ -327,5 +437,37 @@ fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b'?', path) {
         Some(mark) => (&path[..mark], &path[mark + 1..]),
         None => (path, &[]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn eight_bytes_are_lowered_as_one_is() {
+        for byte in 0..=u8::MAX {
+            for place in 0..LOWER_STEP {
+                let mut bytes = *b"aZ-@[`{9";
+                bytes[place] = byte;
+                let expected = bytes.map(|b| b.to_ascii_lowercase());
+                assert_eq!(lower(u64::from_le_bytes(bytes)).to_le_bytes(), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn fields_are_written_as_they_are_after_any_change() {
+        let mut head = Head::default();
+        for (name, value) in [("Host", "a"), ("X-One", "1"), ("X-Two", "2"), ("X-A-Longer-Name", "three")] {
+            head.add(name.as_bytes(), value.as_bytes());
+        }
+        head.set_value(1, Some(b"one"));
+        head.remove(b"x-two");
+        head.add(b"X-Bad", b"a\r\nb");
+        let mut out = Vec::new();
+        head.write_fields(&mut out);
+        let expected = "host: a\r\nx-one: one\r\nx-a-longer-name: three\r\nx-bad: a  b\r\n";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 }

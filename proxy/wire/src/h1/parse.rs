@@ -1,7 +1,9 @@
 //! Reading a head. The scanning is httparse's; what a proxy must refuse beyond it is refused here:
 //! bare line feeds, ambiguous lengths, several hosts.
 
-use super::head::{Field, Head, Method, Span, Steering, Version};
+use std::mem::MaybeUninit;
+
+use super::head::{Field, Head, Method, Steering, Version};
 use super::refusal::Refusal;
 
 /// Most fields of one head, as HAProxy's `tune.http.maxhdr`.
@@ -38,9 +40,9 @@ pub enum Parsed {
 pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
     let skipped = leading_lines(bytes)?;
     let bytes = &bytes[skipped..];
-    let mut storage = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut storage);
-    let used = match request.parse(bytes) {
+    let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut request = httparse::Request::new(&mut []);
+    let used = match request.parse_with_uninit_headers(bytes, &mut storage) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) => return partial(bytes, limits),
         Err(error) => return Err(refusal(error)),
@@ -54,11 +56,11 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
     };
     head.clear();
     head.version = version_of(version)?;
-    head.method = head.append(method.as_bytes());
+    head.method = head.append_clean(method.as_bytes());
     head.method_kind = Method::of(method.as_bytes());
     check_target(target.as_bytes(), head.method_kind)?;
-    head.target = head.append(target.as_bytes());
-    let hosts = fields(head, request.headers)?;
+    head.target = head.append_clean(target.as_bytes());
+    let hosts = fields(head, &bytes[..used], request.headers)?;
     if hosts > 1 {
         return Err(Refusal::Host);
     }
@@ -76,9 +78,10 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
 /// # Errors
 /// The bytes can never become an acceptable response.
 pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
-    let mut storage = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut response = httparse::Response::new(&mut storage);
-    let used = match response.parse(bytes) {
+    let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    let used = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut storage) {
         Ok(httparse::Status::Complete(used)) => used,
         Ok(httparse::Status::Partial) => return partial(bytes, limits),
         Err(error) => return Err(refusal(error)),
@@ -90,8 +93,8 @@ pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<
     head.clear();
     head.version = version_of(version)?;
     head.status = status;
-    head.reason = head.append(response.reason.unwrap_or("").as_bytes());
-    fields(head, response.headers)?;
+    head.reason = head.append_clean(response.reason.unwrap_or("").as_bytes());
+    fields(head, &bytes[..used], response.headers)?;
     if head.steering.chunked {
         drop_length(head);
     }
@@ -136,12 +139,12 @@ fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
 /// httparse takes a bare line feed for a line end; what one hop takes and the next does not is how
 /// requests are smuggled.
 fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
-    for end in memchr::memchr_iter(b'\n', head) {
-        if end == 0 || head[end - 1] != b'\r' {
-            return Err(Refusal::Header);
-        }
+    // Every byte is looked at, without a branch: the compiler makes one look of many.
+    let mut bare = u8::from(head.first() == Some(&b'\n'));
+    for (before, byte) in head.iter().zip(head.get(1..).unwrap_or_default()) {
+        bare |= u8::from(*byte == b'\n') & u8::from(*before != b'\r');
     }
-    Ok(())
+    if bare == 0 { Ok(()) } else { Err(Refusal::Header) }
 }
 
 pub(super) fn is_token_byte(byte: u8) -> bool {
@@ -163,35 +166,55 @@ fn check_target(target: &[u8], method: Method) -> Result<(), Refusal> {
     if fits && target.iter().all(|b| is_target_byte(*b)) { Ok(()) } else { Err(Refusal::Target) }
 }
 
-/// Copies the fields and reads those that steer the connection. Returns the number of hosts that
-/// differ.
-fn fields(head: &mut Head, parsed: &[httparse::Header<'_>]) -> Result<usize, Refusal> {
+/// Copies the fields, all of them in one go, and reads those that steer the connection. Returns the
+/// number of hosts that differ. `bytes` is what the fields were found in.
+fn fields(head: &mut Head, bytes: &[u8], parsed: &[httparse::Header<'_>]) -> Result<usize, Refusal> {
     let mut hosts: usize = 0;
-    for field in parsed {
-        let mut steering = head.steering;
-        let name = head.append_lower(field.name.as_bytes());
-        let value = trim(field.value);
-        let span = Span::new(head.text.len(), head.text.len() + value.len());
-        head.text.extend_from_slice(value);
-        let is_new_host = steer(&mut steering, &head.text[name.start as usize..name.end as usize], value)?;
-        if is_new_host && head.first(b"host").is_none_or(|known| known != value) {
-            hosts += 1;
+    let Some(first) = parsed.first() else { return Ok(hosts) };
+    let place = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
+    let begin = place(first.name.as_bytes());
+    let base = head.append_clean(bytes.get(begin..).unwrap_or_default());
+    head.fields.reserve(parsed.len());
+    for parsed in parsed {
+        let value = trim(parsed.value);
+        let name = base.part(place(parsed.name.as_bytes()) - begin, parsed.name.len());
+        // An empty value may point anywhere.
+        let at = if value.is_empty() { 0 } else { place(value) - begin };
+        let value_span = base.part(at, value.len());
+        let field = Field::new(name, value_span, &head.text);
+        head.lower(name);
+        let mut is_host = false;
+        if STEERING_LENGTHS & 1 << parsed.name.len().min(31) != 0 {
+            let Head { text, steering, .. } = &mut *head;
+            is_host = steer(steering, field.name.of(text), value)?;
+            head.note_hop(field.name);
         }
-        let keep = !(is_new_host && head.first(b"host").is_some());
-        head.steering = steering;
-        if keep {
-            head.fields.push(Field { name, value: span });
+        if is_host {
+            match head.first(b"host") {
+                Some(known) if known == value => continue,
+                Some(_) => {
+                    hosts += 1;
+                    continue;
+                }
+                None => hosts += 1,
+            }
         }
+        head.fields.push(field);
     }
     Ok(hosts)
 }
+
+/// Lengths of the names that steer a connection, a bit for each: `host`, `expect`, `upgrade`,
+/// `connection` and `keep-alive`, `content-length`, `proxy-connection`, `transfer-encoding`.
+const STEERING_LENGTHS: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 16 | 1 << 17;
 
 /// Notes what a field says about the connection; says whether it is a Host.
 fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<bool, Refusal> {
     match name {
         b"host" => return Ok(true),
         b"content-length" => {
-            for part in value.split(|b| *b == b',') {
+            let list = value.contains(&b',');
+            for part in value.split(|b| list && *b == b',') {
                 let length = length(trim(part))?;
                 if steering.content_length.is_some_and(|known| known != length) {
                     return Err(Refusal::ContentLength);
@@ -220,10 +243,18 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<bool, Ref
 }
 
 fn length(digits: &[u8]) -> Result<u64, Refusal> {
-    if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+    if digits.is_empty() || digits.len() > 19 {
         return Err(Refusal::ContentLength);
     }
-    Ok(digits.iter().fold(0, |n, d| n * 10 + u64::from(d - b'0')))
+    let mut number = 0;
+    for digit in digits {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return Err(Refusal::ContentLength);
+        }
+        number = number * 10 + u64::from(value);
+    }
+    Ok(number)
 }
 
 /// Transfer-Encoding overrides Content-Length (RFC 9112 6.3): the length goes, and so does the
@@ -236,7 +267,11 @@ fn drop_length(head: &mut Head) {
 }
 
 fn trim(value: &[u8]) -> &[u8] {
-    value.trim_ascii()
+    match value {
+        // As nearly every value is.
+        [first, .., last] if *first > b' ' && *last > b' ' => value,
+        _ => value.trim_ascii(),
+    }
 }
 
 #[cfg(test)]

@@ -1,52 +1,42 @@
 //! Error replies of our own, whole and ready to be sent.
 
-macro_rules! reply {
-    ($status:literal, $reason:literal, $text:literal) => {
-        concat!(
-            "HTTP/1.1 ",
-            $status,
-            " ",
-            $reason,
-            "\r\n",
-            "cache-control: no-cache\r\nconnection: close\r\ncontent-type: text/html\r\n\r\n",
-            "<html><head><title>",
-            $status,
-            " ",
-            $reason,
-            "</title></head>",
-            "<body><h1>",
-            $status,
-            " ",
-            $reason,
-            "</h1><p>",
-            $text,
-            "</p></body></html>\n"
-        )
-        .as_bytes()
-    };
+/// Writes the reply for an error status, 500's for one that has none; the connection ends with it.
+pub fn write_canned(status: u16, with_body: bool, out: &mut Vec<u8>) {
+    let (status, reason, text) = words(status);
+    let body = format!(
+        "<html><head><title>{status} {reason}</title></head>\
+         <body><h1>{status} {reason}</h1><p>{text}</p></body></html>\n"
+    );
+    let head = format!(
+        "HTTP/1.1 {status} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\n\
+         connection: close\r\ncontent-type: text/html\r\n\r\n",
+        body.len()
+    );
+    out.extend_from_slice(head.as_bytes());
+    if with_body {
+        out.extend_from_slice(body.as_bytes());
+    }
 }
 
-/// The reply for an error status; 500's for one that has none.
-#[must_use]
-pub fn canned(status: u16) -> &'static [u8] {
+fn words(status: u16) -> (u16, &'static str, &'static str) {
     match status {
-        200 => reply!("200", "OK", "The service is available."),
-        400 => reply!("400", "Bad Request", "The request could not be understood."),
-        401 => reply!("401", "Unauthorized", "Credentials are needed for this page."),
-        403 => reply!("403", "Forbidden", "This request is not allowed here."),
-        404 => reply!("404", "Not Found", "There is nothing at this address."),
-        405 => reply!("405", "Method Not Allowed", "This method cannot be used here."),
-        407 => reply!("407", "Proxy Authentication Required", "The proxy needs credentials."),
-        408 => reply!("408", "Request Timeout", "The request did not arrive in time."),
-        410 => reply!("410", "Gone", "This page is gone for good."),
-        413 => reply!("413", "Payload Too Large", "The request is larger than allowed."),
-        425 => reply!("425", "Too Early", "Send this request again after the handshake."),
-        429 => reply!("429", "Too Many Requests", "Too many requests were sent in a short time."),
-        501 => reply!("501", "Not Implemented", "This feature is not supported."),
-        502 => reply!("502", "Bad Gateway", "The server's answer could not be understood."),
-        503 => reply!("503", "Service Unavailable", "No server can take this request now."),
-        504 => reply!("504", "Gateway Timeout", "The server did not answer in time."),
-        _ => reply!("500", "Internal Server Error", "Something went wrong inside the proxy."),
+        200 => (200, "OK", "The service is available."),
+        400 => (400, "Bad Request", "The request could not be understood."),
+        401 => (401, "Unauthorized", "Credentials are needed for this page."),
+        403 => (403, "Forbidden", "This request is not allowed here."),
+        404 => (404, "Not Found", "There is nothing at this address."),
+        405 => (405, "Method Not Allowed", "This method cannot be used here."),
+        407 => (407, "Proxy Authentication Required", "The proxy needs credentials."),
+        408 => (408, "Request Timeout", "The request did not arrive in time."),
+        410 => (410, "Gone", "This page is gone for good."),
+        413 => (413, "Payload Too Large", "The request is larger than allowed."),
+        425 => (425, "Too Early", "Send this request again after the handshake."),
+        429 => (429, "Too Many Requests", "Too many requests were sent in a short time."),
+        501 => (501, "Not Implemented", "This feature is not supported."),
+        502 => (502, "Bad Gateway", "The server's answer could not be understood."),
+        503 => (503, "Service Unavailable", "No server can take this request now."),
+        504 => (504, "Gateway Timeout", "The server did not answer in time."),
+        _ => (500, "Internal Server Error", "Something went wrong inside the proxy."),
     }
 }
 
