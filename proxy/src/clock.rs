@@ -1,9 +1,16 @@
-//! The process's clock: milliseconds since it started, read once per wake-up and passed down.
+//! The process's clock: milliseconds since it started. A session's task reads it once per wake-up; what
+//! the task asks until it waits again costs nothing.
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime};
 
 static START: OnceLock<(Instant, SystemTime)> = OnceLock::new();
+
+thread_local! {
+    /// The reading of the task that runs; 0: none runs.
+    static READING: Cell<u64> = const { Cell::new(0) };
+}
 
 fn start() -> &'static (Instant, SystemTime) {
     START.get_or_init(|| (Instant::now(), SystemTime::now()))
@@ -13,7 +20,30 @@ fn start() -> &'static (Instant, SystemTime) {
 /// can be subtracted from any reading.
 #[must_use]
 pub fn now_ms() -> u64 {
+    match READING.get() {
+        0 => read(),
+        reading => reading,
+    }
+}
+
+fn read() -> u64 {
     u64::try_from(start().0.elapsed().as_millis()).unwrap_or(u64::MAX - EPOCH_MS) + EPOCH_MS
+}
+
+/// One reading of the clock for everything that asks while this lives. Not to be held across a wait.
+pub(crate) struct OneReading(());
+
+impl OneReading {
+    pub(crate) fn take() -> Self {
+        READING.set(read());
+        Self(())
+    }
+}
+
+impl Drop for OneReading {
+    fn drop(&mut self) {
+        READING.set(0);
+    }
 }
 
 /// When the process started, for "uptime".

@@ -8,6 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::buffer::{Buffer, Store};
 use crate::clock::now_ms;
@@ -31,15 +33,65 @@ impl From<io::Error> for Ended {
     }
 }
 
+/// A socket, as it is or under TLS.
+enum Io {
+    Plain(TcpStream),
+    Tls(Box<Tls>),
+    /// A handshake has it, or had it and failed.
+    Away,
+}
+
+struct Tls {
+    stream: TlsStream<TcpStream>,
+    /// Encrypted bytes may wait for room in the socket.
+    unflushed: bool,
+}
+
 /// A socket with its unread bytes.
 pub(crate) struct Connection {
-    io: TcpStream,
+    io: Io,
     input: Option<Buffer>,
 }
 
 impl Connection {
     pub(crate) fn new(io: TcpStream) -> Self {
-        Self { io, input: None }
+        Self { io: Io::Plain(io), input: None }
+    }
+
+    /// Whether it is encrypted.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.io, Io::Tls(_))
+    }
+
+    /// Lets the client begin TLS, until the timer's deadline.
+    pub(crate) async fn accept_tls(&mut self, acceptor: &TlsAcceptor, timer: &Timer) -> Result<(), Ended> {
+        let Io::Plain(io) = std::mem::replace(&mut self.io, Io::Away) else {
+            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+        };
+        let mut handshake = Box::pin(acceptor.accept(io));
+        let stream = poll_fn(|cx| match handshake.as_mut().poll(cx) {
+            Poll::Pending if timer.expired(now_ms()) => Poll::Ready(Err(Ended::TimedOut)),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => Poll::Ready(result.map_err(Ended::from)),
+        })
+        .await?;
+        self.io = Io::Tls(Box::new(Tls { stream, unflushed: false }));
+        Ok(())
+    }
+
+    /// Sends what is still to be sent, and that nothing follows, until the timer's deadline. Without
+    /// TLS there is nothing to do: the kernel has it all.
+    pub(crate) async fn close(&mut self, timer: &Timer) {
+        if !self.is_tls() {
+            return;
+        }
+        poll_fn(|cx| match self.poll_shutdown(cx) {
+            Poll::Pending if timer.expired(now_ms()) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+            // The client may be gone; there is nobody left to tell.
+            Poll::Ready(_) => Poll::Ready(()),
+        })
+        .await;
     }
 
     /// Bytes received and not yet consumed.
@@ -70,21 +122,28 @@ impl Connection {
         }
     }
 
-    /// Reads once, if anything is there; registers for waking otherwise. Takes a buffer only when
-    /// the socket is readable.
+    /// Reads once, if anything is there; registers for waking otherwise, and holds no buffer then.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, core: &Core) -> Poll<Result<usize, Ended>> {
-        if self.input.is_none() {
-            match self.io.poll_read_ready(cx) {
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                Poll::Pending => return Poll::Pending,
+        match &mut self.io {
+            // Whoever waits for an answer must have sent the question.
+            Io::Tls(tls) if tls.unflushed => {
+                if let Poll::Ready(result) = Pin::new(&mut tls.stream).poll_flush(cx) {
+                    result?;
+                    tls.unflushed = false;
+                }
             }
+            Io::Plain(_) | Io::Tls(_) | Io::Away => {}
         }
         let buffer = self.input.get_or_insert_with(|| core.store.borrow_mut().take());
         let room = buffer.room();
         debug_assert!(!room.is_empty(), "a full buffer cannot be filled");
         let mut read = ReadBuf::new(room);
-        match Pin::new(&mut self.io).poll_read(cx, &mut read) {
+        let polled = match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_read(cx, &mut read),
+            Io::Tls(tls) => Pin::new(&mut tls.stream).poll_read(cx, &mut read),
+            Io::Away => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
+        match polled {
             Poll::Ready(Ok(())) => {
                 let count = read.filled().len();
                 buffer.received(count);
@@ -115,7 +174,11 @@ impl Connection {
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
+        let io = match &mut self.io {
+            Io::Plain(io) => Pin::new(io),
+            Io::Tls(tls) => return tls.poll_send(cx, if first.is_empty() { second } else { first }),
+            Io::Away => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        };
         if second.is_empty() {
             io.poll_write(cx, first)
         } else if first.is_empty() {
@@ -155,13 +218,22 @@ impl Connection {
 
     /// Says that no more bytes will come from us.
     pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        match &mut self.io {
+            Io::Plain(io) => Pin::new(io).poll_shutdown(cx),
+            Io::Tls(tls) => Pin::new(&mut tls.stream).poll_shutdown(cx),
+            Io::Away => Poll::Ready(Ok(())),
+        }
     }
 
     /// Whether an idle connection has said anything, its end included: it must not be reused then.
     pub(crate) fn has_stirred(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        !self.input().is_empty() || self.io.poll_read_ready(&mut cx).is_ready()
+        let readable = match &self.io {
+            Io::Plain(io) => io.poll_read_ready(&mut cx).is_ready(),
+            Io::Tls(tls) => tls.stream.get_ref().0.poll_read_ready(&mut cx).is_ready(),
+            Io::Away => true,
+        };
+        readable || !self.input().is_empty()
     }
 
     /// Takes the buffer away, for a connection that ends.
@@ -169,5 +241,20 @@ impl Connection {
         if let Some(buffer) = self.input.take() {
             store.give(buffer);
         }
+    }
+}
+
+impl Tls {
+    /// Encrypts and sends as much as there is room for; what is encrypted and not sent waits.
+    fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = std::task::ready!(Pin::new(&mut self.stream).poll_write(cx, bytes))?;
+        self.unflushed = match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(result) => {
+                result?;
+                false
+            }
+            Poll::Pending => true,
+        };
+        Poll::Ready(Ok(written))
     }
 }

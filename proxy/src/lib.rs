@@ -2,11 +2,13 @@
 //! `Config` and knowing nothing of virtual addresses, peers or clusters.
 #![deny(unsafe_code)]
 
+mod address_text;
 mod buffer;
 mod checks;
 pub mod clock;
 mod connection;
 mod core;
+mod inherit;
 mod listener;
 mod log;
 mod mux;
@@ -16,6 +18,7 @@ mod shared;
 pub mod stats;
 mod stream;
 mod timers;
+mod tls;
 mod upstream;
 
 use std::collections::BTreeMap;
@@ -24,7 +27,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -35,8 +38,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::LocalSet;
 
 pub use clock::now_ms;
-pub use listener::{Sockets, open_sockets};
+pub use inherit::KnownServer;
+pub use listener::{Sockets, open_socket};
 pub use orders::{OrderRefused, ServerOrder, ServerView, SessionRow};
+pub use tls::{TlsBinds, load_tls};
 
 use crate::core::{MAX_MAIL, Mail};
 use shared::{LastCheck, ServerState, Shared};
@@ -48,6 +53,11 @@ pub type Callback = Box<dyn Fn() + Send + Sync>;
 pub type ServiceFuture = Pin<Box<dyn Future<Output = ()>>>;
 type ServiceStart = Box<dyn FnOnce() -> ServiceFuture + Send>;
 
+/// Remembers this machine's time zone for log lines: to be called before a change of the root folder.
+pub fn remember_time_zone() {
+    log::date::zone();
+}
+
 /// How a proxy runs, apart from its configuration.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -57,6 +67,8 @@ pub struct Options {
     pub cores: usize,
     /// Write log lines to standard output too.
     pub log_to_stdout: bool,
+    /// Accept nothing before [`Proxy::set_accepting`]: another process still does.
+    pub hold: bool,
 }
 
 /// A running proxy; clones are handles to the same one.
@@ -69,7 +81,7 @@ pub struct Proxy {
 impl Proxy {
     /// Builds everything a configuration names; nothing runs yet. `seed` feeds the tables' hashing.
     #[must_use]
-    pub fn build(config: Arc<Config>, options: Options, seed: u64) -> Self {
+    pub fn build(config: Arc<Config>, tls: TlsBinds, options: Options, seed: u64) -> Self {
         let now = now_ms();
         let counts: Vec<usize> = config.backends.iter().map(|b| b.servers.len()).collect();
         let counters = || Arc::new(CoreCounters::new(config.frontends.len(), &counts));
@@ -84,12 +96,15 @@ impl Proxy {
             tables,
             counters: (0..options.cores).map(|_| counters()).collect(),
             mailboxes: RwLock::default(),
-            stop: Notify::new(),
+            turn: Notify::new(),
+            accepting: AtomicBool::new(!options.hold),
             stopping: AtomicBool::new(false),
+            ears: AtomicUsize::new(0),
             master: AtomicBool::new(false),
             on_server_change: Mutex::default(),
             options,
             config,
+            tls,
         };
         Self { shared: Arc::new(shared), service: Arc::default() }
     }
@@ -161,7 +176,28 @@ impl Proxy {
     /// Stops accepting; sessions end with their current request.
     pub fn set_stopping(&self) {
         self.shared.stopping.store(true, Relaxed);
-        self.shared.stop.notify_waiters();
+        self.shared.turn.notify_waiters();
+    }
+
+    /// Begins to accept, where that was held back.
+    pub fn set_accepting(&self) {
+        self.shared.accepting.store(true, Relaxed);
+        self.shared.turn.notify_waiters();
+    }
+
+    /// Waits until this process accepts.
+    pub async fn until_accepting(&self) {
+        self.shared.until(Shared::is_accepting).await;
+    }
+
+    /// Waits until this process no longer accepts.
+    pub async fn until_stopping(&self) {
+        self.shared.until(Shared::is_stopping).await;
+    }
+
+    /// Waits until no core can accept another connection, after [`Proxy::set_stopping`].
+    pub async fn until_deaf(&self) {
+        self.shared.until(Shared::is_deaf).await;
     }
 
     /// Client connections now.

@@ -3,15 +3,17 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use proxy_config::model::{Bind, BindAddress, Config};
-use socket2::{Domain, Protocol, Socket, Type};
+use proxy_config::model::{Bind, BindAddress};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::core::Core;
 use crate::session;
+use crate::shared::Shared;
 use crate::timers::TICK_MS;
 
 /// Connections accepted in one go before other tasks get their turn.
@@ -28,23 +30,11 @@ pub struct Sockets {
     pub binds: Vec<Vec<OwnedFd>>,
 }
 
-/// Opens every listening socket of a configuration, `cores` for each bind.
+/// Opens one listening socket of a bind: a group of them, one per core, shares its address.
 ///
 /// # Errors
-/// All binds that could not be opened, with their index and the reason.
-pub fn open_sockets(config: &Config, cores: usize) -> Result<Sockets, Vec<(usize, io::Error)>> {
-    let mut sockets = Sockets::default();
-    let mut errors = Vec::new();
-    for (index, bind) in config.binds.iter().enumerate() {
-        match (0..cores).map(|_| open(bind)).collect() {
-            Ok(group) => sockets.binds.push(group),
-            Err(error) => errors.push((index, error)),
-        }
-    }
-    if errors.is_empty() { Ok(sockets) } else { Err(errors) }
-}
-
-fn open(bind: &Bind) -> io::Result<OwnedFd> {
+/// The address cannot be listened on.
+pub fn open_socket(bind: &Bind) -> io::Result<OwnedFd> {
     let BindAddress::Tcp(address) = &bind.address else {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "only TCP addresses can be listened on yet"));
     };
@@ -70,23 +60,37 @@ pub(crate) fn spawn(core: &Rc<Core>, bind: usize, socket: OwnedFd) -> io::Result
     let socket = std::net::TcpListener::from(socket);
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket)?;
-    tokio::task::spawn_local(accept(Rc::clone(core), bind, listener));
+    core.shared.count_ear(true);
+    let core = Rc::clone(core);
+    tokio::task::spawn_local(async move {
+        accept(&core, bind, &listener).await;
+        empty(&core, bind, &listener);
+        core.shared.count_ear(false);
+    });
     Ok(())
 }
 
-async fn accept(core: Rc<Core>, bind: usize, listener: TcpListener) {
+/// Accepts until this process stops.
+async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
     let frontend = core.shared.config.binds[bind].frontend.0 as usize;
     let mut batch = 0;
+    core.shared.until(Shared::is_accepting).await;
+    // One ear for the whole life of the loop: the socket is let go at once, since another process may
+    // already accept from it.
+    let mut stop = pin!(core.shared.until(Shared::is_stopping));
     loop {
         if core.shared.is_full(frontend) {
+            if core.shared.is_stopping() {
+                return;
+            }
             tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
             continue;
         }
         tokio::select! {
             biased;
-            () = core.shared.stop.notified(), if core.shared.is_stopping() => return,
+            () = &mut stop => return,
             accepted = listener.accept() => match accepted {
-                Ok((io, source)) => session::spawn(&core, frontend, io, source),
+                Ok((io, source)) => session::spawn(core, bind, io, source),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept");
@@ -94,13 +98,22 @@ async fn accept(core: Rc<Core>, bind: usize, listener: TcpListener) {
                 }
             },
         }
-        if core.shared.is_stopping() {
-            return;
-        }
         batch += 1;
         if batch == ACCEPT_BATCH {
             batch = 0;
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Takes who waits already: closing the socket would refuse them.
+fn empty(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
+    for _ in 0..DEFAULT_BACKLOG {
+        let Ok((socket, source)) = SockRef::from(listener).accept() else { return };
+        let stream =
+            socket.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(socket.into()));
+        if let (Ok(stream), Some(source)) = (stream, source.as_socket()) {
+            session::spawn(core, bind, stream, source);
         }
     }
 }

@@ -156,7 +156,7 @@ impl Proxy {
             }
             ServerOrder::Weight(weight) => decisions.set_weight(s, weight),
             ServerOrder::WeightPercent(percent) => {
-                let weight = decisions.servers()[s].initial_weight.saturating_mul(percent).div_ceil(100);
+                let weight = decisions.servers()[s].initial_weight.saturating_mul(percent) / 100;
                 decisions.set_weight(s, weight.min(256));
             }
             ServerOrder::MaxConnections(limit) => {
@@ -255,7 +255,7 @@ impl Proxy {
         sums
     }
 
-    fn find(&self, backend: &str, server: &str) -> Result<(usize, usize), OrderRefused> {
+    pub(crate) fn find(&self, backend: &str, server: &str) -> Result<(usize, usize), OrderRefused> {
         let backends = &self.shared.config.backends;
         let Some(b) = backends.iter().position(|row| row.name == backend) else {
             return Err(OrderRefused("No such backend.".to_owned()));

@@ -7,12 +7,16 @@ use std::rc::Rc;
 
 use proxy_config::model::{Frontend, Mode};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
 
-use crate::clock::now_ms;
+use crate::clock::{OneReading, now_ms};
 use crate::connection::Connection;
 use crate::core::{Core, SessionMark};
 use crate::mux;
 use crate::timers::Timer;
+
+/// Longest time a client is told that nothing follows.
+const CLOSE_MS: u64 = 2_000;
 
 /// What the streams of one client connection share.
 pub(crate) struct Session {
@@ -34,7 +38,8 @@ impl Session {
 }
 
 /// Starts a session on this core.
-pub(crate) fn spawn(core: &Rc<Core>, frontend: usize, io: TcpStream, source: SocketAddr) {
+pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr) {
+    let frontend = core.shared.config.binds[bind].frontend.0 as usize;
     let now = now_ms();
     let Ok(local) = io.local_addr() else { return };
     let counters = &core.counters;
@@ -67,19 +72,59 @@ pub(crate) fn spawn(core: &Rc<Core>, frontend: usize, io: TcpStream, source: Soc
         key: core.sessions.borrow_mut().insert(Rc::clone(&mark)),
         mark,
     };
-    tokio::task::spawn_local(run(session));
+    match core.shared.tls.0.get(bind).cloned().flatten() {
+        None => tokio::task::spawn_local(timed(run(session))),
+        Some(acceptor) => tokio::task::spawn_local(timed(run_tls(session, acceptor))),
+    };
 }
 
-/// The whole session. A test asserts its size: this is what an idle client costs.
-pub(crate) async fn run(mut session: Session) {
+/// Reads the clock once per wake-up of a task.
+async fn timed<F: Future<Output = ()>>(task: F) {
+    let mut task = std::pin::pin!(task);
+    std::future::poll_fn(|cx| {
+        let _reading = OneReading::take();
+        task.as_mut().poll(cx)
+    })
+    .await;
+}
+
+/// A session that begins with TLS.
+async fn run_tls(mut session: Session, acceptor: TlsAcceptor) {
+    attach(&mut session).await;
+    let timeouts = &session.settings().timeouts;
+    let wait = timeouts.http_request.or(timeouts.client);
+    session.timer.set(wait.map(|t| now_ms() + crate::stream::millis(t)));
+    let Session { client, timer, .. } = &mut session;
+    if let Err(error) = client.accept_tls(&acceptor, timer).await {
+        tracing::debug!(source = %session.source, ?error, "TLS handshake failed");
+        session.core.counters.frontends[session.frontend].request_errors.add(1);
+        return;
+    }
+    serve(&mut session).await;
+    let wait = session.settings().timeouts.client;
+    session.timer.set(Some(now_ms() + wait.map_or(CLOSE_MS, |t| crate::stream::millis(t).min(CLOSE_MS))));
+    let Session { client, timer, .. } = &mut session;
+    client.close(timer).await;
+}
+
+async fn attach(session: &mut Session) {
     std::future::poll_fn(|cx| {
         session.timer.attach(cx);
         std::task::Poll::Ready(())
     })
     .await;
+}
+
+/// The whole session. A test asserts its size: this is what an idle client costs.
+pub(crate) async fn run(mut session: Session) {
+    attach(&mut session).await;
+    serve(&mut session).await;
+}
+
+async fn serve(session: &mut Session) {
     match session.settings().mode {
-        Mode::Http => mux::h1::run(&mut session).await,
-        Mode::Tcp => mux::raw::run(&mut session).await,
+        Mode::Http => mux::h1::run(session).await,
+        Mode::Tcp => mux::raw::run(session).await,
     }
 }
 
@@ -111,7 +156,7 @@ mod tests {
     /// What an idle client costs besides its socket: the future of its session, on the core's heap.
     const IDLE_SESSION: usize = 1_024;
     /// What a running request adds, while it runs.
-    const RUNNING_STREAM: usize = 4_096;
+    const RUNNING_STREAM: usize = 1_536;
 
     #[test]
     fn an_idle_session_and_a_running_stream_stay_small() {

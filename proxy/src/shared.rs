@@ -1,18 +1,21 @@
 //! What all cores see: the configuration, the backends' decisions, the tables, and switches.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 use proxy_backend::{Admin, Backend, Outcome, Pick};
-use proxy_config::model::Config;
+use proxy_config::model::{Config, LogAddress};
 use proxy_table::Table;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::clock::now_ms;
 use crate::core::Mail;
+use crate::log;
 use crate::stats::counters::CoreCounters;
+use crate::tls::TlsBinds;
 use crate::{Callback, Options};
 
 /// Wakes a request that waits for a place on a server, by telling it which.
@@ -41,17 +44,50 @@ pub(crate) struct ServerState {
 /// The part of a running proxy that all cores share.
 pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
+    pub(crate) tls: TlsBinds,
     pub(crate) options: Options,
     pub(crate) backends: Vec<Backend<Waiter>>,
     pub(crate) servers: Vec<Vec<ServerState>>,
     pub(crate) tables: Vec<Arc<Table>>,
     pub(crate) counters: Vec<Arc<CoreCounters>>,
     pub(crate) mailboxes: RwLock<Vec<mpsc::Sender<Mail>>>,
-    pub(crate) stop: Notify,
+    /// Called when `accepting` or `stopping` changes.
+    pub(crate) turn: Notify,
+    pub(crate) accepting: AtomicBool,
     pub(crate) stopping: AtomicBool,
+    /// Loops that accept, over all cores.
+    pub(crate) ears: AtomicUsize,
     pub(crate) master: AtomicBool,
     pub(crate) on_server_change: Mutex<Vec<Callback>>,
 }
+
+impl LastCheck {
+    /// What it saw, in HAProxy's words.
+    fn reason(&self) -> String {
+        let words = match self.status {
+            "L4OK" => "Layer4 check passed",
+            "L4CON" => "Layer4 connection problem",
+            "L4TOUT" => "Layer4 timeout",
+            "L7OK" => "Layer7 check passed",
+            "L7STS" => "Layer7 wrong status",
+            "L7TOUT" => "Layer7 timeout",
+            "L7RSP" => "Layer7 invalid response",
+            "" => "another node says so",
+            other => other,
+        };
+        let code = self.code.map(|code| format!(", code: {code}")).unwrap_or_default();
+        let info = match (self.description.as_str(), self.code) {
+            ("", _) | (_, Some(_)) => String::new(),
+            (info, None) => format!(", info: \"{info}\""),
+        };
+        format!("{words}{code}{info}, check duration: {}ms", self.duration_ms)
+    }
+}
+
+/// Severities of syslog.
+const EMERGENCY: u8 = 0;
+const ALERT: u8 = 1;
+const NOTICE: u8 = 5;
 
 impl Shared {
     /// Whether a frontend, or the process, has all the connections it may have.
@@ -63,6 +99,37 @@ impl Shared {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Relaxed)
+    }
+
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.accepting.load(Relaxed)
+    }
+
+    /// An accept loop begins, or has ended for good.
+    pub(crate) fn count_ear(&self, begins: bool) {
+        if begins {
+            self.ears.fetch_add(1, Relaxed);
+        } else {
+            self.ears.fetch_sub(1, Relaxed);
+            self.turn.notify_waiters();
+        }
+    }
+
+    pub(crate) fn is_deaf(&self) -> bool {
+        self.is_stopping() && self.ears.load(Relaxed) == 0
+    }
+
+    /// Waits until a switch is thrown.
+    pub(crate) async fn until(&self, thrown: fn(&Self) -> bool) {
+        loop {
+            let mut turn = pin!(self.turn.notified());
+            // First the ear, then the look: a turn between the two is heard.
+            turn.as_mut().enable();
+            if thrown(self) {
+                return;
+            }
+            turn.await;
+        }
     }
 
     /// Gives a place back and wakes whoever it goes to.
@@ -95,24 +162,45 @@ impl Shared {
         let before = state.changed_ms.swap(now, Relaxed);
         let row = &self.backends[backend].servers()[server];
         let (name, owner) = (&row.name, &self.backends[backend].name);
-        let usable = self.backends[backend].usable();
+        let servers = self.backends[backend].servers();
+        let left = |backup: bool| servers.iter().filter(|s| s.backup == backup && s.takes_new()).count();
+        let (active, backup) = (left(false), left(true));
+        let reason = state.last_check.lock().reason();
         if row.is_up() {
             state.down_ms.fetch_add(now - before, Relaxed);
-            tracing::warn!("Server {owner}/{name} is UP. {usable} servers can be used.");
+            let line = format!(
+                "Server {owner}/{name} is UP, reason: {reason}. {active} active and {backup} backup servers \
+                 online. 0 sessions requeued, {} total in queue.",
+                self.backends[backend].waiting_for(None)
+            );
+            self.say(backend, NOTICE, &line);
             self.hand_out(backend);
         } else {
             state.downs.fetch_add(1, Relaxed);
-            let last = state.last_check.lock();
-            let (status, what) = (last.status, &last.description);
-            tracing::warn!(
-                "Server {owner}/{name} is DOWN, reason: {status} {what}. {usable} servers can be used."
+            let line = format!(
+                "Server {owner}/{name} is DOWN, reason: {reason}. {active} active and {backup} backup servers \
+                 left. {} sessions active, 0 requeued, {} remaining in queue.",
+                row.sessions(),
+                self.backends[backend].waiting_for(None)
             );
+            self.say(backend, ALERT, &line);
         }
-        if usable == 0 {
-            tracing::error!("backend '{owner}' has no server available!");
+        if active + backup == 0 {
+            self.say(backend, EMERGENCY, &format!("backend {owner} has no server available!"));
         }
         for callback in self.on_server_change.lock().iter() {
             callback();
+        }
+    }
+
+    /// Says what happened to a backend: here, and to its log targets.
+    fn say(&self, backend: usize, severity: u8, line: &str) {
+        tracing::warn!("{line}");
+        let tag = self.config.global.log_tag.as_deref().unwrap_or("haproxy");
+        let targets = self.config.backends[backend].log.iter().filter(|t| t.max_level >= severity);
+        for target in targets.filter(|t| !matches!(t.address, LogAddress::Stdout | LogAddress::Stderr)) {
+            // A full socket loses the line, as it loses others.
+            let _ = log::send(target, severity, tag, line.as_bytes());
         }
     }
 

@@ -1,9 +1,10 @@
 //! Log lines out: what a stream was, in the frontend's format, to each of its targets. A full socket
 //! loses the line and counts it: traffic never waits for a log.
 
-mod date;
+pub(crate) mod date;
 mod sender;
 
+use proxy_config::model::LogTarget;
 use proxy_rules::LogFacts;
 
 pub(crate) use sender::Sender;
@@ -13,6 +14,16 @@ use crate::stream::{CookieSeen, Running, Stream, Termination, exchange};
 
 /// The severity of a request's line, as in HAProxy.
 const INFO: u8 = 6;
+
+thread_local! {
+    /// For threads that are no cores.
+    static OTHERS: Sender = Sender::default();
+}
+
+/// Sends a line that belongs to no stream, from any thread; `false` if it was lost.
+pub(crate) fn send(target: &LogTarget, severity: u8, tag: &str, line: &[u8]) -> bool {
+    OTHERS.with(|sender| sender.send(target, severity, tag, line))
+}
 
 /// Writes the line of a stream that has ended.
 pub(crate) fn stream(stream: &mut Stream<'_>, termination: Termination) {
@@ -34,6 +45,7 @@ pub(crate) fn stream(stream: &mut Stream<'_>, termination: Termination) {
     };
     let (accepted, began) = (date::clf(stream.session.accepted_ms), date::clf(times.began));
     let request = std::mem::take(&mut stream.request_line);
+    let captured = stream.captured.take().unwrap_or_default();
     let facts = LogFacts {
         client: Some(stream.session.source),
         accepted: &accepted,
@@ -63,6 +75,9 @@ pub(crate) fn stream(stream: &mut Stream<'_>, termination: Termination) {
         queues: [0, stream.waited_behind as u64],
         request: &request,
         pid: std::process::id(),
+        request_headers: &captured.request,
+        response_headers: &captured.response,
+        cookies: [captured.cookies[0].as_deref(), captured.cookies[1].as_deref()],
     };
     let mut line = stream.session.core.store.borrow_mut().take_output();
     format.render(&facts, &exchange(stream), &Running(&shared), &mut line);

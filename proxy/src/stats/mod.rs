@@ -2,10 +2,14 @@
 //! happen; this only adds the cores up and formats.
 
 pub(crate) mod counters;
+mod csv;
+mod page;
 mod rows;
 
 use std::collections::BTreeMap;
 
+pub use csv::csv;
+pub(crate) use page::{About, page};
 pub(crate) use rows::{info, rows};
 
 /// One line of `show stat`: column name to value; a column that is not there is empty.

@@ -85,7 +85,8 @@ pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Optio
     }
     if !matches!(ended, Ended::TimedOut) {
         let rest = timeout.map_or(RETRY_REST, |t| t.min(RETRY_REST));
-        tokio::time::sleep(Duration::from_millis(millis(rest))).await;
+        // Boxed: every stream would carry the room of a timer of the runtime.
+        Box::pin(tokio::time::sleep(Duration::from_millis(millis(rest)))).await;
     }
     Ok(())
 }

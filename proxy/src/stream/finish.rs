@@ -13,29 +13,29 @@ use crate::log;
 use crate::session::Session;
 
 /// Finishes a stream and says what becomes of its session.
-pub(super) async fn finish(mut stream: Stream<'_>, step: Step) -> After {
+pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
     let mut after = After::Close;
     let termination = match step {
         Ok(()) => {
-            after = complete(&mut stream);
+            after = complete(stream);
             Termination::default()
         }
         Err(Stop::Error(status, termination)) => {
             let mut out = stream.session.core.store.borrow_mut().take_output();
             if !stream.response_head_sent {
                 stream.status = Some(status);
-                reply::error(&stream, status, &mut out);
+                reply::error(stream, status, &mut out);
             }
-            say(&mut stream, out).await;
+            say(stream, out).await;
             termination
         }
         Err(Stop::Reply(reply, termination)) => {
             let mut out = stream.session.core.store.borrow_mut().take_output();
             stream.status = Some(reply.status);
-            if reply::rule(&stream, &reply, &mut out) {
+            if reply::rule(stream, &reply, &mut out) {
                 after = After::KeepAlive;
             }
-            say(&mut stream, out).await;
+            say(stream, out).await;
             termination
         }
         Err(Stop::Close(termination)) => termination,
@@ -44,8 +44,8 @@ pub(super) async fn finish(mut stream: Stream<'_>, step: Step) -> After {
         stream.bytes_in += upload.body_bytes;
         stream.session.core.store.borrow_mut().give_output(upload.into_out());
     }
-    count(&stream, termination);
-    log::stream(&mut stream, termination);
+    count(stream, termination);
+    log::stream(stream, termination);
     stream.release_place();
     after
 }

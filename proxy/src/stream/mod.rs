@@ -1,6 +1,7 @@
 //! The life of a request, in order. This file is the map: each station is a file of its own, decides
 //! by pure calls, and returns what ends the stream. There is one place that finishes.
 
+mod capture;
 mod connect;
 mod finish;
 pub(crate) mod flow;
@@ -11,6 +12,7 @@ mod response;
 mod rules;
 mod server;
 mod state;
+mod statistics;
 mod tcp;
 mod termination;
 
@@ -29,14 +31,17 @@ use state::Step;
 pub(crate) async fn run(session: &mut Session, first: bool) -> After {
     let mut stream = Stream::new(session, first);
     let step = walk(&mut stream).await;
-    finish::finish(stream, step).await
+    finish::finish(&mut stream, step).await
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {
     request::read_head(stream).await?;
+    capture::request(stream);
     rules::frontend(stream).await?;
+    statistics::of_frontend(stream)?;
     rules::choose_backend(stream)?;
     rules::backend(stream).await?;
+    statistics::of_backend(stream)?;
     server::find_persistence(stream);
     loop {
         server::choose(stream).await?;
@@ -45,6 +50,7 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
             break;
         }
     }
+    capture::response(stream);
     response::prepare(stream)?;
     relay::relay(stream).await
 }

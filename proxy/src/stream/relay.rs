@@ -29,15 +29,15 @@ enum Heard {
 /// Sends the request and reads the response's head. `false`: the attempt failed without a trace of a
 /// response and may be made again on a new connection.
 pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> {
-    let upgrade = stream.scratch.request.upgrade();
-    h1::prepare_request_hop(&mut stream.scratch.request, true);
+    // Who will not keep the connection says so.
+    let keep = !stream.closes_servers();
+    h1::prepare_request_hop(&mut stream.scratch.request, keep);
     let mut out = match stream.upload.take() {
         Some(flow) => flow.into_out(),
         None => stream.session.core.store.borrow_mut().take_output(),
     };
     encode::write_request(&stream.scratch.request, &mut out);
     stream.upload = Some(Flow::new(stream.request_body, out));
-    let _ = upgrade;
     let timeout = stream.backend_settings().timeouts.server;
     stream.arm(timeout);
     let mut interim = 0;

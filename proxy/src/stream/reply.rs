@@ -14,7 +14,10 @@ pub(super) fn error(stream: &Stream<'_>, status: u16, out: &mut Vec<u8>) {
         .or_else(|| own(&stream.frontend().error_replies));
     match page {
         Some(page) => out.extend_from_slice(&page),
-        None => out.extend_from_slice(response::canned(status)),
+        None => {
+            let with_body = stream.scratch.request.method_kind() != Method::Head;
+            response::write_canned(status, with_body, out);
+        }
     }
 }
 
@@ -30,7 +33,7 @@ pub(super) fn rule(stream: &Stream<'_>, reply: &Reply, out: &mut Vec<u8>) -> boo
     if reply.status != 204 && reply.status != 304 {
         head.add(b"content-length", reply.body.len().to_string().as_bytes());
     }
-    let keep = stream.client_keeps && matches!(stream.request_body, h1::Body::None);
+    let keep = stream.client_keeps && !stream.front_closes() && matches!(stream.request_body, h1::Body::None);
     let version = if stream.scratch.request.method().is_empty() {
         Version::Http11
     } else {

@@ -74,6 +74,9 @@ fn count_error(stream: &Stream<'_>) {
 /// Keeps the request line for the log: rules may change the head before it is written.
 fn keep_line(stream: &mut Stream<'_>, used: usize) {
     stream.request_line.clear();
+    if stream.frontend().log.is_empty() {
+        return;
+    }
     if used == 0 {
         stream.request_line.extend_from_slice(b"<BADREQ>");
         return;

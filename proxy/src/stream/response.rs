@@ -16,13 +16,13 @@ pub(super) fn prepare(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     let backend = stream.backend.unwrap_or(0);
     let settings = &shared.config.backends[backend];
-    let front_options = shared.config.frontends[stream.session.frontend].options;
     stream.server_keeps = stream.scratch.response.keeps_alive()
         && !matches!(stream.response_body, Body::UntilClose | Body::Tunnel)
-        && ![settings.options, front_options].iter().any(|o| o.http_server_close || o.httpclose);
+        && !stream.closes_servers();
     store_sticks(stream);
     let front = &shared.config.frontends[stream.session.frontend];
-    for (rules, acls) in [(&settings.http_response, &settings.acls), (&front.http_response, &front.acls)] {
+    let of_backend = stream.meets_backend_rules().then_some((&settings.http_response, &settings.acls));
+    for (rules, acls) in of_backend.into_iter().chain([(&front.http_response, &front.acls)]) {
         if rules.is_empty() {
             continue;
         }
@@ -39,11 +39,11 @@ pub(super) fn prepare(stream: &mut Stream<'_>) -> Step {
     if let Some(option) = &settings.cookie {
         insert_cookie(stream, option);
     }
-    let front_closes = front.options.httpclose || settings.options.httpclose || shared.is_stopping();
+    let closes = stream.front_closes() || settings.options.httpclose;
     let uploaded = stream.upload.as_ref().is_none_or(super::flow::Flow::has_read_all);
     stream.client_keeps = stream.client_keeps
         && uploaded
-        && !front_closes
+        && !closes
         && !matches!(stream.response_body, Body::UntilClose | Body::Tunnel);
     let version = stream.scratch.request.version();
     // A chunked response cannot be told to an HTTP/1.0 client: it reads until we close.

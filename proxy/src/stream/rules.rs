@@ -7,6 +7,7 @@ use proxy_rules::{AclSet, Exchange, Final, Ruleset, Verdict, Wait};
 
 use super::state::{Running, Step, Stop, Stream};
 use super::termination::{At, By, Termination};
+use crate::address_text::AddressText;
 use crate::clock::now_ms;
 
 /// Runs the frontend's `http-request` rules and adds what its options add.
@@ -20,7 +21,9 @@ pub(super) async fn frontend(stream: &mut Stream<'_>) -> Step {
 pub(super) async fn backend(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     let settings = &shared.config.backends[stream.backend.unwrap_or(0)];
-    run(stream, &settings.http_request, &settings.acls, settings.timeouts.tarpit).await?;
+    if stream.meets_backend_rules() {
+        run(stream, &settings.http_request, &settings.acls, settings.timeouts.tarpit).await?;
+    }
     let front = &shared.config.frontends[stream.session.frontend];
     let same = settings.forward_for.as_ref().or(front.forward_for.as_ref());
     if let Some(option) = same {
@@ -76,7 +79,7 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
         now_ms: now_ms(),
         client: session.source,
         local: session.local,
-        ssl: false,
+        ssl: session.client.is_tls(),
         frontend: &shared.config.frontends[session.frontend].name,
         backend: backend.map_or("", |b| &b.name),
         server: match (backend, *server) {
@@ -102,16 +105,22 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, tarpit: Op
             Verdict::Stop(last) => return stop(stream, last),
             Verdict::Suspend { why: Wait::Tarpit { status }, .. } => {
                 let wait = tarpit.or(stream.frontend().timeouts.connect);
-                tokio::time::sleep(wait.unwrap_or(Duration::ZERO)).await;
+                rest(wait.unwrap_or(Duration::ZERO)).await;
                 count_denied(stream);
                 return Err(Stream::error(status, By::Proxy, At::Tarpit));
             }
             Verdict::Suspend { why: Wait::Pause(time), cursor: next } => {
-                tokio::time::sleep(time).await;
+                rest(time).await;
                 cursor = next;
             }
         }
     }
+}
+
+/// Waits. Boxed: a timer of the runtime is large and wants whole cache lines, and every stream would carry
+/// it.
+async fn rest(time: Duration) {
+    Box::pin(tokio::time::sleep(time)).await;
 }
 
 fn stop(stream: &mut Stream<'_>, last: Final) -> Step {
@@ -150,13 +159,6 @@ fn forward_for(stream: &mut Stream<'_>, option: &ForwardFor) {
     if option.if_none && head.first(option.header.as_bytes()).is_some() {
         return;
     }
-    let mut text = [0_u8; 48];
-    let length = {
-        use std::io::Write;
-        let mut cursor = std::io::Cursor::new(&mut text[..]);
-        // An address is at most 45 bytes long.
-        let _ = write!(cursor, "{source}");
-        usize::try_from(cursor.position()).unwrap_or(0)
-    };
-    head.add(option.header.as_bytes(), &text[..length]);
+    let mut text = AddressText::default();
+    head.add(option.header.as_bytes(), text.of(source));
 }

@@ -1,5 +1,7 @@
 //! What a stream knows while it walks from station to station.
 
+use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_config::model::{Backend, Frontend};
@@ -12,6 +14,7 @@ use super::flow::Flow;
 use super::termination::{At, By, Termination};
 use crate::clock::now_ms;
 use crate::connection::Connection;
+use crate::core::Core;
 use crate::session::Session;
 use crate::shared::Shared;
 
@@ -108,8 +111,18 @@ pub(crate) struct Stream<'s> {
     pub(crate) cookie_seen: CookieSeen,
     pub(crate) cookie_inserted: bool,
     pub(crate) sticks: Vec<usize>,
+    /// What the log shows of heads; nothing is kept where the file captures nothing.
+    pub(crate) captured: Option<Box<Captured>>,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+}
+
+/// Parts of heads that were captured, in the file's order.
+#[derive(Debug, Default)]
+pub(crate) struct Captured {
+    pub(crate) request: Vec<Option<Vec<u8>>>,
+    pub(crate) response: Vec<Option<Vec<u8>>>,
+    pub(crate) cookies: [Option<Vec<u8>>; 2],
 }
 
 impl<'s> Stream<'s> {
@@ -143,14 +156,16 @@ impl<'s> Stream<'s> {
             cookie_seen: CookieSeen::Unused,
             cookie_inserted: false,
             sticks: Vec::new(),
+            captured: None,
             bytes_in: 0,
             bytes_out: 0,
             session,
         }
     }
 
-    pub(crate) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.session.core.shared)
+    /// What all cores see, by way of this core: counting references between cores would cost each of them.
+    pub(crate) fn shared(&self) -> ByCore {
+        ByCore(Rc::clone(&self.session.core))
     }
 
     pub(crate) fn frontend(&self) -> &Frontend {
@@ -160,6 +175,22 @@ impl<'s> Stream<'s> {
     /// The chosen backend. Stations after `choose_backend` only.
     pub(crate) fn backend_settings(&self) -> &Backend {
         &self.session.core.shared.config.backends[self.backend.unwrap_or(0)]
+    }
+
+    /// Whether the backend's rules are not those that its own frontend has run already.
+    pub(crate) fn meets_backend_rules(&self) -> bool {
+        self.backend_settings().own_frontend.is_none_or(|own| own.0 as usize != self.session.frontend)
+    }
+
+    /// Whether the frontend lets no connection of a client go on after this.
+    pub(crate) fn front_closes(&self) -> bool {
+        self.frontend().options.httpclose || self.session.core.shared.is_stopping()
+    }
+
+    /// Whether the file keeps no connection to the chosen backend's servers.
+    pub(crate) fn closes_servers(&self) -> bool {
+        let options = [self.backend_settings().options, self.frontend().options];
+        options.iter().any(|o| o.http_server_close || o.httpclose)
     }
 
     /// Moves the session's deadline to `timeout` from now.
@@ -181,6 +212,17 @@ impl<'s> Stream<'s> {
 
     pub(crate) fn error(status: u16, by: By, at: At) -> Stop {
         Stop::Error(status, Termination::new(by, at))
+    }
+}
+
+/// What all cores see, held through one of them.
+pub(crate) struct ByCore(Rc<Core>);
+
+impl Deref for ByCore {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0.shared
     }
 }
 

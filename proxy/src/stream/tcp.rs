@@ -22,7 +22,7 @@ pub(crate) async fn run_tcp(session: &mut Session) {
         Err(Stop::Error(_, termination) | Stop::Reply(_, termination)) => Err(Stop::Close(termination)),
         other => other,
     };
-    finish::finish(stream, step).await;
+    finish::finish(&mut stream, step).await;
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {
