@@ -1,0 +1,593 @@
+//! The agent: a plain poll loop on a thread of its own. A packet, a deadline or an order goes into a
+//! router; what comes out is performed at once. Nothing else runs here, and nothing here waits for others.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use failover_vrrp::{Advertisement, Eligibility, Input, Micros, Output, Role, Router, VirtualRouter, Why};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use crate::address::{self, LIFETIME_SECONDS, RENEW_EVERY_MICROS};
+use crate::announce::{Announcer, SCHEDULE};
+use crate::aside::{ASIDE_SECONDS, Aside};
+use crate::netlink::{Link, Monitor, Netlink, News};
+use crate::notify::{Notifier, State};
+use crate::socket::{GROUP, Packet, TTL, VrrpSocket};
+use crate::status::{RouterStatus, Scheduling};
+use crate::sys;
+
+/// Longest sleep: status is published and links are looked at at least this often.
+const LONGEST_SLEEP: Micros = Micros(500_000);
+/// Packets read in one turn before deadlines get theirs.
+const PACKET_BUDGET: usize = 64;
+
+/// What the agent serves.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// This member's name.
+    pub member: String,
+    /// This member's own address; where there is none, an interface's first one.
+    pub own: Option<Ipv4Addr>,
+    /// The other members' addresses.
+    pub peers: Vec<Ipv4Addr>,
+    /// The virtual routers.
+    pub routers: Vec<VirtualRouter>,
+}
+
+/// A role changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The virtual router's name.
+    pub router: String,
+    /// Its new role.
+    pub role: Role,
+    /// Why.
+    pub why: Why,
+}
+
+/// Called on the agent's thread when a role changes; must not block.
+pub type Routed = Box<dyn Fn(Change) + Send>;
+
+enum Order {
+    Eligible(Eligibility),
+    HandOver,
+    Stop,
+}
+
+/// The running agent. Dropping it says goodbye and removes the addresses.
+pub struct Agent {
+    orders: Sender<Order>,
+    wake: Arc<OwnedFd>,
+    status: Arc<Mutex<Vec<RouterStatus>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Agent {
+    /// Opens the sockets, clears addresses that an earlier process left, and starts to listen. Not
+    /// eligible until told.
+    ///
+    /// # Errors
+    /// An interface is missing, or the rights to raw sockets and addresses are.
+    pub fn start(config: Config, changed: Routed) -> io::Result<Self> {
+        let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?);
+        let status = Arc::new(Mutex::new(Vec::new()));
+        let (orders, receiver) = channel();
+        let mut room = Room::open(config, changed, Arc::clone(&wake), receiver, Arc::clone(&status))?;
+        let thread = std::thread::Builder::new().name("vrrp".to_owned()).spawn(move || room.run())?;
+        Ok(Self { orders, wake, status, thread: Some(thread) })
+    }
+
+    /// Says what this node can do.
+    pub fn set_eligible(&self, eligible: Eligibility) {
+        self.order(Order::Eligible(eligible));
+    }
+
+    /// Lets the other members take everything this node is master of; the addresses stay until they have.
+    /// How that ended is news of each virtual router's role.
+    pub fn hand_over(&self) {
+        self.order(Order::HandOver);
+    }
+
+    /// Every virtual router, now.
+    #[must_use]
+    pub fn status(&self) -> Vec<RouterStatus> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn order(&self, order: Order) {
+        // An agent that has ended takes no orders.
+        let _ = self.orders.send(order);
+        let _ = rustix::io::write(&*self.wake, &1_u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.order(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// This machine's own address on a router's link: the member's, or the interface's first one.
+fn own_address(
+    netlink: &mut Netlink,
+    config: &Config,
+    settings: &VirtualRouter,
+    link: Link,
+) -> io::Result<Ipv4Addr> {
+    if let Some(own) = config.own {
+        return Ok(own);
+    }
+    let addresses = netlink.addresses(link.index)?;
+    let own = addresses.iter().map(|(a, _)| *a).find(|a| settings.addresses.iter().all(|(v, _)| v != a));
+    own.ok_or_else(|| io::Error::other(format!("interface '{}' has no IPv4 address", settings.interface)))
+}
+
+/// One virtual router with its interface.
+struct Post {
+    settings: VirtualRouter,
+    own: Ipv4Addr,
+    /// Who is told, and heard, unless it is the group.
+    peers: Vec<Ipv4Addr>,
+    router: Router,
+    link: Option<Link>,
+    socket: Option<VrrpSocket>,
+    announcer: Option<Announcer>,
+    /// When the addresses were last renewed; `None` while we do not hold them.
+    renewed: Option<Micros>,
+    /// When the addresses came, and how many announcements have been made since.
+    announcing: Option<(Micros, usize)>,
+    /// While what still arrives for addresses that have moved is served.
+    aside: Option<Aside>,
+    status: RouterStatus,
+}
+
+struct Room {
+    changed: Routed,
+    wake: Arc<OwnedFd>,
+    orders: Receiver<Order>,
+    published: Arc<Mutex<Vec<RouterStatus>>>,
+    netlink: Netlink,
+    monitor: Monitor,
+    posts: Vec<Post>,
+    notifier: Notifier,
+    stopping: bool,
+    refused: BTreeMap<&'static str, u64>,
+    epoch: Instant,
+}
+
+impl Room {
+    fn open(
+        config: Config,
+        changed: Routed,
+        wake: Arc<OwnedFd>,
+        orders: Receiver<Order>,
+        published: Arc<Mutex<Vec<RouterStatus>>>,
+    ) -> io::Result<Self> {
+        let say = |what: &str| {
+            let what = what.to_owned();
+            move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"))
+        };
+        let monitor = Monitor::open().map_err(say("cannot listen to the kernel"))?;
+        let mut netlink = Netlink::open().map_err(say("cannot talk to the kernel"))?;
+        let mut posts = Vec::new();
+        for settings in &config.routers {
+            let link = netlink.link(&settings.interface)?;
+            let own = own_address(&mut netlink, &config, settings, link)?;
+            let mut post = Post::new(settings.clone(), &config, own);
+            post.attach(link).map_err(say(&format!("cannot open sockets on '{}'", settings.interface)))?;
+            // What a killed process left must not answer beside the real owner.
+            post.release(&mut netlink);
+            posts.push(post);
+        }
+        let epoch = Instant::now();
+        Ok(Self {
+            changed,
+            wake,
+            orders,
+            published,
+            netlink,
+            monitor,
+            posts,
+            notifier: Notifier::start()?,
+            stopping: false,
+            refused: BTreeMap::new(),
+            epoch,
+        })
+    }
+
+    fn now(&self) -> Micros {
+        Micros(u64::try_from(self.epoch.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn run(&mut self) {
+        let scheduling = if sys::real_time().is_ok() {
+            Scheduling::RealTime
+        } else if sys::highest_nice().is_ok() {
+            Scheduling::Nice
+        } else {
+            Scheduling::Ordinary
+        };
+        let now = self.now();
+        for place in 0..self.posts.len() {
+            self.posts[place].status.scheduling = scheduling;
+            if self.posts[place].link.is_some_and(|l| l.usable) {
+                self.posts[place].router.handle_input(now, Input::Start);
+            }
+            self.perform(place);
+        }
+        loop {
+            self.publish();
+            self.sleep();
+            if self.take_orders() {
+                break;
+            }
+            self.hear_kernel();
+            self.hear_packets();
+            self.keep_time();
+        }
+        self.stopping = true;
+        self.tell_all(&Input::Stop);
+        for post in &mut self.posts {
+            post.come_back(&mut self.netlink);
+        }
+        self.publish();
+    }
+
+    /// Waits for a packet, news, an order or the next deadline.
+    fn sleep(&self) {
+        let now = self.now();
+        let next = self.posts.iter().filter_map(Post::next_deadline).min();
+        let until = next.map_or(now.after(LONGEST_SLEEP), |d| d.min(now.after(LONGEST_SLEEP)));
+        let micros = until.0.saturating_sub(now.0);
+        let timeout = Timespec {
+            tv_sec: i64::try_from(micros / 1_000_000).unwrap_or(0),
+            tv_nsec: i64::try_from(micros % 1_000_000 * 1_000).unwrap_or(0),
+        };
+        let sockets = self.posts.iter().filter_map(|post| post.socket.as_ref().map(AsFd::as_fd));
+        let every = [self.wake.as_fd(), self.monitor.as_fd()].into_iter().chain(sockets);
+        let mut descriptors: Vec<_> = every.map(|d| PollFd::from_borrowed_fd(d, PollFlags::IN)).collect();
+        // An interrupted wait is an early wake-up, which is harmless.
+        let _ = poll(&mut descriptors, Some(&timeout));
+    }
+
+    /// Whether to stop.
+    fn take_orders(&mut self) -> bool {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&*self.wake, &mut count);
+        while let Ok(order) = self.orders.try_recv() {
+            match order {
+                Order::Stop => return true,
+                Order::Eligible(eligible) => self.tell_all(&Input::Eligible(eligible)),
+                Order::HandOver => self.tell_all(&Input::HandOver),
+            }
+        }
+        false
+    }
+
+    fn tell_all(&mut self, input: &Input) {
+        let now = self.now();
+        for place in 0..self.posts.len() {
+            self.posts[place].router.handle_input(now, input.clone());
+            self.perform(place);
+        }
+    }
+
+    fn hear_kernel(&mut self) {
+        for news in self.monitor.news() {
+            for place in 0..self.posts.len() {
+                match &news {
+                    News::Link(name, link) if *name == self.posts[place].settings.interface => {
+                        self.relink(place, Some(*link));
+                    }
+                    News::LinkGone(name) if *name == self.posts[place].settings.interface => {
+                        self.relink(place, None);
+                    }
+                    News::AddressGone(index, address) => self.lost_address(place, *index, *address),
+                    News::Lost => {
+                        let link = self.netlink.link(&self.posts[place].settings.interface).ok();
+                        self.relink(place, link);
+                    }
+                    News::Link(..) | News::LinkGone(_) => {}
+                }
+            }
+        }
+    }
+
+    /// The interface changed: without it the router takes no part.
+    fn relink(&mut self, place: usize, link: Option<Link>) {
+        let now = self.now();
+        let post = &mut self.posts[place];
+        if post.link == link {
+            return;
+        }
+        match link {
+            Some(link) => {
+                if let Err(error) = post.attach(link) {
+                    post.status.trouble = Some(error.to_string());
+                }
+            }
+            None => {
+                post.link = None;
+                post.socket = None;
+            }
+        }
+        let usable = link.is_some_and(|l| l.usable);
+        post.status.trouble = (!usable).then(|| format!("interface '{}' is down", post.settings.interface));
+        post.router.handle_input(now, if usable { Input::Start } else { Input::Stop });
+        self.perform(place);
+    }
+
+    /// An address left the interface. If it was not due, somebody else removed it: it is put back.
+    fn lost_address(&mut self, place: usize, index: u32, address: Ipv4Addr) {
+        let now = self.now();
+        let post = &mut self.posts[place];
+        let ours = post.settings.addresses.iter().any(|(a, _)| *a == address);
+        let Some(renewed) = post.renewed.filter(|_| ours && post.link.is_some_and(|l| l.index == index))
+        else {
+            return;
+        };
+        if now > renewed.after(Micros(u64::from(LIFETIME_SECONDS) * 1_000_000)) {
+            post.router.handle_input(now, Input::Fenced);
+            self.perform(place);
+        } else {
+            post.status.put_back += 1;
+            tracing::warn!(%address, "somebody removed a virtual address; it is put back");
+            post.hold(&mut self.netlink, now);
+            post.announcing = Some((now, 0));
+        }
+    }
+
+    fn hear_packets(&mut self) {
+        for place in 0..self.posts.len() {
+            for _ in 0..PACKET_BUDGET {
+                let heard = self.posts[place].socket.as_ref().and_then(VrrpSocket::receive);
+                let Some(packet) = heard else { break };
+                let now = self.now();
+                match self.accept(place, &packet) {
+                    Ok(said) => {
+                        let post = &mut self.posts[place];
+                        post.status.received += 1;
+                        post.status.master =
+                            Some((packet.source, Instant::now())).filter(|_| said.priority > 0);
+                        post.router.handle_input(now, Input::Packet(packet.source, said));
+                        self.perform(place);
+                    }
+                    Err(Some(why)) => {
+                        *self.refused.entry(why).or_insert(0) += 1;
+                        tracing::debug!(why, source = %packet.source, "a VRRP packet was refused");
+                    }
+                    Err(None) => {}
+                }
+            }
+        }
+    }
+
+    /// The advertisement of a packet, or why it is refused; without a reason where it is another router's
+    /// of this node, which hears it on a socket of its own.
+    fn accept(&self, place: usize, packet: &Packet) -> Result<Advertisement, Option<&'static str>> {
+        let post = &self.posts[place];
+        let VirtualRouter { multicast, version, password, vrid, .. } = post.settings;
+        if multicast != (packet.destination == GROUP) {
+            return Err(None);
+        }
+        if !multicast && !post.peers.contains(&packet.source) {
+            return Err(Some("source"));
+        }
+        if packet.ttl != TTL {
+            return Err(Some("ttl"));
+        }
+        // Whose it is comes first: other routers have other passwords.
+        let theirs = packet.message.get(1).copied();
+        if theirs.is_some_and(|theirs| theirs != vrid) {
+            let known = self.posts.iter().any(|p| Some(p.settings.vrid) == theirs);
+            return Err(Some("vrid").filter(|_| !known));
+        }
+        let (source, destination) = (packet.source, packet.destination);
+        match Advertisement::decode(&packet.message, source, destination, password) {
+            Err(refusal) => Err(Some(refusal.word())),
+            Ok((_, said, _)) if said != version => Err(Some("version")),
+            Ok((advertisement, ..)) => Ok(advertisement),
+        }
+    }
+
+    fn keep_time(&mut self) {
+        for place in 0..self.posts.len() {
+            let now = self.now();
+            self.posts[place].router.handle_timeout(now);
+            self.perform(place);
+            let post = &mut self.posts[place];
+            if post.renew_at().is_some_and(|at| at <= now) {
+                post.hold(&mut self.netlink, now);
+            }
+            if post.announce_at().is_some_and(|at| at <= now) {
+                post.announce();
+            }
+            if post.aside.as_ref().is_some_and(|aside| aside.until <= now) {
+                post.come_back(&mut self.netlink);
+            }
+        }
+    }
+
+    /// Performs what a router asks for, in its order.
+    fn perform(&mut self, place: usize) {
+        while let Some(output) = self.posts[place].router.poll_output() {
+            let now = self.now();
+            let post = &mut self.posts[place];
+            match output {
+                Output::Transmit(said) => post.transmit(&said),
+                Output::AddAddresses => post.hold(&mut self.netlink, now),
+                Output::RemoveAddresses => post.release(&mut self.netlink),
+                Output::StepAside => post.step_aside(&mut self.netlink, now),
+                Output::Announce => {
+                    post.announcing = Some((now, 0));
+                    post.announce();
+                }
+                Output::Became(role, why) => {
+                    let is_news = post.status.role != role;
+                    post.status.role = role;
+                    post.status.why = Some(why);
+                    if is_news {
+                        post.status.since = Instant::now();
+                    }
+                    let router = post.settings.name.clone();
+                    tracing::info!(router, role = role.word(), why = why.words(), "role");
+                    let state = State::of(role, self.stopping);
+                    if is_news {
+                        self.notifier.tell(&router, &post.settings.notify, state, post.status.priority);
+                    }
+                    (self.changed)(Change { router, role, why });
+                }
+            }
+        }
+    }
+
+    /// Publishes the status, unless somebody reads it just now: then with the next turn.
+    fn publish(&self) {
+        if let Ok(mut published) = self.published.try_lock() {
+            let with_counts = |post: &Post| {
+                let mut status = post.status.clone();
+                status.refused = self.refused.clone();
+                status
+            };
+            *published = self.posts.iter().map(with_counts).collect();
+        }
+    }
+}
+
+impl Post {
+    fn new(settings: VirtualRouter, config: &Config, own: Ipv4Addr) -> Self {
+        let machine = settings.settings(&config.member, own);
+        let peers = config.peers.iter().chain(&settings.unicast_peers).copied().collect();
+        let status = RouterStatus {
+            name: settings.name.clone(),
+            vrid: settings.vrid,
+            interface: settings.interface.clone(),
+            addresses: machine.addresses.clone(),
+            role: Role::Initialize,
+            since: Instant::now(),
+            why: None,
+            priority: machine.priority,
+            master: None,
+            sent: 0,
+            received: 0,
+            refused: BTreeMap::new(),
+            put_back: 0,
+            trouble: None,
+            scheduling: Scheduling::Ordinary,
+        };
+        let router = Router::new(machine);
+        Self {
+            settings,
+            own,
+            peers,
+            router,
+            link: None,
+            socket: None,
+            announcer: None,
+            renewed: None,
+            announcing: None,
+            aside: None,
+            status,
+        }
+    }
+
+    fn attach(&mut self, link: Link) -> io::Result<()> {
+        self.link = Some(link);
+        self.announcer = Some(Announcer::open(link.index, link.mac)?);
+        let group = self.settings.multicast.then_some((self.settings.interface.as_str(), link.index));
+        self.socket = Some(VrrpSocket::open(self.own, group)?);
+        Ok(())
+    }
+
+    fn transmit(&mut self, said: &Advertisement) {
+        let to = if self.settings.multicast { &[GROUP][..] } else { &self.peers };
+        for destination in to {
+            let bytes = said.encode(self.settings.version, self.own, *destination, self.settings.password);
+            match self.socket.as_ref().map(|socket| socket.send(&bytes, *destination)) {
+                Some(Ok(())) => self.status.sent += 1,
+                // The peer may be gone, or our link: the state machine lives with silence.
+                Some(Err(error)) => tracing::debug!(%destination, %error, "advertisement not sent"),
+                None => {}
+            }
+        }
+    }
+
+    fn renew_at(&self) -> Option<Micros> {
+        self.renewed.map(|at| at.after(Micros(RENEW_EVERY_MICROS)))
+    }
+
+    fn announce_at(&self) -> Option<Micros> {
+        let (began, count) = self.announcing?;
+        SCHEDULE.get(count).map(|after| began.after(Micros(*after)))
+    }
+
+    fn next_deadline(&self) -> Option<Micros> {
+        let router = self.router.poll_timeout().map(|(deadline, _)| deadline);
+        let aside = self.aside.as_ref().map(|aside| aside.until);
+        [router, self.renew_at(), self.announce_at(), aside].into_iter().flatten().min()
+    }
+
+    /// The addresses live elsewhere now; what neighbours still send here is served for a while.
+    fn step_aside(&mut self, netlink: &mut Netlink, now: Micros) {
+        let addresses: Vec<Ipv4Addr> = self.settings.addresses.iter().map(|(a, _)| *a).collect();
+        let until = now.after(Micros(u64::from(ASIDE_SECONDS) * 1_000_000));
+        match Aside::begin(netlink, &self.settings.interface, &addresses, until) {
+            Ok(aside) => self.aside = Some(aside),
+            Err(error) => tracing::info!(
+                %error,
+                "connections that still reach this node after the address has moved cannot be served"
+            ),
+        }
+        self.release(netlink);
+    }
+
+    fn come_back(&mut self, netlink: &mut Netlink) {
+        if let Some(aside) = self.aside.take() {
+            aside.end(netlink);
+        }
+    }
+
+    /// Adds the addresses, or renews them.
+    fn hold(&mut self, netlink: &mut Netlink, now: Micros) {
+        self.come_back(netlink);
+        let Some(link) = self.link else { return };
+        self.renewed = Some(now);
+        for (address, prefix) in &self.settings.addresses {
+            if let Err(error) = address::hold(netlink, link.index, *address, *prefix) {
+                tracing::error!(%address, %error, "cannot hold the virtual address");
+                self.status.trouble = Some(format!("cannot hold {address}: {error}"));
+            }
+        }
+    }
+
+    fn release(&mut self, netlink: &mut Netlink) {
+        self.renewed = None;
+        self.announcing = None;
+        let Some(link) = self.link else { return };
+        for (address, prefix) in &self.settings.addresses {
+            if let Err(error) = address::release(netlink, link.index, *address, *prefix) {
+                tracing::error!(%address, %error, "cannot remove the virtual address");
+            }
+        }
+    }
+
+    /// Makes the announcement that is due.
+    fn announce(&mut self) {
+        let (Some((began, count)), Some(announcer)) = (self.announcing, &self.announcer) else { return };
+        for (address, _) in &self.settings.addresses {
+            if let Err(error) = announcer.announce(*address) {
+                tracing::debug!(%address, %error, "announcement not sent");
+            }
+        }
+        self.announcing = Some((began, count + 1)).filter(|(_, count)| *count < SCHEDULE.len());
+    }
+}

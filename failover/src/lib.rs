@@ -1,0 +1,17 @@
+//! The floating address: VRRP on the wire, addresses on the interface, announcements on the link. It knows
+//! nothing of what it protects; it is told whether this node can serve, and says who is master.
+#![deny(unsafe_code)]
+
+mod address;
+mod agent;
+mod announce;
+mod aside;
+pub mod netlink;
+mod notify;
+mod socket;
+mod status;
+mod sys;
+
+pub use agent::{Agent, Change, Config, Routed};
+pub use failover_vrrp::{Eligibility, Role, Why};
+pub use status::{RouterStatus, Scheduling};
