@@ -1,76 +1,357 @@
 //! Text to the configuration of every room: the only place that sees all of them.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
-use proxy_config::model::Config;
-use proxy_lang::{Diagnostics, Level, Sources, blocks, lex, render};
-
-use crate::args::Options;
+use failover::Config as Failover;
+use failover_vrrp::{VirtualRouter, keywords as virtual_router};
+use prost::Message;
+use proxy_config::model::Config as Proxied;
+use proxy_lang::{Diagnostics, Level, Sources, Surroundings, blocks, lex, nearest, render};
+use replication_control::{self as control, Cluster};
 
 /// Largest configuration, or file named in one, that is read.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
-/// Reads the files. `None`: they were wrong, and what is wrong has been said.
-pub(crate) fn load(options: &Options) -> Option<Arc<Config>> {
-    let mut sources = Sources::default();
-    for file in &options.files {
-        match read_file(file) {
-            Ok(text) => {
-                sources.add(file, text);
-            }
+/// Every byte a configuration is made of: the files, and the files they name. One process reads them;
+/// all others get these bytes, so that nobody ever acts on another text.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Texts {
+    #[prost(message, repeated, tag = "1")]
+    files: Vec<Text>,
+    #[prost(btree_map = "string, string", tag = "2")]
+    named: BTreeMap<String, String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Text {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    content: String,
+}
+
+/// The configuration of every room.
+pub(crate) struct Everything {
+    pub(crate) proxy: Arc<Proxied>,
+    pub(crate) cluster: Option<Cluster>,
+    pub(crate) routers: Vec<VirtualRouter>,
+}
+
+/// What to do with warnings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Warnings {
+    Say,
+    Refuse,
+    /// Another process has said them.
+    Silent,
+}
+
+/// What there is to say about a configuration, as HAProxy would say it.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) text: String,
+    colour: bool,
+}
+
+impl Said {
+    fn alert(&mut self, text: &str) {
+        self.text.push_str(&alert_line(text));
+    }
+
+    /// Adds everything that is wrong; whether there were warnings.
+    fn add(&mut self, sources: &Sources, diagnostics: &Diagnostics) -> bool {
+        let mut warned = false;
+        for diagnostic in diagnostics.iter().filter(|d| d.level != Level::Detail) {
+            warned |= diagnostic.level == Level::Warning;
+            self.text.push_str(&render(sources, diagnostic, std::process::id(), self.colour));
+            self.text.push('\n');
+        }
+        if diagnostics.dropped() > 0 {
+            self.text.push_str(&format!("... and {} more\n", diagnostics.dropped()));
+        }
+        warned
+    }
+}
+
+/// Reads the files from disk and says on standard error what is wrong. `None`: they are not usable.
+pub(crate) fn load_aloud(files: &[String], warnings: Warnings) -> Option<(Everything, Texts)> {
+    let mut said = Said { text: String::new(), colour: std::io::stderr().is_terminal() };
+    let loaded = load(files, warnings, &mut said);
+    eprint!("{}", said.text);
+    loaded
+}
+
+/// Reads the files from disk. `None`: they are not usable.
+pub(crate) fn load(files: &[String], warnings: Warnings, said: &mut Said) -> Option<(Everything, Texts)> {
+    let mut texts = Texts::default();
+    let every = match every_file(files) {
+        Ok(every) => every,
+        Err(why) => {
+            said.alert(&why);
+            return None;
+        }
+    };
+    for name in &every {
+        match read_file(name) {
+            Ok(content) => texts.files.push(Text { name: name.clone(), content }),
             Err(why) => {
-                eprintln!(
-                    "[ALERT]    ({}) : Could not open configuration file {file} : {why}",
-                    std::process::id()
-                );
+                said.alert(&format!("Could not open configuration file {name} : {why}"));
                 return None;
             }
         }
+    }
+    let named = RefCell::new(BTreeMap::new());
+    // Files are named relative to the configuration that names them, as an editor would expect.
+    let folder = files.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
+    let read = |path: &str| {
+        let content = match (&folder, Path::new(path).is_absolute() || Path::new(path).exists()) {
+            (Some(folder), false) => read_file(&folder.join(path).to_string_lossy()),
+            _ => read_file(path),
+        }?;
+        named.borrow_mut().insert(path.to_owned(), content.clone());
+        Ok(content)
+    };
+    let everything = understand(&texts, &read, warnings, said)?;
+    texts.named = named.into_inner();
+    Some((everything, texts))
+}
+
+/// The files that are meant: a folder stands for the `.cfg` files in it, by name.
+fn every_file(names: &[String]) -> Result<Vec<String>, String> {
+    let mut every = Vec::new();
+    for name in names {
+        if !Path::new(name).is_dir() {
+            every.push(name.clone());
+            continue;
+        }
+        let say = |e: std::io::Error| format!("Could not open configuration folder {name} : {e}");
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(name).map_err(say)? {
+            let path = entry.map_err(say)?.path();
+            let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+            if !hidden && path.is_file() && path.extension().is_some_and(|e| e == "cfg") {
+                files.push(path.to_string_lossy().into_owned());
+            }
+        }
+        files.sort();
+        every.extend(files);
+    }
+    Ok(every)
+}
+
+/// What HAProxy's conditions ask for, by the names it has for it.
+const FEATURES: [&str; 4] = ["EPOLL", "OPENSSL", "THREAD", "NS"];
+/// The version whose language this is.
+const HAPROXY: [u32; 3] = [2, 6, 0];
+
+struct Here;
+
+impl Surroundings for Here {
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn feature(&self, name: &str) -> bool {
+        FEATURES.contains(&name)
+    }
+
+    fn version(&self) -> [u32; 3] {
+        HAPROXY
+    }
+}
+
+/// Evaluates a condition of the command line: 0 it holds, 1 it does not, 2 it is none.
+pub(crate) fn condition(text: &str) -> ExitCode {
+    const NOT_UNDERSTOOD: u8 = 2;
+    match proxy_lang::condition(text, &Here) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(why) => {
+            alert(&format!("'{text}' : {why}"));
+            ExitCode::from(NOT_UNDERSTOOD)
+        }
+    }
+}
+
+impl Texts {
+    /// Understands texts that another process has read.
+    pub(crate) fn understand(&self) -> Option<Everything> {
+        let read =
+            |path: &str| self.named.get(path).cloned().ok_or_else(|| "it was not handed over".to_owned());
+        understand(self, &read, Warnings::Silent, &mut Said::default())
+    }
+}
+
+fn understand(
+    texts: &Texts,
+    named: &dyn Fn(&str) -> Result<String, String>,
+    warnings: Warnings,
+    said: &mut Said,
+) -> Option<Everything> {
+    let mut sources = Sources::default();
+    for text in &texts.files {
+        sources.add(&text.name, text.content.clone());
     }
     let mut diagnostics = Diagnostics::default();
     let environment = |name: &str| std::env::var(name).ok();
     let files: Vec<_> = sources.iter().map(|(id, _)| id).collect();
     let lines = files.into_iter().flat_map(|id| lex(&sources, id, &environment, &mut diagnostics)).collect();
-    let openers: Vec<&str> = proxy_config::SECTIONS.iter().map(|s| s.name).collect();
+    let mut openers: Vec<&str> = proxy_config::SECTIONS.iter().map(|s| s.name).collect();
+    openers.extend([control::SECTION.name, virtual_router::SECTION.name]);
     let blocks = blocks(lines, &openers, &mut diagnostics);
-    // Files are named relative to the configuration that names them, as an editor would expect.
-    let folder = options.files.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
-    let named = |path: &str| match (&folder, Path::new(path).is_absolute() || Path::new(path).exists()) {
-        (Some(folder), false) => read_file(&folder.join(path).to_string_lossy()),
-        _ => read_file(path),
-    };
-    let config = proxy_config::read(&blocks, &named, &mut diagnostics);
-    let warned = say(&sources, &diagnostics);
+    let proxy = proxy_config::read(&blocks, named, &mut diagnostics);
+    let cluster = control::read(&blocks, &mut diagnostics);
+    let routers = virtual_router::read(&blocks, &mut diagnostics);
+    let declared = blocks.iter().any(|b| b.kind() == control::SECTION.name);
+    check_routers(&routers, cluster.as_ref(), declared, &mut diagnostics);
+    if warnings != Warnings::Silent
+        && let Some(config) = &proxy
+        && let Err(problems) = proxy::load_tls(config)
+    {
+        for (bind, why) in problems {
+            diagnostics.error(config.binds[bind].at, format!("'bind' : {why}"));
+        }
+    }
+    let silent = warnings == Warnings::Silent && diagnostics.errors() == 0;
+    let warned = !silent && said.add(&sources, &diagnostics);
     if diagnostics.errors() > 0 {
-        eprintln!("[ALERT]    ({}) : config : Fatal errors found in configuration.", std::process::id());
+        said.alert("config : Fatal errors found in configuration.");
         return None;
     }
-    if warned && options.strict {
-        eprintln!(
-            "[ALERT]    ({}) : config : Some warnings were found and '-dW' was set.",
-            std::process::id()
-        );
+    if warned && warnings == Warnings::Refuse {
+        said.alert("config : Some warnings were found and '-dW' was set.");
         return None;
     }
-    let mut config = config?;
-    config.global.maxconn = options.max_connections.or(config.global.maxconn);
-    Some(Arc::new(config))
+    Some(Everything { proxy: Arc::new(proxy?), cluster, routers })
 }
 
-/// Says everything that is wrong; whether there were warnings.
-fn say(sources: &Sources, diagnostics: &Diagnostics) -> bool {
-    let colour = std::io::stderr().is_terminal();
-    let mut warned = false;
-    for diagnostic in diagnostics.iter().filter(|d| d.level != Level::Note) {
-        warned |= diagnostic.level == Level::Warning;
-        eprintln!("{}", render(sources, diagnostic, std::process::id(), colour));
+/// What no room can check alone: virtual routers are about members.
+fn check_routers(
+    routers: &[VirtualRouter],
+    cluster: Option<&Cluster>,
+    declared: bool,
+    diagnostics: &mut Diagnostics,
+) {
+    let Some(cluster) = cluster else {
+        for router in routers.iter().filter(|r| !declared && !r.multicast && r.unicast_peers.is_empty()) {
+            diagnostics
+                .error(router.span, format!("virtual router '{}' needs a 'cluster' section", router.name))
+                .help("it says which machines share the address; a router beside keepalived can use 'multicast' or 'unicast-peer'");
+        }
+        return;
+    };
+    for router in routers {
+        for (member, (_, span)) in &router.priorities {
+            if cluster.member(member).is_none() {
+                let near = nearest(member, cluster.members.iter().map(|m| m.name.as_str()));
+                let text = format!("'{member}' is not a member of cluster '{}'", cluster.name);
+                let note = diagnostics.error(*span, text);
+                if let Some(near) = near {
+                    note.help(format!("did you mean '{near}'?"));
+                }
+            }
+        }
+        for (address, _) in &router.addresses {
+            if let Some(owner) = cluster.members.iter().find(|m| m.address == IpAddr::V4(*address)) {
+                let text = format!("virtual address {address} is member '{}'s own", owner.name);
+                diagnostics.error(router.span, text).help("a virtual address belongs to nobody for ever");
+            }
+        }
     }
-    if diagnostics.dropped() > 0 {
-        eprintln!("... and {} more", diagnostics.dropped());
+    if let Some(six) = cluster.members.iter().find(|m| m.address.is_ipv6())
+        && let Some(first) = routers.first()
+    {
+        diagnostics
+            .error(first.span, format!("member '{}' has an IPv6 address", six.name))
+            .help("VRRP over IPv6 is not built yet: members of a virtual router need IPv4 addresses");
     }
-    warned
+}
+
+impl Everything {
+    /// Which member this node is: `-L`, `global localpeer`, or the host's name.
+    pub(crate) fn member(&self, asked: Option<&str>) -> String {
+        let named = asked.map(str::to_owned).or_else(|| self.proxy.global.localpeer.clone());
+        named.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+    }
+
+    /// What the agent serves on this member; `None` where the file has no virtual router.
+    pub(crate) fn failover(&self, member: &str) -> Option<Failover> {
+        let cluster = self.cluster.as_ref();
+        (!self.routers.is_empty()).then(|| Failover {
+            member: member.to_owned(),
+            own: cluster.and_then(|c| c.member(member)).and_then(|m| four(m.address)),
+            peers: cluster.iter().flat_map(|c| c.others(member)).filter_map(|m| four(m.address)).collect(),
+            routers: self.routers.clone(),
+        })
+    }
+
+    /// Sets the most client connections, where the command line says so.
+    pub(crate) fn limit_connections(&mut self, limit: Option<u64>) {
+        if limit.is_some() {
+            Arc::make_mut(&mut self.proxy).global.maxconn = limit;
+        }
+    }
+
+    /// Says so where the cluster does not have this member.
+    pub(crate) fn check_member(&self, member: &str) -> Result<(), String> {
+        match &self.cluster {
+            Some(cluster) if cluster.member(member).is_none() => {
+                let names: Vec<&str> = cluster.members.iter().map(|m| m.name.as_str()).collect();
+                Err(format!(
+                    "this node is '{member}', which is not a member of cluster '{}' ({}): say which one it is with '-L NAME'",
+                    cluster.name,
+                    names.join(", ")
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// What cannot change while a node runs, by name, where it differs in `next`.
+    pub(crate) fn fixed_parts_changed(&self, next: &Self) -> Option<&'static str> {
+        let placeless = |routers: &[VirtualRouter]| -> Vec<_> {
+            routers.iter().cloned().map(VirtualRouter::without_places).collect()
+        };
+        if self.cluster != next.cluster {
+            Some("the cluster")
+        } else if placeless(&self.routers) != placeless(&next.routers) {
+            Some("a virtual router")
+        } else if self.cores() != next.cores() {
+            Some("nbthread")
+        } else {
+            None
+        }
+    }
+
+    /// Number of threads that carry traffic.
+    pub(crate) fn cores(&self) -> usize {
+        match self.proxy.global.nbthread {
+            Some(count) => usize::try_from(count).unwrap_or(1),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+fn four(address: IpAddr) -> Option<Ipv4Addr> {
+    match address {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    }
+}
+
+/// Says something as HAProxy would.
+pub(crate) fn alert(text: &str) {
+    eprint!("{}", alert_line(text));
+}
+
+fn alert_line(text: &str) -> String {
+    format!("[ALERT]    ({}) : {text}\n", std::process::id())
 }
 
 fn read_file(path: &str) -> Result<String, String> {

@@ -1,50 +1,32 @@
-//! One process in the foreground (`-db`, `-d`): the proxy and its runtime API, until a signal.
+//! One process in the foreground (`-db`, `-d`): the proxy, its runtime API and its peers, until a signal.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use proxy::{Options as Running, Proxy};
+use proxy::Proxy;
 use proxy_config::model::Config;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::Options;
-use crate::runtime_api::{self, Node};
-
-/// How often a soft stop looks whether the last session has ended.
-const DRAIN_LOOK: Duration = Duration::from_millis(50);
+use crate::args::haproxy::Options;
+use crate::config::Everything;
+use crate::worker::{Before, Plan};
+use crate::{sockets, worker};
 
 /// Runs until SIGTERM or SIGINT, or until the last session has ended after SIGUSR1.
-pub(crate) fn run(config: Arc<Config>, options: &Options) -> Result<(), String> {
-    let cores = match config.global.nbthread {
-        Some(count) => usize::try_from(count).unwrap_or(1),
-        None => std::thread::available_parallelism().map_or(1, usize::from),
-    };
-    say_what_stays_undone(&config);
-    // First: whoever can reach a listener can ask the runtime API too.
-    let listeners = runtime_api::open(&config)?;
-    let sockets = proxy::open_sockets(&config, cores).map_err(|errors| {
-        let one = |(bind, error): &(usize, std::io::Error)| {
-            let bind = &config.binds[*bind];
-            format!(
-                "cannot listen on {:?} for '{}' : {error}",
-                bind.address, config.frontends[bind.frontend.0 as usize].name
-            )
-        };
-        errors.iter().map(one).collect::<Vec<_>>().join("\n")
-    })?;
-    let member = options
-        .member
-        .clone()
-        .or_else(|| config.global.localpeer.clone())
-        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned());
-    let running = Running { member: member.clone(), cores, log_to_stdout: false };
-    let proxy = Proxy::build(Arc::clone(&config), running, seed());
-    let node = Arc::new(Node { proxy: proxy.clone(), member, started: Instant::now() });
-    proxy.start(sockets).map_err(|e| format!("cannot start: {e}"))?;
-    for (socket, level) in listeners {
-        let node = Arc::clone(&node);
-        proxy.spawn_service(move || runtime_api::serve(node, socket, level));
+pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), String> {
+    if !everything.routers.is_empty() && !options.no_virtual_addresses {
+        return Err("the file has a virtual router, which one process cannot serve: use 'tandem run', or add '--no-vip'".to_owned());
     }
+    let member = everything.member(options.member.as_deref());
+    everything.check_member(&member)?;
+    say_what_stays_undone(&everything.proxy);
+    let identity = worker::identity(&everything, &member)?;
+    let cores = everything.cores();
+    let parts = sockets::open(&everything, &member, cores, None)?;
+    let tls = worker::certificates(&everything)?;
+    let plan = Plan { member, cores, everything, parts, identity, tls, before: Before::default() };
+    let proxy = worker::start(plan, |service| async move {
+        // Replication lives as long as the service that holds it.
+        std::future::pending::<()>().await;
+        drop(service);
+    })?;
     tracing::info!(cores, "serving");
     wait(&proxy).map_err(|e| e.to_string())
 }
@@ -79,17 +61,9 @@ fn wait(proxy: &Proxy) -> std::io::Result<()> {
             _ = soft.recv() => {
                 tracing::info!(sessions = proxy.sessions_count(), "stopping softly");
                 proxy.set_stopping();
-                while proxy.sessions_count() > 0 {
-                    tokio::time::sleep(DRAIN_LOOK).await;
-                }
+                worker::drained(proxy).await;
             }
         }
         Ok(())
     })
-}
-
-/// What clients cannot guess: it keeps them from choosing keys that meet in one shard.
-fn seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    std::collections::hash_map::RandomState::new().build_hasher().finish()
 }

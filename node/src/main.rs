@@ -1,16 +1,29 @@
 //! The program: arguments in, exit codes out.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "this is what a command line is for")]
 
 mod args;
+mod background;
+mod cli;
 mod config;
+mod control;
 mod foreground;
+mod link;
 mod runtime_api;
+mod sockets;
+mod status;
+mod supervisor;
+mod sys;
+mod worker;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use args::{Asked, Options};
+use args::haproxy::{self, Asked, Options, Style};
+use args::{Cluster, Command, CommandLine};
+use clap::Parser;
+use config::{Everything, Texts, Warnings, alert};
+use supervisor::{Ended, Start, Tell};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -20,42 +33,160 @@ const FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    match args::read(&words) {
-        Err(why) => {
-            eprintln!("[ALERT]    ({}) : {why}", std::process::id());
-            eprintln!("{}", args::USAGE);
-            ExitCode::from(FAILURE)
-        }
-        Ok(Asked::Help) => {
-            println!("{}", args::USAGE);
-            ExitCode::SUCCESS
-        }
-        Ok(Asked::Version) => {
-            println!("{}", version());
-            ExitCode::SUCCESS
-        }
-        Ok(Asked::Run(options)) => run(&options),
+    // While the process that may have launched this one is there to be recognized.
+    background::is_here();
+    // What begins with a dash is HAProxy's, except for what every program understands.
+    let dashed = words.first().is_some_and(|w| w.starts_with('-') && w != "--help" && w != "--version");
+    if dashed {
+        return as_haproxy(&words);
+    }
+    match CommandLine::parse().command {
+        Command::Run(options) => finish(logged(|| {
+            let loaded = config::load_aloud(&options.files, Warnings::Say);
+            let start = Start {
+                files: options.files,
+                loaded: loaded.ok_or("the configuration is not usable")?,
+                member: options.member,
+                folders: Some((options.run_dir, options.state_dir)),
+                pidfile: None,
+                max_connections: None,
+                no_virtual_addresses: false,
+                tell: Tell { systemd: std::env::var_os("NOTIFY_SOCKET").map(Into::into), ..Tell::default() },
+            };
+            supervisor::run(start).map(|_| ())
+        })),
+        Command::Status(options) => ExitCode::from(cli::status::show(&options)),
+        Command::Peers(options) => ExitCode::from(cli::peers::show(&options)),
+        Command::Reload(options) => ExitCode::from(cli::order::give(
+            "reload",
+            &options,
+            "reloaded",
+            "not reloaded: nothing has changed",
+        )),
+        Command::Failover(options) => ExitCode::from(cli::order::give(
+            "failover",
+            &options,
+            "the other node is master",
+            "not handed over",
+        )),
+        Command::Cluster(Cluster::Init(options)) => finish(cli::cluster::init(&options)),
+        Command::Cluster(Cluster::Join(options)) => finish(cli::cluster::join(&options)),
+        Command::Worker => finish(logged(worker::run)),
+        Command::Control => finish(logged(control::run)),
     }
 }
 
-fn version() -> String {
-    format!("Tandem version {}", env!("CARGO_PKG_VERSION"))
+fn as_haproxy(words: &[String]) -> ExitCode {
+    match haproxy::read(words) {
+        Err(why) => {
+            alert(&why);
+            eprintln!("{}", haproxy::USAGE);
+            ExitCode::from(FAILURE)
+        }
+        Ok(Asked::Help) => {
+            println!("{}", haproxy::USAGE);
+            ExitCode::SUCCESS
+        }
+        Ok(Asked::Version) => {
+            println!("Tandem version {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        Ok(Asked::Condition(text)) => config::condition(&text),
+        Ok(Asked::Run(options)) => match run(words, options) {
+            Ok(code) => code,
+            Err(why) => {
+                alert(&why);
+                ExitCode::from(FAILURE)
+            }
+        },
+    }
 }
 
-fn run(options: &Options) -> ExitCode {
-    let Some(config) = config::load(options) else { return ExitCode::from(FAILURE) };
+fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
+    let Options { files, folder, max_memory, .. } = &options;
+    // Who was launched into the background was launched there.
+    if let Some(folder) = folder.as_ref().filter(|_| !background::is_here()) {
+        std::env::set_current_dir(folder)
+            .map_err(|e| format!("cannot go to '{}' : {e}", folder.display()))?;
+    }
+    if let Some(megabytes) = max_memory {
+        let most = Some(megabytes.saturating_mul(1_024 * 1_024));
+        let limit = rustix::process::Rlimit { current: most, maximum: most };
+        rustix::process::setrlimit(rustix::process::Resource::As, limit)
+            .map_err(|e| format!("'-m {megabytes}' : {e}"))?;
+    }
+    let parent = if background::is_here() {
+        let met = background::Parent::meet();
+        Some(met.map_err(|e| format!("cannot go into the background: {e}"))?)
+    } else {
+        None
+    };
+    let warnings = match (&parent, options.strict) {
+        // The process that launched this one has said what there is to say.
+        (Some(_), _) => Warnings::Silent,
+        (None, true) => Warnings::Refuse,
+        (None, false) => Warnings::Say,
+    };
+    let Some(mut loaded) = config::load_aloud(files, warnings) else {
+        return Ok(ExitCode::from(FAILURE));
+    };
+    if parent.is_some() {
+        return Ok(supervise(options, loaded, parent));
+    }
     if options.check {
         if !options.quiet {
             println!("Configuration file is valid");
         }
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
+    let in_background = match options.style {
+        Style::Foreground => {
+            loaded.0.limit_connections(options.max_connections);
+            return Ok(finish(logged(|| foreground::run(loaded.0, &options))));
+        }
+        Style::Background => true,
+        // The keyword holds beside `-W`, and not for systemd (manual chapter 3.1, `daemon`).
+        Style::Supervised => loaded.0.proxy.global.daemon && !options.notify,
+        Style::AsTheFileSays => loaded.0.proxy.global.daemon,
+    };
+    if in_background { background::launch(words) } else { Ok(supervise(options, loaded, None)) }
+}
+
+/// Runs as a supervisor in HAProxy's place.
+fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<background::Parent>) -> ExitCode {
+    // The exit code tells of the signal that ended it, as that of HAProxy's master does.
+    let signals = options.style == Style::Supervised;
+    let systemd = std::env::var_os("NOTIFY_SOCKET").filter(|_| options.notify).map(Into::into);
+    let start = Start {
+        files: options.files,
+        loaded,
+        member: options.member,
+        folders: None,
+        pidfile: options.pidfile,
+        max_connections: options.max_connections,
+        no_virtual_addresses: options.no_virtual_addresses,
+        tell: Tell { systemd, parent, before: options.before, ..Tell::default() },
+    };
+    let mut ended = Ended::Asked;
+    let result = logged(|| supervisor::run(start).map(|how| ended = how));
+    match ended {
+        Ended::Signal(number) if signals && result.is_ok() => ExitCode::from(128 + number),
+        Ended::Signal(_) | Ended::Asked => finish(result),
+    }
+}
+
+/// Runs something whose news go to standard error.
+fn logged(run: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let colour = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(std::io::stderr).init();
-    match foreground::run(config, options) {
+    run()
+}
+
+fn finish(result: Result<(), String>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            eprintln!("[ALERT]    ({}) : {why}", std::process::id());
+            alert(&why);
             ExitCode::from(FAILURE)
         }
     }

@@ -2,11 +2,17 @@
 //! same file where one is installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says so by failing")]
 
+mod common;
+#[path = "common/haproxy.rs"]
+mod haproxy;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use common::free_port;
 
 /// How long a program may take to start, and an answer to come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -23,10 +29,6 @@ impl Drop for Running {
         let _ = self.child.wait();
         let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// An origin that answers every request with its name, the request line and the body it got.
@@ -259,14 +261,7 @@ const QUESTIONS: &[&str] = &[
 
 #[test]
 fn the_real_haproxy_answers_the_same() {
-    let haproxy = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"]
-        .into_iter()
-        .find(|p| std::path::Path::new(p).exists());
-    let Some(haproxy) = haproxy else {
-        assert!(std::env::var_os("TANDEM_REQUIRE_PEERS").is_none(), "haproxy is not installed");
-        eprintln!("skipped: haproxy is not installed");
-        return;
-    };
+    let Some(haproxy) = haproxy::installed() else { return };
     let servers = (origin("one"), origin("two"));
     let (ours, theirs) = (tandem(servers), start(haproxy, servers));
     let oversized = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(20_000));

@@ -2,19 +2,24 @@
 
 mod commands;
 
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proxy::Proxy;
-use proxy_config::model::{Config, Level};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use proxy_config::model::{BindAddress, Level, StatsSocket};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, UnixListener};
 
 /// Longest line of commands.
 const MAX_LINE: u64 = 16_384;
 /// How long a silent connection stays where the file says nothing.
 const USUAL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Rest after a connection could not be accepted.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// What commands act on.
 pub(crate) struct Node {
@@ -23,43 +28,84 @@ pub(crate) struct Node {
     pub(crate) started: Instant,
 }
 
-/// A stats socket, bound.
-pub(crate) type Socket = std::os::unix::net::UnixListener;
-
-/// Binds the file's stats sockets; what an earlier process left is replaced.
-pub(crate) fn open(config: &Config) -> Result<Vec<(Socket, Level)>, String> {
-    let mut sockets = Vec::new();
-    for line in &config.global.stats_sockets {
-        let say = |error: std::io::Error| format!("cannot open stats socket '{}' : {error}", line.path);
-        match std::fs::remove_file(&line.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(say(error)),
-            Ok(()) | Err(_) => {}
+/// Opens a stats socket of the file; a path that an earlier process left is replaced.
+pub(crate) fn open(line: &StatsSocket) -> std::io::Result<OwnedFd> {
+    let socket: OwnedFd = match &line.address {
+        BindAddress::Unix(path) => {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+                Ok(()) | Err(_) => {}
+            }
+            let socket = std::os::unix::net::UnixListener::bind(path)?;
+            if let Some(mode) = line.mode {
+                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+            }
+            socket.into()
         }
-        let socket = Socket::bind(&line.path).map_err(say)?;
-        if let Some(mode) = line.mode {
-            std::fs::set_permissions(&line.path, std::fs::Permissions::from_mode(mode)).map_err(say)?;
-        }
-        socket.set_nonblocking(true).map_err(say)?;
-        sockets.push((socket, line.level));
-    }
-    Ok(sockets)
+        BindAddress::Tcp(address) => std::net::TcpListener::bind(address)?.into(),
+        BindAddress::Inherited(number) => crate::sys::inherited(*number)?,
+    };
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket)
 }
 
+/// A stats socket in a runtime.
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Listener {
+    fn new(socket: OwnedFd) -> std::io::Result<Self> {
+        if rustix::net::sockopt::socket_domain(&socket)? == rustix::net::AddressFamily::UNIX {
+            UnixListener::from_std(socket.into()).map(Self::Unix)
+        } else {
+            TcpListener::from_std(socket.into()).map(Self::Tcp)
+        }
+    }
+
+    async fn accept(&self) -> std::io::Result<Box<dyn Stream>> {
+        match self {
+            Self::Unix(listener) => Ok(Box::new(listener.accept().await?.0)),
+            Self::Tcp(listener) => Ok(Box::new(listener.accept().await?.0)),
+        }
+    }
+}
+
+/// Bytes both ways.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 /// Answers on one socket; runs on the service thread.
-pub(crate) async fn serve(node: Arc<Node>, socket: Socket, level: Level) {
-    let listener = match UnixListener::from_std(socket) {
+pub(crate) async fn serve(node: Arc<Node>, socket: OwnedFd, level: Level) {
+    let listener = match Listener::new(socket) {
         Ok(listener) => listener,
         Err(error) => {
             tracing::error!(%error, "stats socket cannot be used");
             return;
         }
     };
-    while let Ok((stream, _)) = listener.accept().await {
-        tokio::task::spawn_local(answer(Arc::clone(&node), stream, level));
+    // The process after this one answers once this one has stopped; until then, this one.
+    node.proxy.until_accepting().await;
+    let mut stop = pin!(node.proxy.until_stopping());
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => return,
+            accepted = listener.accept() => match accepted {
+                Ok(stream) => {
+                    tokio::task::spawn_local(answer(Arc::clone(&node), stream, level));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection to the stats socket cannot be accepted");
+                    tokio::time::sleep(ACCEPT_REST).await;
+                }
+            },
+        }
     }
 }
 
-async fn answer(node: Arc<Node>, stream: UnixStream, level: Level) {
+async fn answer(node: Arc<Node>, stream: Box<dyn Stream>, level: Level) {
     let patience = node.proxy.config().global.stats_timeout.unwrap_or(USUAL_TIMEOUT);
     let mut stream = BufReader::new(stream);
     let mut prompt = false;

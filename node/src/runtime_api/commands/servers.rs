@@ -167,7 +167,8 @@ fn show_state(node: &Node, words: &[&str]) -> String {
             view.server_id,
             view.server,
             view.address.ip(),
-            if view.up { 2 } else { 0 },
+            // A server in maintenance counts as stopped, whatever its checks say.
+            if view.up && view.admin_state & 1 == 0 { 2 } else { 0 },
             view.admin_state,
             view.weight,
             view.initial_weight,

@@ -1,0 +1,192 @@
+//! The command line: subcommands, and HAProxy's own spelling for what starts with a dash.
+
+pub(crate) mod haproxy;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Where processes of one node meet.
+const RUN_DIR: &str = "/run/tandem";
+/// What a node keeps across restarts.
+const STATE_DIR: &str = "/var/lib/tandem";
+/// Where certificates are.
+const ETC_DIR: &str = "/etc/tandem";
+
+/// One program that two machines run side by side so that the service behind them never goes away.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tandem",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  tandem -c -f haproxy.cfg                    is this file right?
+  tandem cluster init -f haproxy.cfg -L lb1   make the cluster's certificates, once
+  tandem run -f haproxy.cfg -L lb1            be a node of the pair
+  tandem status                               who is master, and is everything well?
+
+HAProxy's own arguments work too: see `tandem -h`."
+)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Runs this node: proxy, floating addresses and replication
+    Run(Run),
+    /// Shows how this node is: role, peers, tables, servers
+    Status(Status),
+    /// Shows what this node shares with its peers: entries here and there, lag, resync
+    Peers(Peers),
+    /// Reads the files anew without losing a connection
+    #[command(after_help = "\
+A new worker takes over the listeners, the stick tables, the servers' states and what was
+changed at run time; the old one finishes its sessions. A file with mistakes changes nothing.
+Exit code: 0 the new files are in force, 1 nothing has changed.
+
+Example:
+  tandem reload && tandem status")]
+    Reload(Order),
+    /// Moves the floating addresses to the other node, without a gap
+    #[command(after_help = "\
+This node keeps the addresses until the other one has them, and serves what still reaches it
+afterwards. If nobody takes them, they stay. Exit code: 0 moved, 1 not.
+
+Example:
+  tandem failover && tandem status")]
+    Failover(Order),
+    /// Makes and carries the certificates with which members know each other
+    #[command(subcommand)]
+    Cluster(Cluster),
+    /// The process that carries traffic; started by `run`
+    #[command(hide = true)]
+    Worker,
+    /// The process that talks about the cluster; started by `run`
+    #[command(hide = true)]
+    Control,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  tandem run -f /etc/tandem/haproxy.cfg
+  tandem run -f haproxy.cfg -f pair.cfg -L lb1 --run-dir /tmp/lb1")]
+pub(crate) struct Run {
+    /// Configuration; several are read in order
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Which member this node is [default: localpeer of the file, else the host's name]
+    #[arg(short = 'L', long = "member", value_name = "NAME")]
+    pub(crate) member: Option<String>,
+    /// Where the sockets of this node live
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    pub(crate) run_dir: PathBuf,
+    /// What this node keeps across restarts
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 healthy, 1 degraded, 2 down or not running.
+
+Examples:
+  tandem status
+  tandem status --json | jq .virtual_routers")]
+pub(crate) struct Status {
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the sockets of the node live
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    pub(crate) run_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 every peer is established, 1 some are not, 2 the node does not say.
+
+Examples:
+  tandem peers
+  tandem peers --watch
+  tandem peers --json | jq '.[].lag'")]
+pub(crate) struct Peers {
+    /// As JSON, for programs
+    #[arg(long, conflicts_with = "watch")]
+    pub(crate) json: bool,
+    /// Shows it again every second, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+    /// Where the sockets of the node live
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    pub(crate) run_dir: PathBuf,
+}
+
+/// What an order to the node needs.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Order {
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Where the sockets of the node live
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    pub(crate) run_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Cluster {
+    /// Makes the cluster's certificate authority and one bundle per member
+    Init(Init),
+    /// Installs the bundle that `init` made for this member
+    Join(Join),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+The bundles are secrets: carry each to its member, `tandem cluster join` it there, and delete it.
+
+Example:
+  tandem cluster init -f /etc/tandem/haproxy.cfg -L lb1
+  scp /etc/tandem/lb2.bundle lb2:            # then, on lb2: tandem cluster join lb2.bundle")]
+pub(crate) struct Init {
+    /// Configuration with the cluster's section
+    #[arg(short = 'f', long = "file", required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Which member this node is: its certificate is installed at once
+    #[arg(short = 'L', long = "member", value_name = "NAME")]
+    pub(crate) member: Option<String>,
+    /// Where to write
+    #[arg(long, value_name = "DIR", default_value = ETC_DIR)]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Join {
+    /// What `tandem cluster init` wrote for this member
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) bundle: PathBuf,
+    /// Which member this node is [default: what the file is called]
+    #[arg(short = 'L', long = "member", value_name = "NAME")]
+    pub(crate) member: Option<String>,
+    /// Where to write
+    #[arg(long, value_name = "DIR", default_value = ETC_DIR)]
+    pub(crate) dir: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+        let line = ["tandem", "run", "-f", "a", "-f", "b", "-L", "lb1"];
+        let read = CommandLine::try_parse_from(line).unwrap();
+        assert!(matches!(read.command, Command::Run(run) if run.files == ["a", "b"]));
+        assert!(CommandLine::try_parse_from(["tandem", "run"]).is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! What the subcommands print.
+
+mod ask;
+pub(crate) mod cluster;
+pub(crate) mod order;
+pub(crate) mod peers;
+pub(crate) mod status;

@@ -1,0 +1,282 @@
+//! `tandem status`: how this node is, at a glance.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use comfy_table::{Cell, ContentArrangement, LineStyle, Table, TableStyle};
+
+use super::ask::ask;
+use crate::args::Status;
+use crate::status::{Health, NodeStatus};
+
+/// A line below the header and nothing else: rows are read, not admired.
+const PLAIN: TableStyle = TableStyle::new().header_separator(LineStyle::none().fill('─').junction('─'));
+/// Longest time a node may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Everything fits a terminal of this width.
+pub(super) const WIDTH: u16 = 80;
+/// Servers are listed up to this many; then only those that are not as they should be.
+const MANY_SERVERS: usize = 24;
+
+/// Asks and prints; the exit code.
+pub(crate) fn show(options: &Status) -> u8 {
+    match ask::<NodeStatus>(&options.run_dir, "status", PATIENCE) {
+        Err(why) => {
+            if options.json {
+                println!("{}", serde_json::json!({ "health": "down", "reasons": [why] }));
+            } else {
+                eprintln!("tandem: {why}");
+            }
+            Health::Down.exit_code()
+        }
+        Ok((text, status)) => {
+            if options.json {
+                println!("{}", text.trim_end());
+            } else {
+                print!("{}", page(&status, std::io::stdout().is_terminal()));
+            }
+            status.health.exit_code()
+        }
+    }
+}
+
+fn page(status: &NodeStatus, colour: bool) -> String {
+    let mut page = format!(
+        "node {}{}: {}, up {}\n",
+        status.node,
+        status.cluster.as_ref().map(|c| format!(" of cluster {c}")).unwrap_or_default(),
+        painted(status.health.word(), status.health, colour),
+        span(status.uptime_ms),
+    );
+    for reason in &status.reasons {
+        page.push_str(&format!("  ! {}\n", painted(reason, status.health, colour)));
+    }
+    let mut add = |title: &str, table: Table| page.push_str(&format!("\n{title}\n{table}\n"));
+    if !status.virtual_routers.is_empty() {
+        let mut table = table(&["name", "role", "since", "address", "prio", "master", "why"]);
+        for router in &status.virtual_routers {
+            let master = match (router.role.as_str(), &router.master) {
+                ("master", _) => "this node".to_owned(),
+                (_, Some(name)) => name.clone(),
+                (_, None) => "unknown".to_owned(),
+            };
+            table.add_row(vec![
+                Cell::new(&router.name),
+                Cell::new(&router.role),
+                Cell::new(span(router.since_ms)),
+                Cell::new(router.addresses.join(" ")),
+                Cell::new(router.priority),
+                Cell::new(master),
+                Cell::new(router.why.as_deref().unwrap_or("unknown")),
+            ]);
+        }
+        add("Virtual routers", table);
+    }
+    let mut processes = table(&["process", "state", "since", "pid", "restarts"]);
+    for process in &status.processes {
+        processes.add_row(vec![
+            Cell::new(&process.name),
+            Cell::new(&process.state),
+            Cell::new(span(process.since_ms)),
+            Cell::new(process.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
+            Cell::new(process.restarts),
+        ]);
+    }
+    add("Processes", processes);
+    let Some(worker) = &status.worker else {
+        page.push_str("\nPeers, tables and servers: unknown, the worker does not answer.\n");
+        return page;
+    };
+    if !worker.peers.is_empty() {
+        let mut table = table(&["peer", "state", "since", "heard", "lag", "learnt", "last error"]);
+        for peer in &worker.peers {
+            let good = peer.state == "established";
+            let error = peer.last_error.clone().filter(|_| !good).unwrap_or_default();
+            table.add_row(vec![
+                Cell::new(&peer.name),
+                Cell::new(&peer.state),
+                Cell::new(span(peer.since_ms)),
+                Cell::new(peer.heard_ms.map_or_else(|| "never".to_owned(), span)),
+                Cell::new(peer.lag),
+                Cell::new(peer.learnt),
+                Cell::new(error),
+            ]);
+        }
+        add(&format!("Peers (tables are {})", worker.tables_are), table);
+    }
+    if !worker.tables.is_empty() {
+        let mut list = table(&["table", "key", "entries", "size", "changed"]);
+        for row in &worker.tables {
+            list.add_row(vec![
+                row.name.clone(),
+                row.key.clone(),
+                row.entries.to_string(),
+                row.size.to_string(),
+                row.changed_ms.map_or_else(|| "never".to_owned(), |ms| format!("{} ago", span(ms))),
+            ]);
+        }
+        add("Tables", list);
+    }
+    let is_usual = |server: &&crate::status::ServerView| server.up && server.admin == "ready";
+    let few = worker.servers.len() <= MANY_SERVERS;
+    let mut list = table(&["server", "state", "admin", "since", "check", "sessions"]);
+    for server in worker.servers.iter().filter(|s| few || !is_usual(s)) {
+        list.add_row(vec![
+            Cell::new(format!("{}/{}", server.backend, server.server)),
+            Cell::new(if server.up { "up" } else { "down" }),
+            Cell::new(&server.admin),
+            Cell::new(span(server.since_ms)),
+            Cell::new(&server.check),
+            Cell::new(server.sessions),
+        ]);
+    }
+    let usual = worker.servers.iter().filter(is_usual).count();
+    add(&format!("Servers ({usual} of {} up and ready)", worker.servers.len()), list);
+    page
+}
+
+/// The text in the colour of a state, where there is a terminal to show it.
+pub(super) fn painted(text: &str, health: Health, colour: bool) -> String {
+    let code = match health {
+        Health::Healthy => 32,
+        Health::Degraded => 33,
+        Health::Down => 31,
+    };
+    if colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+}
+
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(PLAIN)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH)
+        .set_header(header);
+    table
+}
+
+/// A length of time as people say it.
+pub(super) fn span(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{}s", ms / 1_000),
+        60_000..3_600_000 => format!("{}m{:02}s", ms / 60_000, ms / 1_000 % 60),
+        3_600_000..86_400_000 => format!("{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
+        _ => format!("{}d{:02}h", ms / 86_400_000, ms / 3_600_000 % 24),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::{PeerView, ProcessView, RouterView, ServerView, TableView, WorkerView};
+
+    fn sample() -> NodeStatus {
+        NodeStatus {
+            node: "lb1".into(),
+            version: "0".into(),
+            pid: 1,
+            uptime_ms: 90_061_000,
+            health: Health::Healthy,
+            reasons: Vec::new(),
+            cluster: Some("prod".into()),
+            virtual_routers: vec![RouterView {
+                name: "web".into(),
+                vrid: 51,
+                interface: "eth0".into(),
+                addresses: vec!["192.0.2.100".into()],
+                role: "master".into(),
+                since_ms: 61_000,
+                why: Some("the master fell silent".into()),
+                priority: 150,
+                master: None,
+                master_heard_ms: None,
+                adverts_sent: 1,
+                adverts_received: 0,
+                refused: std::collections::BTreeMap::new(),
+                put_back: 0,
+                trouble: None,
+                scheduling: "real-time".into(),
+            }],
+            processes: vec![ProcessView {
+                name: "worker".into(),
+                state: "running".into(),
+                pid: Some(7),
+                since_ms: 5,
+                restarts: 0,
+                last_death: None,
+                refused: 0,
+            }],
+            worker: Some(WorkerView {
+                sessions: 3,
+                checks_done: true,
+                tables_are: "learnt".into(),
+                refused: std::collections::BTreeMap::new(),
+                peers: vec![PeerView {
+                    section: None,
+                    errors: std::collections::BTreeMap::new(),
+                    resync: "learnt".into(),
+                    tables: Vec::new(),
+                    name: "lb2".into(),
+                    address: "192.0.2.12".into(),
+                    state: "unreachable".into(),
+                    since_ms: 3_000,
+                    lag: 12,
+                    heard_ms: None,
+                    learnt: 5,
+                    sessions: 1,
+                    last_error: Some("Connection refused (os error 111)".into()),
+                }],
+                tables: vec![TableView {
+                    name: "web".into(),
+                    key: "ip".into(),
+                    size: 102_400,
+                    entries: 5,
+                    changed_ms: Some(4),
+                }],
+                servers: vec![ServerView {
+                    backend: "app".into(),
+                    server: "s1".into(),
+                    address: "192.0.2.21:8001".into(),
+                    up: true,
+                    admin: "ready".into(),
+                    since_ms: 7_200_000,
+                    check: "L7OK".into(),
+                    sessions: 2,
+                }],
+            }),
+        }
+    }
+
+    #[test]
+    fn the_page_fits_eighty_columns_and_says_what_is_wrong() {
+        let mut status = sample();
+        status.judge();
+        assert_eq!(
+            (status.health, status.reasons.as_slice()),
+            (Health::Degraded, &["peer lb2 is unreachable".to_owned()][..])
+        );
+        let page = page(&status, false);
+        let widest = page.lines().map(|line| line.chars().count()).max();
+        assert!(widest.is_some_and(|w| w <= usize::from(WIDTH)), "{widest:?}\n{page}");
+        for word in
+            ["node lb1 of cluster prod: degraded, up 1d01h", "! peer lb2", "this node", "1m01s", "2h00m"]
+        {
+            assert!(page.contains(word), "{word}:\n{page}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_called_unknown() {
+        let mut status = sample();
+        status.worker = None;
+        status.virtual_routers[0].role = "backup".into();
+        status.judge();
+        assert_eq!(status.health, Health::Degraded);
+        let page = page(&status, false);
+        assert!(page.contains("unknown, the worker does not answer") && !page.contains("lb2"), "{page}");
+        status.processes[0].state = "dead".into();
+        status.judge();
+        assert_eq!(status.health.exit_code(), 2);
+    }
+}

@@ -1,0 +1,148 @@
+//! Opens every socket a configuration names: before privileges are dropped, and once for all the
+//! processes that come and go behind them.
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+
+use proxy_config::model::{Bind, BindAddress, Config};
+
+use crate::config::Everything;
+use crate::runtime_api;
+use crate::worker::Parts;
+
+/// Opens all of them, or takes over what `before` has open already; the error names each that could not be.
+pub(crate) fn open(
+    everything: &Everything,
+    member: &str,
+    cores: usize,
+    before: Option<(&Config, &Parts)>,
+) -> Result<Parts, String> {
+    let config = &everything.proxy;
+    let mut problems = Vec::new();
+    let mut parts = Parts::default();
+    // First: whoever can reach a listener can ask the runtime API too.
+    for line in &config.global.stats_sockets {
+        let open = match before.and_then(|(old, parts)| old_stats(old, parts, &line.address)) {
+            Some(socket) => socket.try_clone(),
+            None => runtime_api::open(line),
+        };
+        match open {
+            Ok(socket) => parts.stats.push(socket),
+            Err(error) => {
+                problems.push(format!("cannot open stats socket {} : {error}", shown(&line.address)));
+            }
+        }
+    }
+    let mut taken = Vec::new();
+    for bind in &config.binds {
+        let open = match before.and_then(|(old, parts)| old_bind(old, parts, &bind.address, &mut taken)) {
+            Some(group) => group.iter().map(OwnedFd::try_clone).collect(),
+            None => (0..cores).map(|_| open_bind(bind)).collect(),
+        };
+        match open {
+            Ok(group) => parts.sockets.binds.push(group),
+            Err(error) => problems.push(format!(
+                "cannot listen on {} for '{}' : {error}",
+                shown(&bind.address),
+                config.frontends[bind.frontend.0 as usize].name
+            )),
+        }
+    }
+    let own = everything.cluster.as_ref().and_then(|c| c.member(member).map(|m| c.socket_of(m)));
+    if let Some(address) = own {
+        let open = match before.and_then(|(_, parts)| parts.cluster.as_ref()) {
+            Some(socket) => socket.try_clone(),
+            None => listen(address.ip(), address.port()),
+        };
+        match open {
+            Ok(socket) => parts.cluster = Some(socket),
+            Err(error) => problems.push(format!("cannot listen on {address} for the cluster : {error}")),
+        }
+    }
+    for (place, section) in config.peers.iter().enumerate() {
+        let Some(address) = section.own(member) else {
+            tracing::warn!(
+                "peers section '{}' has no peer '{member}': it is left out (say who this is with '-L NAME')",
+                section.name
+            );
+            continue;
+        };
+        let open = match before.and_then(|(old, parts)| old_peers(old, parts, member, address)) {
+            Some(socket) => socket.try_clone(),
+            None => listen(address.ip(), address.port()),
+        };
+        match open {
+            Ok(socket) => {
+                parts.peers.insert(place, socket);
+            }
+            Err(error) => problems
+                .push(format!("cannot listen on {address} for peers section '{}' : {error}", section.name)),
+        }
+    }
+    if problems.is_empty() { Ok(parts) } else { Err(problems.join("\n")) }
+}
+
+/// An address as it is written.
+fn shown(address: &BindAddress) -> String {
+    match address {
+        BindAddress::Tcp(address) => address.to_string(),
+        BindAddress::Unix(path) => format!("'{}'", path.display()),
+        BindAddress::Inherited(number) => format!("fd@{number}"),
+    }
+}
+
+/// One socket of a bind; all cores share one that was inherited.
+fn open_bind(bind: &Bind) -> std::io::Result<OwnedFd> {
+    match bind.address {
+        BindAddress::Inherited(number) => {
+            let socket = crate::sys::inherited(number)?;
+            rustix::io::ioctl_fionbio(&socket, true)?;
+            Ok(socket)
+        }
+        BindAddress::Tcp(_) | BindAddress::Unix(_) => proxy::open_socket(bind),
+    }
+}
+
+fn old_stats<'p>(old: &Config, parts: &'p Parts, address: &BindAddress) -> Option<&'p OwnedFd> {
+    let place = old.global.stats_sockets.iter().position(|line| line.address == *address)?;
+    parts.stats.get(place)
+}
+
+fn old_peers<'p>(
+    old: &Config,
+    parts: &'p Parts,
+    member: &str,
+    address: SocketAddr,
+) -> Option<&'p TcpListener> {
+    let place = old.peers.iter().position(|section| section.own(member) == Some(address))?;
+    parts.peers.get(&place)
+}
+
+/// The sockets of an address in the file before, each at most once.
+fn old_bind<'p>(
+    old: &Config,
+    parts: &'p Parts,
+    address: &BindAddress,
+    taken: &mut Vec<usize>,
+) -> Option<&'p Vec<OwnedFd>> {
+    let place = (0..old.binds.len()).find(|i| old.binds[*i].address == *address && !taken.contains(i))?;
+    taken.push(place);
+    parts.sockets.binds.get(place)
+}
+
+fn listen(address: IpAddr, port: u16) -> std::io::Result<TcpListener> {
+    /// Members that may wait to be accepted.
+    const BACKLOG: i32 = 64;
+    let address = SocketAddr::new(address, port);
+    let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    if address.is_ipv4() {
+        socket.set_freebind_v4(true)?;
+    } else {
+        socket.set_freebind_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}

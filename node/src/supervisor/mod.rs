@@ -1,0 +1,498 @@
+//! The process that owns the addresses, the listeners and the children, and outlives their faults. It
+//! parses no byte that came from a client. Everything that happens is an event of one queue.
+
+mod children;
+mod command_socket;
+mod leaving;
+mod liveness;
+mod reload;
+mod status;
+mod tell;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use failover::{Agent, Change, Eligibility, Role};
+use prost::Message;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::config::{Everything, Texts};
+use crate::link::{Body, Given, Kind, Nothing, Received, Start as Beginning, seal, unseal};
+use crate::sockets;
+use crate::status::{NodeStatus, WorkerView};
+use crate::worker::Parts;
+use children::{Child, ChildKind, Ear};
+use leaving::{Handover, Phase};
+use reload::{Draining, Inheritance, Reload};
+
+pub(crate) use command_socket::NAME as SOCKET_NAME;
+pub(crate) use reload::Done;
+pub(crate) use tell::Tell;
+
+/// How often liveness is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// Longest time a question about the status may take.
+const ANSWER: Duration = Duration::from_millis(400);
+/// Events that may wait; a source that finds the queue full waits.
+const MAX_EVENTS: usize = 1_024;
+
+/// Something that happened.
+pub(crate) enum Event {
+    Signal(Stopping, Ended),
+    /// The files are to be read anew; who asked, by a signal or by command, hears how that went.
+    Reload(Option<oneshot::Sender<Done>>),
+    /// A child said something; the number is that of its life.
+    Said(u64, std::io::Result<Received>),
+    Ended(u64),
+    /// The role of some virtual router changed, or was to.
+    Role(Change),
+    /// The other members are to take what this node is master of; who asked hears how that went.
+    HandOver(oneshot::Sender<Done>),
+    Asked(oneshot::Sender<NodeStatus>),
+    Tick,
+}
+
+/// How to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stopping {
+    /// At once.
+    Now,
+    /// Once the addresses have moved and what is under way is done, or some seconds have passed.
+    Orderly,
+    /// Once the addresses have moved and the last session has ended.
+    Soft,
+}
+
+/// How a node is started.
+pub(crate) struct Start {
+    /// What a reload reads again.
+    pub(crate) files: Vec<String>,
+    /// What was read of them.
+    pub(crate) loaded: (Everything, Texts),
+    pub(crate) member: Option<String>,
+    /// Where the sockets of this node live, and what it keeps across restarts; without them nobody can ask
+    /// or order it, as nobody could ask HAProxy.
+    pub(crate) folders: Option<(PathBuf, PathBuf)>,
+    /// Instead of the file's.
+    pub(crate) pidfile: Option<PathBuf>,
+    pub(crate) max_connections: Option<u64>,
+    pub(crate) no_virtual_addresses: bool,
+    /// Who is told once the worker serves.
+    pub(crate) tell: Tell,
+}
+
+/// Runs this node until it is told to stop.
+pub(crate) fn run(options: Start) -> Result<Ended, String> {
+    let (everything, texts) = options.loaded;
+    let member = everything.member(options.member.as_deref());
+    everything.check_member(&member)?;
+    let identity = crate::worker::identity(&everything, &member)?;
+    drop(identity);
+    let _lock = options.folders.as_ref().map(|(_, state)| claim(state)).transpose()?;
+    let cores = everything.cores();
+    // First: its folder is where the file's stats socket lives, too.
+    let command_socket = options.folders.as_ref().map(|(run, _)| command_socket::open(run)).transpose()?;
+    let parts = sockets::open(&everything, &member, cores, None)?;
+    if everything.proxy.global.daemon && !crate::background::is_here() {
+        tracing::info!("'daemon' has no effect here: this node stays in the foreground");
+    }
+    let pidfile = options.pidfile.or_else(|| everything.proxy.global.pidfile.clone().map(PathBuf::from));
+    if let Some(file) = &pidfile {
+        std::fs::write(file, format!("{}\n", std::process::id()))
+            .map_err(|e| format!("cannot write '{}' : {e}", file.display()))?;
+    }
+    keep_few_capabilities().map_err(|e| format!("cannot drop capabilities: {e}"))?;
+    let texts = seal("configuration", &texts.encode_to_vec()).map_err(|e| format!("no memory file: {e}"))?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let (events, queue) = mpsc::channel(MAX_EVENTS);
+    LocalSet::new().block_on(&runtime, async move {
+        let (roles, changes) = mpsc::unbounded_channel();
+        let agent = match everything.failover(&member).filter(|_| !options.no_virtual_addresses) {
+            Some(config) => {
+                let told = Box::new(move |change| {
+                    // Nobody listens any more only when the process ends.
+                    let _ = roles.send(change);
+                });
+                Some(
+                    Agent::start(config, told)
+                        .map_err(|e| format!("the virtual address cannot be served: {e}"))?,
+                )
+            }
+            None => None,
+        };
+        listen_to_signals(&events).map_err(|e| e.to_string())?;
+        if let Some(socket) = command_socket {
+            spawn_local(command_socket::serve(socket, events.clone()));
+        }
+        spawn_local(forward_roles(changes, events.clone()));
+        spawn_local(tick(events.clone()));
+        let supervisor = Supervisor {
+            files: options.files,
+            max_connections: options.max_connections,
+            tell: options.tell,
+            runs: Runs { everything, texts, parts },
+            member,
+            cores,
+            agent,
+            mastered: BTreeSet::new(),
+            eligible: Eligibility::default(),
+            worker: Child::new(ChildKind::Worker),
+            control: Child::new(ChildKind::Control),
+            reload: None,
+            draining: Vec::new(),
+            lives: 0,
+            questions: BTreeMap::new(),
+            next_question: 1,
+            started: Instant::now(),
+            ticked: Instant::now(),
+            phase: Phase::Serving,
+            ended: Ended::Asked,
+            handover: None,
+            events,
+        };
+        supervisor.serve(queue).await
+    })
+}
+
+/// Why a node ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// It was asked to, or had finished.
+    Asked,
+    /// It was interrupted, or told to end, by a signal: what HAProxy's master says by its exit code.
+    Signal(u8),
+}
+
+/// What the agent and the start of children need, as far as this process has it; the rest goes.
+fn keep_few_capabilities() -> std::io::Result<()> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
+    let needed = CapabilitySet::NET_ADMIN
+        | CapabilitySet::NET_RAW
+        | CapabilitySet::NET_BIND_SERVICE
+        | CapabilitySet::SETUID
+        | CapabilitySet::SETGID
+        | CapabilitySet::SYS_CHROOT
+        | CapabilitySet::SYS_NICE
+        // A reload reads and opens what the file names, as the start did.
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::KILL;
+    let kept = capabilities(None)?.permitted & needed;
+    let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
+    set_capabilities(None, sets).map_err(Into::into)
+}
+
+/// Keeps a second node from running on the same state.
+fn claim(folder: &Path) -> Result<OwnedFd, String> {
+    let say = |e: &dyn std::fmt::Display| format!("cannot use '{}' : {e}", folder.display());
+    std::fs::create_dir_all(folder).map_err(|e| say(&e))?;
+    let lock = std::fs::File::create(folder.join("lock")).map_err(|e| say(&e))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+        .map_err(|_| say(&"another node runs with it"))?;
+    Ok(lock.into())
+}
+
+fn listen_to_signals(events: &mpsc::Sender<Event>) -> std::io::Result<()> {
+    const INTERRUPT: u8 = 2;
+    const TERMINATE: u8 = 15;
+    for (kind, stopping) in [
+        (SignalKind::terminate(), Some((Stopping::Orderly, Ended::Signal(TERMINATE)))),
+        (SignalKind::interrupt(), Some((Stopping::Now, Ended::Signal(INTERRUPT)))),
+        (SignalKind::user_defined1(), Some((Stopping::Soft, Ended::Asked))),
+        (SignalKind::hangup(), None),
+        (SignalKind::user_defined2(), None),
+    ] {
+        let mut source = signal(kind)?;
+        let events = events.clone();
+        spawn_local(async move {
+            while source.recv().await.is_some() {
+                let event = stopping.map_or(Event::Reload(None), |(how, ended)| Event::Signal(how, ended));
+                if events.send(event).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn forward_roles(mut changes: mpsc::UnboundedReceiver<Change>, events: mpsc::Sender<Event>) {
+    while let Some(change) = changes.recv().await {
+        if events.send(Event::Role(change)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tick(events: mpsc::Sender<Event>) {
+    loop {
+        tokio::time::sleep(TICK).await;
+        if events.send(Event::Tick).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// A question that waits for the worker's answer.
+struct Question {
+    reply: oneshot::Sender<NodeStatus>,
+    deadline: Instant,
+}
+
+/// What the worker runs: the configuration, its texts for the children, and its sockets.
+struct Runs {
+    everything: Everything,
+    texts: OwnedFd,
+    parts: Parts,
+}
+
+struct Supervisor {
+    files: Vec<String>,
+    max_connections: Option<u64>,
+    tell: Tell,
+    runs: Runs,
+    member: String,
+    cores: usize,
+    agent: Option<Agent>,
+    /// Virtual routers this node is master of.
+    mastered: BTreeSet<String>,
+    eligible: Eligibility,
+    worker: Child,
+    control: Child,
+    /// The change to another configuration, while it is under way.
+    reload: Option<Reload>,
+    /// Workers that finish what they have begun.
+    draining: Vec<Draining>,
+    /// Lives that children have had.
+    lives: u64,
+    questions: BTreeMap<u64, Question>,
+    next_question: u64,
+    started: Instant,
+    ticked: Instant,
+    phase: Phase,
+    ended: Ended,
+    handover: Option<Handover>,
+    events: mpsc::Sender<Event>,
+}
+
+impl Supervisor {
+    async fn serve(mut self, mut queue: mpsc::Receiver<Event>) -> Result<Ended, String> {
+        tracing::info!(member = self.member, cores = self.cores, "node starts");
+        self.start_children();
+        while let Some(event) = queue.recv().await {
+            match event {
+                Event::Signal(how, ended) => {
+                    self.ended = ended;
+                    self.tell.stopping();
+                    self.stop(how);
+                }
+                Event::Reload(asker) => self.reload(asker),
+                Event::Said(life, said) => self.hear(life, said),
+                Event::Ended(life) => self.ended(life),
+                Event::Role(change) => {
+                    if change.role == Role::Master {
+                        self.mastered.insert(change.router.clone());
+                    } else {
+                        self.mastered.remove(&change.router);
+                    }
+                    self.tell_role();
+                    self.role_changed(&change);
+                }
+                Event::HandOver(asker) => self.hand_over_by_order(asker),
+                Event::Asked(reply) => self.asked(reply),
+                Event::Tick => self.tick(),
+            }
+            if matches!(self.phase, Phase::Ending(_)) && self.children().iter().all(|c| !c.is_running()) {
+                break;
+            }
+        }
+        tracing::info!("node ends");
+        Ok(self.ended)
+    }
+
+    fn children(&mut self) -> Vec<&mut Child> {
+        let mut all = vec![&mut self.worker, &mut self.control];
+        all.extend(self.reload.as_mut().map(|reload| &mut reload.child));
+        all.extend(self.draining.iter_mut().map(|draining| &mut draining.child));
+        all
+    }
+
+    /// What a child is told first. `hold`: another worker carries the traffic until it is told otherwise.
+    fn beginning(&self, hold: bool) -> Beginning {
+        let (member, cores) = (self.member.clone(), self.cores as u64);
+        Beginning { member, cores, hold, max_connections: self.max_connections }
+    }
+
+    /// Starts whichever child is not there and whose time has come.
+    fn start_children(&mut self) {
+        if matches!(self.phase, Phase::Ending(_)) {
+            return;
+        }
+        let beginning = self.beginning(false);
+        for child in [&mut self.worker, &mut self.control] {
+            if !child.is_due() {
+                continue;
+            }
+            self.lives += 1;
+            match child.start(self.lives, &self.events) {
+                Ok(ear) => hand_over(child.kind(), ear, beginning.clone(), &self.runs, None),
+                Err(error) => tracing::error!(process = child.kind().word(), %error, "cannot start"),
+            }
+        }
+    }
+
+    fn hear(&mut self, life: u64, said: std::io::Result<Received>) {
+        let Some(child) = self.children().into_iter().find(|c| c.lives(life)) else { return };
+        let process = child.kind().word();
+        match said {
+            Ok(Some((word, mut descriptors))) => match word.body {
+                Some(Body::Report(report)) => {
+                    let first = child.report(report);
+                    if first && self.worker.lives(life) {
+                        self.tell_role();
+                    }
+                    if self.worker.accepts() {
+                        self.tell.ready();
+                    }
+                    self.weigh();
+                    self.go_on_reloading();
+                }
+                Some(Body::StatusGiven(_)) => {
+                    let json = descriptors.pop().map(unseal).transpose().ok().flatten();
+                    let view = json.and_then(|json| serde_json::from_slice::<WorkerView>(&json).ok());
+                    self.answer(word.id, view);
+                }
+                Some(Body::ServersGiven(_)) => self.prepare(life, descriptors.pop()),
+                Some(Body::NetworkLeft(_)) => self.network_left(life),
+                Some(Body::Deaf(_)) => self.reloaded(life),
+                _ => tracing::warn!(process, "a child said something unexpected"),
+            },
+            // Its end is news of its own.
+            Ok(None) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                tracing::warn!(process, %error, "a child's message makes no sense");
+                child.refused += 1;
+            }
+            Err(error) => {
+                tracing::error!(process, %error, "the link to a child broke");
+                child.kill();
+            }
+        }
+    }
+
+    fn ended(&mut self, life: u64) {
+        let stopping = matches!(self.phase, Phase::Ending(_));
+        let Some(child) = self.children().into_iter().find(|c| c.lives(life)) else { return };
+        let process = child.kind().word();
+        let status: Option<ExitStatus> = child.bury();
+        let how = status.map_or_else(|| "it is gone".to_owned(), |s| s.to_string());
+        child.last_death = Some(how.clone());
+        // First the address: nothing else matters as much now.
+        self.weigh();
+        if self.end_of_reload(life, &how) {
+            return;
+        }
+        if !stopping {
+            tracing::error!(process, how, "a child ended");
+        }
+        self.start_children();
+    }
+
+    /// Tells the agent what this node can do, if that changed.
+    fn weigh(&mut self) {
+        let eligible = self.worker.eligibility();
+        if eligible != self.eligible {
+            self.eligible = eligible;
+            if let Some(agent) = &self.agent {
+                agent.set_eligible(eligible);
+            }
+            tracing::info!(ready = eligible.ready, learnt = eligible.learnt, "this node's fitness");
+        }
+    }
+
+    /// Tells the worker whether this node is master of anything.
+    fn tell_role(&mut self) {
+        self.worker.say(0, Body::Master(!self.mastered.is_empty()));
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        // Who overslept cannot judge whether others did.
+        let overslept = now.duration_since(self.ticked) > 3 * TICK;
+        self.ticked = now;
+        if overslept {
+            self.worker.forgive();
+        }
+        if self.worker.watch() {
+            self.weigh();
+        }
+        self.start_children();
+        self.tick_reload(now);
+        let late: Vec<u64> =
+            self.questions.iter().filter(|(_, q)| q.deadline <= now).map(|(id, _)| *id).collect();
+        for id in late {
+            self.answer(id, None);
+        }
+        self.tick_phase(now);
+    }
+
+    fn asked(&mut self, reply: oneshot::Sender<NodeStatus>) {
+        let id = self.next_question;
+        self.next_question += 1;
+        self.questions.insert(id, Question { reply, deadline: Instant::now() + ANSWER });
+        if !self.worker.say(id, Body::StatusAsked(Nothing {})) {
+            self.answer(id, None);
+        }
+    }
+
+    fn answer(&mut self, id: u64, worker: Option<WorkerView>) {
+        if let Some(question) = self.questions.remove(&id) {
+            let status = status::collect(self, worker);
+            // Who asked may have gone.
+            let _ = question.reply.send(status);
+        }
+    }
+}
+
+/// Gives a child what it needs. Its socket has room for all of it, or it takes it bit by bit.
+fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: Option<Inheritance>) {
+    let copy = |d: &dyn AsFd| d.as_fd().try_clone_to_owned();
+    let collect = || -> std::io::Result<Vec<(Body, Vec<OwnedFd>)>> {
+        let mut words = Vec::new();
+        words.push((Body::Start(start), vec![copy(&runs.texts)?]));
+        if kind == ChildKind::Worker {
+            let given =
+                |kind: Kind, index: usize| Body::Given(Given { kind: kind as i32, index: index as u64 });
+            for (index, group) in runs.parts.sockets.binds.iter().enumerate() {
+                let group = group.iter().map(|d| copy(d)).collect::<Result<_, _>>()?;
+                words.push((given(Kind::Bind, index), group));
+            }
+            for (index, socket) in runs.parts.stats.iter().enumerate() {
+                words.push((given(Kind::Stats, index), vec![copy(socket)?]));
+            }
+            if let Some(socket) = &runs.parts.cluster {
+                words.push((given(Kind::Cluster, 0), vec![copy(socket)?]));
+            }
+            for (place, socket) in &runs.parts.peers {
+                words.push((given(Kind::Peers, *place), vec![copy(socket)?]));
+            }
+            if let Some(Inheritance { servers, teacher }) = before {
+                words.push((given(Kind::Teacher, 0), vec![teacher]));
+                words.extend(servers.map(|memory| (given(Kind::Servers, 0), vec![memory])));
+            }
+        }
+        words.push((Body::Go(Nothing {}), Vec::new()));
+        Ok(words)
+    };
+    match collect() {
+        Ok(words) => {
+            spawn_local(children::tell(ear, words));
+        }
+        Err(error) => tracing::error!(%error, "sockets cannot be handed over"),
+    }
+}

@@ -1,0 +1,113 @@
+//! What a child gives up before its first thread starts: root, groups, the file system, capabilities.
+
+use proxy_config::model::Global;
+use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
+    set_thread_res_uid,
+};
+
+/// Drops everything; what could not be done, and does not matter for safety, is returned as notes.
+pub(crate) fn drop_all(global: &Global) -> Result<Vec<String>, String> {
+    let mut notes = Vec::new();
+    raise_descriptors(&mut notes);
+    let wanted = [("user", &global.user), ("group", &global.group), ("chroot", &global.chroot)];
+    let wanted: Vec<(&str, &String)> =
+        wanted.into_iter().filter_map(|(name, value)| value.as_ref().map(|v| (name, v))).collect();
+    let hindrance = if !rustix::process::geteuid().is_root() {
+        Some("without root")
+    } else if is_one_user_namespace() {
+        Some("in a namespace that has one user")
+    } else {
+        None
+    };
+    match hindrance {
+        Some(where_) => {
+            notes.extend(
+                wanted.iter().map(|(name, value)| format!("'{name} {value}' has no effect {where_}")),
+            );
+        }
+        None => become_other(global)?,
+    }
+    set_no_new_privs(true).map_err(|e| format!("cannot forbid new privileges: {e}"))?;
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, none).map_err(|e| format!("cannot drop capabilities: {e}"))?;
+    Ok(notes)
+}
+
+fn become_other(global: &Global) -> Result<(), String> {
+    let user = global.user.as_deref().map(find_user).transpose()?;
+    let group = match (&global.group, user) {
+        (Some(name), _) => Some(find_group(name)?),
+        (None, Some((_, group))) => Some(group),
+        (None, None) => None,
+    };
+    if let Some(folder) = &global.chroot {
+        rustix::process::chroot(folder.as_str()).map_err(|e| format!("cannot chroot to '{folder}' : {e}"))?;
+        rustix::process::chdir("/").map_err(|e| format!("cannot enter '{folder}' : {e}"))?;
+    }
+    if let Some(group) = group {
+        let group = Gid::from_raw(group);
+        set_thread_groups(&[]).map_err(|e| format!("cannot leave root's groups: {e}"))?;
+        set_thread_res_gid(group, group, group).map_err(|e| format!("cannot change the group: {e}"))?;
+    }
+    if let Some((user, _)) = user {
+        let user = Uid::from_raw(user);
+        set_thread_res_uid(user, user, user).map_err(|e| format!("cannot change the user: {e}"))?;
+    }
+    Ok(())
+}
+
+/// As many descriptors as the system allows: every connection needs two.
+fn raise_descriptors(notes: &mut Vec<String>) {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
+    {
+        notes.push(format!("cannot raise the number of descriptors: {error}"));
+    }
+}
+
+/// Whether only one user exists here, as in a namespace an ordinary user made.
+fn is_one_user_namespace() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
+    counts.sum::<u64>() == 1
+}
+
+/// The number and the group of a user, from `/etc/passwd`.
+fn find_user(name: &str) -> Result<(u32, u32), String> {
+    let file = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    row(&file, name, 3).ok_or_else(|| format!("there is no user '{name}'"))
+}
+
+fn find_group(name: &str) -> Result<u32, String> {
+    let file = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    row(&file, name, 2).map(|(number, _)| number).ok_or_else(|| format!("there is no group '{name}'"))
+}
+
+/// The third field of the row that begins with a name, and another one.
+fn row(file: &str, name: &str, other: usize) -> Option<(u32, u32)> {
+    file.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.first() == Some(&name))
+            .then(|| Some((fields.get(2)?.parse().ok()?, fields.get(other)?.parse().ok()?)))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::row;
+
+    #[test]
+    fn rows_of_passwd_are_found_by_their_whole_name() {
+        let file = "root:x:0:0::/root:/bin/sh\nhaproxy:x:105:113::/var/lib/haproxy:/usr/sbin/nologin\nhap:x:7:8::::\n";
+        assert_eq!(row(file, "haproxy", 3), Some((105, 113)));
+        assert_eq!(row(file, "hap", 3), Some((7, 8)));
+        assert_eq!(row(file, "proxy", 3), None);
+        assert_eq!(row("haproxy:x:113:\n", "haproxy", 2), Some((113, 113)));
+    }
+}
