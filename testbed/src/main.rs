@@ -1,24 +1,111 @@
-//! The workshop: what is generated from the registry rows. `cargo reference` writes `docs/reference/`;
-//! with `--check` it only says whether that is what the rows say.
-#![forbid(unsafe_code)]
+//! The workshop: drills in a lab of namespaces, side-by-side measurements, and the pages generated from
+//! the registry rows.
+#![deny(unsafe_code)]
 #![allow(clippy::print_stdout, reason = "this is what a command line is for")]
 
+mod build_tandem;
+mod compose;
+mod drill;
+mod interop;
+mod lab;
 mod reference;
+mod server;
+mod sys;
+mod table;
+mod versus;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "Usage: cargo reference [--check]\n\nWrites docs/reference/ from the registry rows; --check only compares.";
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "testbed", max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Kills the master of a pair in a lab of namespaces and shows what clients felt (`cargo drill`)
+    Drill(drill::Options),
+    /// Measures CPU time per request beside HAProxy and nginx (`cargo versus`)
+    Versus(versus::Options),
+    /// Meets a real program as a neighbour in the lab
+    Interop {
+        /// Whom
+        #[arg(value_enum)]
+        neighbour: interop::Neighbour,
+    },
+    /// Builds what the containers' image is made of (`cargo image`)
+    Image,
+    /// In a container: makes the members' certificates
+    #[command(hide = true)]
+    Prepare {
+        /// Configuration of the pair
+        #[arg(long)]
+        file: std::path::PathBuf,
+        /// Where each member's folder is
+        #[arg(long)]
+        dir: std::path::PathBuf,
+    },
+    /// In a container: serves as a server of the example
+    #[command(hide = true)]
+    Serve {
+        /// s1 or s2
+        name: String,
+    },
+    /// In a container: asks for ever, and says every second how it went
+    #[command(hide = true)]
+    Ask {
+        /// Whom
+        service: std::net::SocketAddr,
+    },
+    /// Writes docs/reference/ from the registry rows (`cargo reference`)
+    Reference {
+        /// Only say whether it is what the rows say
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+/// Where a program is installed, if it is.
+fn find_program(program: &str) -> Option<std::path::PathBuf> {
+    let path = std::env::var("PATH").unwrap_or_default();
+    // Debian puts daemons where ordinary users do not look.
+    let folders = path.split(':').chain(["/usr/sbin", "/usr/local/sbin"]);
+    folders.map(|folder| std::path::Path::new(folder).join(program)).find(|file| file.is_file())
+}
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let outcome = match words.as_slice() {
-        ["reference"] => reference::write(),
-        ["reference", "--check"] => reference::check(),
-        _ => {
-            println!("{USAGE}");
-            return ExitCode::from(2);
-        }
+    let outcome = match CommandLine::parse().command {
+        Command::Reference { check: true } => reference::check(),
+        Command::Reference { check: false } => reference::write(),
+        Command::Image => compose::fill(),
+        Command::Prepare { file, dir } => compose::prepare(&file, &dir),
+        Command::Serve { name } => compose::serve(&name),
+        Command::Ask { service } => compose::ask(service),
+        // What packages are built with: nothing else would be fair to compare.
+        Command::Versus(options) => build_tandem::build("release").and_then(|tandem| {
+            if let Err(why) = lab::own_network() {
+                eprintln!("measured in the host's network, with its packet filters: {why}");
+            }
+            versus::run(&options, &tandem)
+        }),
+        Command::Interop { neighbour } => match interop::absent(neighbour) {
+            Ok(None) => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+                Ok(Some(code)) => return code,
+                Ok(None) => interop::run(neighbour),
+                Err(why) => Err(why),
+            },
+            Ok(Some(skipped)) => Ok(skipped),
+            Err(why) => Err(why),
+        },
+        Command::Drill(options) => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+            Ok(Some(code)) => return code,
+            Ok(None) => drill::run(&options),
+            Err(why) => Err(why),
+        },
     };
     match outcome {
         Ok(said) => {

@@ -23,7 +23,31 @@ fn pages() -> Vec<Page> {
             title: "Global section",
             rows: global.map(|row| bare(&row.spec)).collect(),
         },
+        Page {
+            file: "peers.md",
+            title: "Peers sections",
+            rows: proxy_config::keywords::PEERS
+                .iter()
+                .flat_map(|t| t.iter())
+                .map(|row| bare(&row.spec))
+                .collect(),
+        },
+        Page {
+            file: "cluster.md",
+            title: "Cluster section",
+            rows: replication_control::TABLE.iter().map(|row| bare(&row.spec)).collect(),
+        },
+        Page {
+            file: "virtual-router.md",
+            title: "Virtual-router sections",
+            rows: failover_vrrp::keywords::TABLE.iter().map(|row| bare(&row.spec)).collect(),
+        },
         Page { file: "proxies.md", title: "Proxy sections", rows: keywords.collect() },
+        Page {
+            file: "bind-options.md",
+            title: "Options of bind lines",
+            rows: proxy_config::keywords::bind_options().map(bare).collect(),
+        },
         Page {
             file: "server-options.md",
             title: "Options of server lines",
@@ -69,7 +93,7 @@ fn text(page: &Page) -> String {
             Status::Accepted(why) => {
                 let _ = write!(text, "\nAccepted without effect: {why}.\n");
             }
-            Status::Later => text.push_str("\nKnown to HAProxy, refused by name until it is built.\n"),
+            Status::Later => text.push_str("\nKnown, and refused by name until it is built.\n"),
             Status::Absent(why) => {
                 let _ = write!(text, "\nRefused by name: {why}.\n");
             }

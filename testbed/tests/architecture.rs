@@ -9,19 +9,45 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 /// Every room and the rooms it may know.
 const EDGES: &[(&str, &[&str])] = &[
     ("proxy-lang", &[]),
-    ("failover-vrrp", &[]),
+    ("failover-vrrp", &["proxy-lang"]),
+    ("failover", &["failover-vrrp"]),
+    ("replication-control", &["proxy-lang"]),
     ("replication-peers", &["proxy-table"]),
+    ("replication", &["proxy-table", "replication-peers"]),
     ("proxy-wire", &[]),
     ("proxy-table", &["proxy-lang"]),
     ("proxy-backend", &["proxy-lang"]),
     ("proxy-rules", &["proxy-lang", "proxy-table", "proxy-wire"]),
     ("proxy-config", &["proxy-lang", "proxy-rules", "proxy-table"]),
     ("proxy", &["proxy-backend", "proxy-config", "proxy-rules", "proxy-table", "proxy-wire"]),
-    ("tandem", &["proxy", "proxy-config", "proxy-lang", "proxy-table"]),
-    ("testbed", &["proxy-config", "proxy-lang", "proxy-rules", "proxy-table"]),
+    (
+        "tandem",
+        &[
+            "failover",
+            "failover-vrrp",
+            "proxy",
+            "proxy-config",
+            "proxy-lang",
+            "proxy-table",
+            "replication",
+            "replication-control",
+        ],
+    ),
+    (
+        "testbed",
+        &[
+            "failover",
+            "failover-vrrp",
+            "proxy-config",
+            "proxy-lang",
+            "proxy-rules",
+            "proxy-table",
+            "replication-control",
+        ],
+    ),
 ];
 /// Rooms that touch the world; every other room is pure.
-const SHELLS: &[&str] = &["proxy", "tandem", "testbed"];
+const SHELLS: &[&str] = &["proxy", "failover", "replication", "tandem", "testbed"];
 /// What would let a pure crate touch it.
 const WORLDLY: &[&str] =
     &["tokio", "socket2", "rustix", "libc", "nix", "mio", "hyper", "rand", "netlink-sys"];
