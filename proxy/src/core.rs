@@ -47,10 +47,26 @@ pub(crate) struct Core {
     pub(crate) counters: Arc<CoreCounters>,
     pub(crate) wheel: Rc<RefCell<Wheel>>,
     pub(crate) store: RefCell<Store>,
-    pub(crate) scratch: RefCell<Vec<Scratch>>,
+    /// Boxed: it is lent to a stream and comes back, and is not copied on the way.
+    #[allow(clippy::vec_box, reason = "lent one by one")]
+    scratch: RefCell<Vec<Box<Scratch>>>,
     pub(crate) idle: RefCell<IdlePool>,
     pub(crate) sessions: RefCell<Slab<Rc<SessionMark>>>,
     pub(crate) log: log::Sender,
+}
+
+impl Core {
+    /// What a stream works with.
+    pub(crate) fn lend(&self) -> Box<Scratch> {
+        self.scratch.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes it back for the next stream.
+    pub(crate) fn take_back(&self, mut scratch: Box<Scratch>) {
+        scratch.request.clear();
+        scratch.response.clear();
+        self.scratch.borrow_mut().push(scratch);
+    }
 }
 
 /// The life of a core's thread: until its mailbox is closed.

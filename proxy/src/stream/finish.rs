@@ -112,7 +112,8 @@ fn count(stream: &Stream<'_>, termination: Termination) {
 /// A connection that ended, or was too slow, before it sent a byte.
 pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended) {
     let dontlognull = session.settings().options.dontlognull;
-    let mut stream = Stream::new(session, true);
+    let mut scratch = session.core.lend();
+    let mut stream = Stream::new(session, &mut scratch, true);
     stream.request_line.extend_from_slice(b"<BADREQ>");
     let (status, termination) = match ended {
         Ended::TimedOut => (408, Termination::new(By::ClientTimeout, At::Request)),
@@ -130,4 +131,6 @@ pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended)
     if !dontlognull {
         log::stream(&mut stream, termination);
     }
+    drop(stream);
+    session.core.take_back(scratch);
 }

@@ -29,9 +29,13 @@ use state::Step;
 
 /// Runs one exchange, from the first byte of its request to its log line.
 pub(crate) async fn run(session: &mut Session, first: bool) -> After {
-    let mut stream = Stream::new(session, first);
+    let mut scratch = session.core.lend();
+    let mut stream = Stream::new(session, &mut scratch, first);
     let step = walk(&mut stream).await;
-    finish::finish(&mut stream, step).await
+    let after = finish::finish(&mut stream, step).await;
+    drop(stream);
+    session.core.take_back(scratch);
+    after
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {

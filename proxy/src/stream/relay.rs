@@ -125,10 +125,12 @@ async fn hear(stream: &mut Stream<'_>, timeout: Option<u64>) -> Heard {
         };
         // A server may answer and close before it has read everything: its answer counts.
         loop {
-            match h1::parse_response(upstream.input(), &limits, &mut scratch.response) {
-                Ok(Parsed::Complete(used)) => return Poll::Ready(Heard::Head(used)),
-                Ok(Parsed::Partial) if !upstream.input_is_full() => {}
-                Ok(Parsed::Partial) | Err(_) => return Poll::Ready(Heard::Nonsense),
+            if !upstream.input().is_empty() {
+                match h1::parse_response(upstream.input(), &limits, &mut scratch.response) {
+                    Ok(Parsed::Complete(used)) => return Poll::Ready(Heard::Head(used)),
+                    Ok(Parsed::Partial) if !upstream.input_is_full() => {}
+                    Ok(Parsed::Partial) | Err(_) => return Poll::Ready(Heard::Nonsense),
+                }
             }
             match upstream.poll_fill(cx, &session.core) {
                 Poll::Ready(Ok(_)) => {}

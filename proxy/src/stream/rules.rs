@@ -160,5 +160,5 @@ fn forward_for(stream: &mut Stream<'_>, option: &ForwardFor) {
         return;
     }
     let mut text = AddressText::default();
-    head.add(option.header.as_bytes(), text.of(source));
+    head.add_clean(option.header.as_bytes(), text.of(source));
 }

@@ -81,7 +81,7 @@ pub(crate) enum CookieSeen {
 /// One exchange.
 pub(crate) struct Stream<'s> {
     pub(crate) session: &'s mut Session,
-    pub(crate) scratch: Scratch,
+    pub(crate) scratch: &'s mut Scratch,
     pub(crate) times: Times,
     /// Whether this is its session's first request.
     pub(crate) first: bool,
@@ -126,8 +126,7 @@ pub(crate) struct Captured {
 }
 
 impl<'s> Stream<'s> {
-    pub(crate) fn new(session: &'s mut Session, first: bool) -> Self {
-        let scratch = session.core.scratch.borrow_mut().pop().unwrap_or_default();
+    pub(crate) fn new(session: &'s mut Session, scratch: &'s mut Scratch, first: bool) -> Self {
         let began = if first { session.accepted_ms } else { now_ms() };
         Self {
             scratch,
@@ -241,10 +240,6 @@ impl Drop for Stream<'_> {
         if let Some(backend) = self.backend {
             self.session.core.counters.backends[backend].current.sub(1);
         }
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.request.clear();
-        scratch.response.clear();
-        self.session.core.scratch.borrow_mut().push(scratch);
     }
 }
 

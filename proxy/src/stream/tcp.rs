@@ -15,7 +15,8 @@ use crate::session::Session;
 
 /// Runs the one stream of a TCP session.
 pub(crate) async fn run_tcp(session: &mut Session) {
-    let mut stream = Stream::new(session, true);
+    let mut scratch = session.core.lend();
+    let mut stream = Stream::new(session, &mut scratch, true);
     let step = walk(&mut stream).await;
     let step = match step {
         // There is nobody to read an error page.
@@ -23,6 +24,8 @@ pub(crate) async fn run_tcp(session: &mut Session) {
         other => other,
     };
     finish::finish(&mut stream, step).await;
+    drop(stream);
+    session.core.take_back(scratch);
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {

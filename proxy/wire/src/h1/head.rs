@@ -16,10 +16,8 @@ impl Span {
         Self { start: clip(start), end: clip(end) }
     }
 
-    /// A part of this run.
-    pub(super) fn part(self, at: usize, length: usize) -> Self {
-        let start = self.start as usize + at;
-        Self::new(start, start + length)
+    pub(super) fn length(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
     }
 
     pub(super) fn of(self, text: &[u8]) -> &[u8] {
@@ -34,16 +32,13 @@ pub(super) struct Field {
     pub(super) value: Span,
     /// Name and value lie in the text as they are sent.
     is_whole: bool,
+    /// It is for one hop only.
+    pub(super) is_hop: bool,
 }
 
 impl Field {
-    pub(super) fn new(name: Span, value: Span, text: &[u8]) -> Self {
-        let end = value.end as usize;
-        let is_whole = value.start as usize == name.end as usize + COLON.len()
-            && text.get(name.end as usize + 1) == Some(&b' ')
-            && text.get(end) == Some(&b'\r')
-            && text.get(end + 1) == Some(&b'\n');
-        Self { name, value, is_whole }
+    pub(super) fn new(name: Span, value: Span, is_whole: bool) -> Self {
+        Self { name, value, is_whole, is_hop: false }
     }
 }
 
@@ -118,10 +113,14 @@ pub(super) struct Steering {
     pub(super) upgrade: bool,
     pub(super) upgrade_field: bool,
     pub(super) expect_continue: bool,
+    /// A Connection field may name fields that are for this hop only.
+    pub(super) names_options: bool,
 }
 
-/// Fields that are for one hop only, whatever they say.
-pub(super) const HOP: [&[u8]; 3] = [b"connection", b"keep-alive", b"proxy-connection"];
+/// Whether a field is for one hop only, whatever it says.
+pub(super) fn is_hop(name: &[u8]) -> bool {
+    matches!(name, b"connection" | b"keep-alive" | b"proxy-connection")
+}
 
 /// Between a field's name and its value, and behind it.
 const COLON: &[u8] = b": ";
@@ -277,10 +276,20 @@ impl Head {
         Some(field.value.of(&self.text))
     }
 
+    /// Adds a field at the end whose value can end no field, and whose name is not that of a field for one hop:
+    /// the text of a number or an address.
+    pub fn add_clean(&mut self, name: &[u8], value: &[u8]) {
+        debug_assert!(!is_hop(name) && matches!(harmless(value), Cow::Borrowed(_)));
+        let field = self.append_field(name, value);
+        self.fields.push(field);
+    }
+
     /// Adds a field at the end.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let field = self.append_field(name, &harmless(value));
-        self.note_hop(field.name);
+        let mut field = self.append_field(name, &harmless(value));
+        field.is_hop = is_hop(field.name.of(&self.text));
+        self.has_hop |= field.is_hop;
+        self.steering.names_options |= field.is_hop;
         self.fields.push(field);
     }
 
@@ -290,7 +299,7 @@ impl Head {
         self.text.extend_from_slice(COLON);
         let value = self.append_clean(value);
         self.text.extend_from_slice(END);
-        Field { name, value, is_whole: true }
+        Field::new(name, value, true)
     }
 
     /// Writes all fields as they are sent; what lies side by side is copied in one go.
@@ -313,12 +322,6 @@ impl Head {
             }
         }
         out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
-    }
-
-    /// Takes note of a field that must not go beyond the next hop.
-    pub(super) fn note_hop(&mut self, name: Span) {
-        let name = name.of(&self.text);
-        self.has_hop |= HOP.contains(&name);
     }
 
     /// Replaces every field of this name by one.
@@ -354,7 +357,7 @@ impl Head {
 
     /// Replaces the target. Bytes that may not stand in one are refused: `false`, nothing is changed.
     pub fn set_target(&mut self, target: &[u8]) -> bool {
-        if target.is_empty() || target.iter().any(|b| !super::parse::is_target_byte(*b)) {
+        if target.is_empty() || target.iter().any(|b| !super::scan::is_target_byte(*b)) {
             return false;
         }
         self.target = self.append(target);
@@ -363,7 +366,7 @@ impl Head {
 
     /// Replaces the method. `false` if it is no token.
     pub fn set_method(&mut self, method: &[u8]) -> bool {
-        if method.is_empty() || method.iter().any(|b| !super::parse::is_token_byte(*b)) {
+        if method.is_empty() || method.iter().any(|b| !super::scan::is_token_byte(*b)) {
             return false;
         }
         self.method = self.append(method);

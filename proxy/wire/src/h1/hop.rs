@@ -1,6 +1,6 @@
 //! Fields that concern one connection only (RFC 9110 7.6.1): removed, and written anew for the next.
 
-use super::head::{HOP, Head, Version};
+use super::head::{Head, Version};
 
 /// Removes what concerned the client's connection. `keep`: whether the server's may be used again.
 pub fn prepare_request_hop(head: &mut Head, keep: bool) {
@@ -29,10 +29,10 @@ pub fn prepare_response_hop(head: &mut Head, client: Version, keep: bool) {
 fn remove_hop(head: &mut Head) {
     let steering = head.steering;
     if head.has_hop {
-        remove_named_options(head);
-        for name in HOP {
-            head.remove(name);
+        if steering.names_options {
+            remove_named_options(head);
         }
+        head.fields.retain(|field| !field.is_hop);
         head.has_hop = false;
     }
     if steering.upgrade_field && !steering.upgrade {
@@ -42,10 +42,6 @@ fn remove_hop(head: &mut Head) {
 
 /// Removes the fields that `Connection` names, except those that frame the message.
 fn remove_named_options(head: &mut Head) {
-    let usual = |option: &[u8]| [&b"keep-alive"[..], b"close"].iter().any(|u| option.eq_ignore_ascii_case(u));
-    if head.values(b"connection").all(usual) {
-        return;
-    }
     let options: Vec<Vec<u8>> = head
         .values(b"connection")
         .flat_map(|value| value.split(|b| *b == b','))

@@ -8,6 +8,7 @@ mod hop;
 mod parse;
 mod refusal;
 pub mod response;
+mod scan;
 
 pub use body::{Body, request_body, response_body};
 pub use decoder::{Decoder, Piece};

@@ -1,13 +1,11 @@
-//! Reading a head. The scanning is httparse's; what a proxy must refuse beyond it is refused here:
-//! bare line feeds, ambiguous lengths, several hosts.
+//! Reading a head: one pass finds the places of everything, one copies it, one reads what steers the
+//! connection. Refused is what another hop might understand in another way: bare line feeds, ambiguous
+//! lengths, several hosts.
 
-use std::mem::MaybeUninit;
-
-use super::head::{Field, Head, Method, Steering, Version};
+use super::head::{Head, Method, Span, Steering, Version, is_hop};
 use super::refusal::Refusal;
+use super::scan::{self, is_target_byte, token_end};
 
-/// Most fields of one head, as HAProxy's `tune.http.maxhdr`.
-pub(super) const MAX_FIELDS: usize = 101;
 /// Most empty lines tolerated before a request (RFC 9112 2.2).
 const MAX_LEADING_LINES: usize = 4;
 
@@ -40,30 +38,17 @@ pub enum Parsed {
 pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
     let skipped = leading_lines(bytes)?;
     let bytes = &bytes[skipped..];
-    let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut []);
-    let used = match request.parse_with_uninit_headers(bytes, &mut storage) {
-        Ok(httparse::Status::Complete(used)) => used,
-        Ok(httparse::Status::Partial) => return partial(bytes, limits),
-        Err(error) => return Err(refusal(error)),
-    };
-    if used > limits.max_head {
-        return Err(Refusal::HeadTooLarge);
-    }
-    check_line_ends(&bytes[..used])?;
-    let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version) else {
-        return Err(Refusal::StartLine);
-    };
     head.clear();
-    head.version = version_of(version)?;
-    head.method = head.append_clean(method.as_bytes());
-    head.method_kind = Method::of(method.as_bytes());
-    check_target(target.as_bytes(), head.method_kind)?;
-    head.target = head.append_clean(target.as_bytes());
-    let hosts = fields(head, &bytes[..used], request.headers)?;
-    if hosts > 1 {
-        return Err(Refusal::Host);
-    }
+    let Some((line, next)) = scan::line(bytes, 0)? else {
+        let end = token_end(bytes);
+        let is_method = end == bytes.len() || (end > 0 && bytes[end] == b' ') || bytes == b"\r";
+        return if is_method { partial(bytes, 0, limits) } else { Err(Refusal::StartLine) };
+    };
+    request_line(line, head)?;
+    let Some(used) = scan::fields(bytes, next, &mut head.fields)? else {
+        return partial(bytes, head.fields.len() + 1, limits);
+    };
+    keep(bytes, used, limits, head)?;
     if head.steering.chunked {
         if head.version == Version::Http10 {
             return Err(Refusal::TransferEncoding);
@@ -73,56 +58,120 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
     Ok(Parsed::Complete(skipped + used))
 }
 
+fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
+    let method = token_end(line);
+    if method == 0 || line.get(method) != Some(&b' ') {
+        return Err(Refusal::StartLine);
+    }
+    let rest = &line[method + 1..];
+    let target = rest.iter().position(|b| !is_target_byte(*b)).unwrap_or(rest.len());
+    let version = match &rest[target..] {
+        b" HTTP/1.1" => Version::Http11,
+        b" HTTP/1.0" => Version::Http10,
+        [] | [b' ', ..] => return Err(Refusal::Version),
+        _ => return Err(Refusal::Target),
+    };
+    head.version = version;
+    head.method = Span::new(0, method);
+    head.method_kind = Method::of(&line[..method]);
+    head.target = Span::new(method + 1, method + 1 + target);
+    check_target(&rest[..target], head.method_kind)
+}
+
 /// Reads a response's head; an interim response is one too.
 ///
 /// # Errors
 /// The bytes can never become an acceptable response.
 pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
-    let mut storage = [const { MaybeUninit::uninit() }; MAX_FIELDS];
-    let mut response = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let used = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut storage) {
-        Ok(httparse::Status::Complete(used)) => used,
-        Ok(httparse::Status::Partial) => return partial(bytes, limits),
-        Err(error) => return Err(refusal(error)),
-    };
-    check_line_ends(&bytes[..used])?;
-    let (Some(status), Some(version)) = (response.code, response.version) else {
-        return Err(Refusal::StartLine);
-    };
     head.clear();
-    head.version = version_of(version)?;
-    head.status = status;
-    head.reason = head.append_clean(response.reason.unwrap_or("").as_bytes());
-    fields(head, &bytes[..used], response.headers)?;
+    let Some((line, next)) = scan::line(bytes, 0)? else {
+        let begin = bytes.len().min(RESPONSE.len());
+        let is_response = bytes[..begin] == RESPONSE[..begin];
+        return if is_response { partial(bytes, 0, limits) } else { Err(Refusal::StartLine) };
+    };
+    status_line(line, head)?;
+    let Some(used) = scan::fields(bytes, next, &mut head.fields)? else {
+        return partial(bytes, head.fields.len() + 1, limits);
+    };
+    keep(bytes, used, limits, head)?;
     if head.steering.chunked {
         drop_length(head);
     }
     Ok(Parsed::Complete(used))
 }
 
-fn partial(bytes: &[u8], limits: &Limits) -> Result<Parsed, Refusal> {
-    if bytes.len() > limits.max_head { Err(Refusal::HeadTooLarge) } else { Ok(Parsed::Partial) }
+/// How every response of this version begins.
+const RESPONSE: &[u8] = b"HTTP/1.";
+
+fn status_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
+    let rest = line.strip_prefix(RESPONSE).ok_or(Refusal::StartLine)?;
+    let ([version, b' ', status @ ..], true) = (rest, rest.len() >= 5) else {
+        return Err(Refusal::StartLine);
+    };
+    head.version = match version {
+        b'0' => Version::Http10,
+        b'1' => Version::Http11,
+        _ => return Err(Refusal::Version),
+    };
+    let [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9', reason @ ..] = status else {
+        return Err(Refusal::StartLine);
+    };
+    head.status = [a, b, c].iter().fold(0, |number, digit| number * 10 + u16::from(**digit - b'0'));
+    let begin = line.len() - reason.len();
+    match reason {
+        [] => {}
+        [b' ', ..] => head.reason = Span::new(begin + 1, line.len()),
+        _ => return Err(Refusal::StartLine),
+    }
+    Ok(())
 }
 
-fn refusal(error: httparse::Error) -> Refusal {
-    match error {
-        httparse::Error::HeaderName | httparse::Error::HeaderValue | httparse::Error::NewLine => {
-            Refusal::Header
+/// Verdict on a head whose end has not come; so many of its lines have.
+fn partial(bytes: &[u8], lines: usize, limits: &Limits) -> Result<Parsed, Refusal> {
+    if bytes.len() > limits.max_head {
+        Err(Refusal::HeadTooLarge)
+    } else if scan::is_sound(bytes, lines) {
+        Ok(Parsed::Partial)
+    } else {
+        Err(Refusal::Header)
+    }
+}
+
+/// Copies a complete head, all of it in one go, and reads the fields that steer the connection.
+fn keep(bytes: &[u8], used: usize, limits: &Limits, head: &mut Head) -> Result<(), Refusal> {
+    let bytes = &bytes[..used];
+    if used > limits.max_head {
+        return Err(Refusal::HeadTooLarge);
+    }
+    if !scan::is_sound(bytes, head.fields.len() + 2) {
+        return Err(Refusal::Header);
+    }
+    head.text.extend_from_slice(bytes);
+    let mut hosts = 0;
+    for place in 0..head.fields.len() {
+        let name = head.fields[place].name;
+        head.lower(name);
+        if STEERING_LENGTHS & 1 << name.length().min(31) != 0 {
+            let field = &mut head.fields[place];
+            let (name, value) = (name.of(&head.text), field.value.of(&head.text));
+            hosts += usize::from(name == b"host");
+            field.is_hop = is_hop(name);
+            head.has_hop |= field.is_hop;
+            steer(&mut head.steering, name, value)?;
         }
-        httparse::Error::Token => Refusal::StartLine,
-        httparse::Error::TooManyHeaders => Refusal::TooManyFields,
-        httparse::Error::Version => Refusal::Version,
-        httparse::Error::Status => Refusal::StartLine,
     }
+    if hosts > 1 { one_host(head) } else { Ok(()) }
 }
 
-fn version_of(minor: u8) -> Result<Version, Refusal> {
-    match minor {
-        0 => Ok(Version::Http10),
-        1 => Ok(Version::Http11),
-        _ => Err(Refusal::Version),
+/// Several hosts that say the same are one; others are refused.
+fn one_host(head: &mut Head) -> Result<(), Refusal> {
+    let host = head.host().unwrap_or_default().to_vec();
+    if head.values(b"host").any(|other| other != host) {
+        return Err(Refusal::Host);
     }
+    let (mut seen, text) = (false, &head.text);
+    head.fields.retain(|field| field.name.of(text) != b"host" || !std::mem::replace(&mut seen, true));
+    Ok(())
 }
 
 fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
@@ -136,25 +185,6 @@ fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
     Ok(skipped)
 }
 
-/// httparse takes a bare line feed for a line end; what one hop takes and the next does not is how
-/// requests are smuggled.
-fn check_line_ends(head: &[u8]) -> Result<(), Refusal> {
-    // Every byte is looked at, without a branch: the compiler makes one look of many.
-    let mut bare = u8::from(head.first() == Some(&b'\n'));
-    for (before, byte) in head.iter().zip(head.get(1..).unwrap_or_default()) {
-        bare |= u8::from(*byte == b'\n') & u8::from(*before != b'\r');
-    }
-    if bare == 0 { Ok(()) } else { Err(Refusal::Header) }
-}
-
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-pub(super) fn is_target_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f && byte.is_ascii()
-}
-
 fn check_target(target: &[u8], method: Method) -> Result<(), Refusal> {
     let fits = match target.first() {
         Some(b'/') => method != Method::Connect,
@@ -163,59 +193,25 @@ fn check_target(target: &[u8], method: Method) -> Result<(), Refusal> {
         Some(_) => target.windows(3).any(|w| w == b"://"),
         None => false,
     };
-    if fits && target.iter().all(|b| is_target_byte(*b)) { Ok(()) } else { Err(Refusal::Target) }
-}
-
-/// Copies the fields, all of them in one go, and reads those that steer the connection. Returns the
-/// number of hosts that differ. `bytes` is what the fields were found in.
-fn fields(head: &mut Head, bytes: &[u8], parsed: &[httparse::Header<'_>]) -> Result<usize, Refusal> {
-    let mut hosts: usize = 0;
-    let Some(first) = parsed.first() else { return Ok(hosts) };
-    let place = |part: &[u8]| part.as_ptr() as usize - bytes.as_ptr() as usize;
-    let begin = place(first.name.as_bytes());
-    let base = head.append_clean(bytes.get(begin..).unwrap_or_default());
-    head.fields.reserve(parsed.len());
-    for parsed in parsed {
-        let value = trim(parsed.value);
-        let name = base.part(place(parsed.name.as_bytes()) - begin, parsed.name.len());
-        // An empty value may point anywhere.
-        let at = if value.is_empty() { 0 } else { place(value) - begin };
-        let value_span = base.part(at, value.len());
-        let field = Field::new(name, value_span, &head.text);
-        head.lower(name);
-        let mut is_host = false;
-        if STEERING_LENGTHS & 1 << parsed.name.len().min(31) != 0 {
-            let Head { text, steering, .. } = &mut *head;
-            is_host = steer(steering, field.name.of(text), value)?;
-            head.note_hop(field.name);
-        }
-        if is_host {
-            match head.first(b"host") {
-                Some(known) if known == value => continue,
-                Some(_) => {
-                    hosts += 1;
-                    continue;
-                }
-                None => hosts += 1,
-            }
-        }
-        head.fields.push(field);
-    }
-    Ok(hosts)
+    if fits { Ok(()) } else { Err(Refusal::Target) }
 }
 
 /// Lengths of the names that steer a connection, a bit for each: `host`, `expect`, `upgrade`,
 /// `connection` and `keep-alive`, `content-length`, `proxy-connection`, `transfer-encoding`.
 const STEERING_LENGTHS: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 16 | 1 << 17;
 
-/// Notes what a field says about the connection; says whether it is a Host.
-fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<bool, Refusal> {
+/// Notes what a field says about the connection.
+fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
     match name {
-        b"host" => return Ok(true),
         b"content-length" => {
-            let list = value.contains(&b',');
-            for part in value.split(|b| list && *b == b',') {
-                let length = length(trim(part))?;
+            if steering.content_length.is_none()
+                && let Ok(length) = length(value)
+            {
+                steering.content_length = Some(length);
+                return Ok(());
+            }
+            for part in value.split(|b| *b == b',') {
+                let length = length(part.trim_ascii())?;
                 if steering.content_length.is_some_and(|known| known != length) {
                     return Err(Refusal::ContentLength);
                 }
@@ -229,17 +225,23 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<bool, Ref
             steering.chunked = true;
         }
         b"connection" => {
-            for option in value.split(|b| *b == b',').map(trim) {
+            for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
                 steering.close |= option.eq_ignore_ascii_case(b"close");
                 steering.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
                 steering.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
             }
+            steering.names_options |= !is_usual(value);
         }
         b"upgrade" => steering.upgrade_field = true,
         b"expect" => steering.expect_continue |= value.eq_ignore_ascii_case(b"100-continue"),
         _ => {}
     }
-    Ok(false)
+    Ok(())
+}
+
+/// Whether a Connection field names no other field.
+fn is_usual(value: &[u8]) -> bool {
+    value.eq_ignore_ascii_case(b"keep-alive") || value.eq_ignore_ascii_case(b"close")
 }
 
 fn length(digits: &[u8]) -> Result<u64, Refusal> {
@@ -263,14 +265,6 @@ fn drop_length(head: &mut Head) {
     if head.steering.content_length.take().is_some() {
         head.remove(b"content-length");
         head.steering.close = true;
-    }
-}
-
-fn trim(value: &[u8]) -> &[u8] {
-    match value {
-        // As nearly every value is.
-        [first, .., last] if *first > b' ' && *last > b' ' => value,
-        _ => value.trim_ascii(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What is accepted and what is refused, and that the way bytes arrive changes neither.
 use super::*;
+use crate::h1::scan::MAX_FIELDS;
 
 fn request(text: &str) -> Result<Parsed, Refusal> {
     parse_request(text.as_bytes(), &Limits::default(), &mut Head::default())
@@ -99,4 +100,89 @@ fn an_edited_value_cannot_end_its_field() {
     head.add(b"X-A", b"b\r\nevil: 1");
     assert_eq!(head.first(b"x-a"), Some(&b"b  evil: 1"[..]));
     assert!(!head.set_target(b"/ HTTP/1.1\r\nx: y"));
+}
+
+#[test]
+fn responses_are_read_as_strictly() {
+    let response = |text: &str| parse_response(text.as_bytes(), &Limits::default(), &mut Head::default());
+    for text in ["HTTP/1.1 200 OK\r\n\r\n", "HTTP/1.0 404 \r\na: b\r\n\r\n", "HTTP/1.1 204\r\n\r\n"] {
+        assert_eq!(response(text), Ok(Parsed::Complete(text.len())), "{text:?}");
+        for end in 0..text.len() {
+            assert_eq!(response(&text[..end]), Ok(Parsed::Partial), "{:?}", &text[..end]);
+        }
+    }
+    for text in [
+        "HTTP/1.1 99 x\r\n",
+        "HTTP/1.1 2000 x\r\n",
+        "HTTP/1.1  200 x\r\n",
+        "HTTP/2.0 200 x\r\n",
+        "220 ftp\r\n",
+    ] {
+        assert!(response(text).is_err(), "{text:?}");
+    }
+    assert_eq!(response("SSH"), Err(Refusal::StartLine), "nothing is waited for");
+}
+
+#[test]
+fn blanks_around_a_value_are_no_part_of_it() {
+    let mut head = Head::default();
+    let text = b"GET / HTTP/1.1\r\nA: \t x y\t \r\nB:z\r\nC:\r\nD: \r\nE: e\r\n\r\n";
+    assert!(parse_request(text, &Limits::default(), &mut head).is_ok());
+    let values: Vec<&[u8]> = head.fields().map(|(_, value)| value).collect();
+    assert_eq!(values, [&b"x y"[..], b"z", b"", b"", b"e"]);
+    let mut out = Vec::new();
+    head.write_fields(&mut out);
+    assert_eq!(out, b"a: x y\r\nb: z\r\nc: \r\nd: \r\ne: e\r\n");
+}
+
+/// Another parser's opinion of thousands of heads that are nearly right: what we take it takes, with the same
+/// fields, and what it refuses we do not take.
+#[test]
+fn nothing_is_taken_that_another_parser_refuses_or_reads_in_another_way() {
+    const SEED: &str =
+        "GET /a?b HTTP/1.1\r\nHost: a.b\r\nX-Y:  v \t\r\nContent-Length: 3\r\nConnection: close\r\n\r\nxyz";
+    const BYTES: &[u8] = b"\r\n\t\0 :,/a1A(\x7f\xff";
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as usize % bound
+    };
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut bytes = SEED.as_bytes().to_vec();
+        for _ in 0..random(3) {
+            let place = random(bytes.len());
+            match random(3) {
+                0 => bytes[place] = BYTES[random(BYTES.len())],
+                1 => bytes.insert(place, BYTES[random(BYTES.len())]),
+                _ => drop(bytes.remove(place)),
+            }
+        }
+        bytes.truncate(bytes.len() - random(2) * random(60));
+        let mut head = Head::default();
+        let ours = parse_request(&bytes, &Limits::default(), &mut head);
+        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        let theirs = request.parse(&bytes);
+        let text = String::from_utf8_lossy(&bytes);
+        match ours {
+            Ok(Parsed::Complete(used)) => {
+                taken += 1;
+                assert_eq!(theirs, Ok(httparse::Status::Complete(used)), "{text:?}");
+                assert_eq!(Some(head.target()), request.path.map(str::as_bytes), "{text:?}");
+                let theirs =
+                    request.headers.iter().map(|f| (f.name.to_ascii_lowercase().into_bytes(), f.value));
+                let trimmed = theirs.map(|(name, value)| (name, value.trim_ascii().to_vec()));
+                let ours = head.fields().map(|(name, value)| (name.to_vec(), value.to_vec()));
+                assert!(ours.eq(trimmed), "{text:?}");
+            }
+            Ok(Parsed::Partial) => {
+                assert!(!matches!(theirs, Ok(httparse::Status::Complete(_))), "{text:?}");
+            }
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(taken > 5_000 && refused > 2_000, "{taken} {refused}");
 }
