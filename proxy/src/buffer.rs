@@ -69,7 +69,7 @@ impl Store {
 
     pub(crate) fn give(&mut self, mut buffer: Buffer) {
         if self.input.len() < MAX_KEPT {
-            buffer.consume(buffer.filled().len());
+            (buffer.start, buffer.end) = (0, 0);
             self.input.push(buffer);
         }
     }

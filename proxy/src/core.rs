@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slab::Slab;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 
 use crate::buffer::Store;
 use crate::clock::now_ms;
@@ -76,7 +76,9 @@ pub(crate) fn run(
     sockets: Vec<(usize, OwnedFd)>,
     mailbox: mpsc::Receiver<Mail>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
+    // Tasks of this thread alone, straight in its queue: a `LocalSet` would be a second queue beside it.
+    let runtime =
+        Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
     let counters = Arc::clone(&shared.counters[id]);
     let servers: Vec<usize> = shared.config.backends.iter().map(|b| b.servers.len()).collect();
     let core = Rc::new(Core {
@@ -90,8 +92,7 @@ pub(crate) fn run(
         log: log::Sender::default(),
         shared,
     });
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         for (bind, socket) in sockets {
             if let Err(error) = listener::spawn(&core, bind, socket) {
                 tracing::error!(bind, %error, "listener cannot be used");

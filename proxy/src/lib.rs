@@ -34,8 +34,8 @@ use parking_lot::{Mutex, RwLock};
 use proxy_backend::{Backend, ServerSettings, Settings, balance};
 use proxy_config::model::{Balance, Config};
 use proxy_table::Table;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
-use tokio::task::LocalSet;
 
 pub use clock::now_ms;
 pub use inherit::KnownServer;
@@ -225,14 +225,15 @@ impl Proxy {
 }
 
 fn serve(shared: &Arc<Shared>, mut starts: mpsc::UnboundedReceiver<ServiceStart>) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build() {
+    let mut builder = Builder::new_current_thread();
+    let runtime = match builder.enable_io().enable_time().build_local(LocalOptions::default()) {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "service thread cannot run");
             return;
         }
     };
-    LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         checks::spawn(shared);
         tokio::task::spawn_local(expire(Arc::clone(shared)));
         while let Some(start) = starts.recv().await {

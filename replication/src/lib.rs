@@ -106,7 +106,7 @@ const FLUSH: Duration = Duration::from_millis(500);
 const FLUSH_LOOK: Duration = Duration::from_millis(5);
 
 impl Replication {
-    /// Prepares it on the current thread's `LocalSet`; the network waits for [`Replication::join_network`].
+    /// Prepares it on the current thread's local runtime; the network waits for [`Replication::join_network`].
     /// `health`: what is said of servers, among members that prove who they are.
     ///
     /// # Errors

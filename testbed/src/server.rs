@@ -12,8 +12,10 @@ const MAX_HEAD: usize = 16_384;
 
 /// Serves on the current thread, for ever. `body`: bytes of every answer.
 pub(crate) fn serve(servers: &[(&'static str, SocketAddrV4)], body: usize) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    runtime.block_on(async {
         for (name, address) in servers {
             let answer = answer(name, body);
             let listener = TcpListener::bind(address).await?;

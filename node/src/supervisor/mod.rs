@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use failover::{Agent, Change, Eligibility, Role};
 use prost::Message;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::{LocalSet, spawn_local};
+use tokio::task::spawn_local;
 
 use crate::config::{Everything, Texts};
 use crate::link::{Body, Given, Kind, Nothing, Received, Start as Beginning, seal, unseal};
@@ -108,10 +109,10 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     }
     keep_few_capabilities().map_err(|e| format!("cannot drop capabilities: {e}"))?;
     let texts = seal("configuration", &texts.encode_to_vec()).map_err(|e| format!("no memory file: {e}"))?;
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_all().build_local(LocalOptions::default()).map_err(|e| e.to_string())?;
     let (events, queue) = mpsc::channel(MAX_EVENTS);
-    LocalSet::new().block_on(&runtime, async move {
+    runtime.block_on(async move {
         let (roles, changes) = mpsc::unbounded_channel();
         let agent = match everything.failover(&member).filter(|_| !options.no_virtual_addresses) {
             Some(config) => {

@@ -12,7 +12,7 @@ use proxy_config::model::CheckSettings;
 
 use crate::shared::{LastCheck, Shared};
 
-/// Starts a task for every server that is checked. Must run inside a `LocalSet`.
+/// Starts a task for every server that is checked. Must run on a local runtime.
 pub(crate) fn spawn(shared: &Arc<Shared>) {
     let mut place = 0;
     let total: usize =

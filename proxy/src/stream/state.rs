@@ -228,7 +228,7 @@ impl Deref for ByCore {
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
         let now = now_ms();
-        for tracked in self.tracked.iter_mut().filter_map(Option::take) {
+        for tracked in self.tracked.iter().flatten() {
             let table = &self.session.core.shared.tables[tracked.table.0 as usize];
             table.untrack(&tracked.key, now, |row| row.decrement(DataType::ConnCur));
         }

@@ -4,7 +4,8 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table;
 use parking_lot::Mutex;
 
 use crate::updates::Log;
@@ -42,6 +43,7 @@ pub struct Schema {
 
 #[derive(Debug)]
 struct Entry {
+    key: Key,
     values: Box<[Value]>,
     expires_ms: u64,
     used_by: u32,
@@ -86,7 +88,7 @@ enum Source {
     EarlierProcess,
 }
 
-type Shard = Mutex<HashMap<Key, Entry, Seeded>>;
+type Shard = Mutex<HashTable<Entry>>;
 
 /// A table.
 pub struct Table {
@@ -120,7 +122,7 @@ impl Table {
     #[must_use]
     pub fn new(schema: Schema, seed: u64) -> Self {
         let seed = Seeded(seed);
-        let shards = (0..SHARDS).map(|_| Mutex::new(HashMap::with_hasher(seed))).collect();
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         Self {
             schema,
             seed,
@@ -174,10 +176,27 @@ impl Table {
     /// Changes an entry, creating it if needed, and refreshes its expiry. `None` if the table is full
     /// and must not forget anything.
     pub fn touch<R>(&self, key: &Key, now_ms: u64, change: impl FnOnce(&mut Row<'_>) -> R) -> Option<R> {
-        let mut shard = self.shard(key).lock();
+        self.change(key, now_ms, 0, change)
+    }
+
+    /// Begins to track an entry: it is not forgotten before [`Table::untrack`].
+    pub fn track<R>(&self, key: &Key, now_ms: u64, change: impl FnOnce(&mut Row<'_>) -> R) -> Option<R> {
+        self.change(key, now_ms, 1, change)
+    }
+
+    fn change<R>(
+        &self,
+        key: &Key,
+        now_ms: u64,
+        users: u32,
+        change: impl FnOnce(&mut Row<'_>) -> R,
+    ) -> Option<R> {
+        let (hash, shard) = self.shard(key);
+        let mut shard = shard.lock();
         let result = {
-            let entry = self.entry(&mut shard, key, now_ms)?;
+            let entry = self.entry(&mut shard, hash, key, now_ms)?;
             entry.expires_ms = self.expiry(now_ms);
+            entry.used_by += users;
             let result = change(&mut Row { columns: &self.schema.columns, values: &mut entry.values });
             self.enter(key, entry);
             result
@@ -188,18 +207,10 @@ impl Table {
         Some(result)
     }
 
-    /// Begins to track an entry: it is not forgotten before [`Table::untrack`].
-    pub fn track<R>(&self, key: &Key, now_ms: u64, change: impl FnOnce(&mut Row<'_>) -> R) -> Option<R> {
-        let result = self.touch(key, now_ms, change)?;
-        if let Some(entry) = self.shard(key).lock().get_mut(key) {
-            entry.used_by += 1;
-        }
-        Some(result)
-    }
-
     /// Ends tracking; `change` may take back what tracking counted.
     pub fn untrack(&self, key: &Key, now_ms: u64, change: impl FnOnce(&mut Row<'_>)) {
-        if let Some(entry) = self.shard(key).lock().get_mut(key) {
+        let (hash, shard) = self.shard(key);
+        if let Some(entry) = shard.lock().find_mut(hash, |e| e.key == *key) {
             entry.used_by = entry.used_by.saturating_sub(1);
             entry.expires_ms = self.expiry(now_ms);
             change(&mut Row { columns: &self.schema.columns, values: &mut entry.values });
@@ -208,8 +219,9 @@ impl Table {
 
     /// Looks at an entry without changing it.
     pub fn peek<R>(&self, key: &Key, now_ms: u64, look: impl FnOnce(&Row<'_>) -> R) -> Option<R> {
-        let mut shard = self.shard(key).lock();
-        let entry = shard.get_mut(key).filter(|e| e.expires_ms > now_ms)?;
+        let (hash, shard) = self.shard(key);
+        let mut shard = shard.lock();
+        let entry = shard.find_mut(hash, |e| e.key == *key).filter(|e| e.expires_ms > now_ms)?;
         Some(look(&Row { columns: &self.schema.columns, values: &mut entry.values }))
     }
 
@@ -263,8 +275,9 @@ impl Table {
         now_ms: u64,
         source: Source,
     ) -> bool {
-        let mut shard = self.shard(key).lock();
-        let Some(entry) = self.entry(&mut shard, key, now_ms) else { return false };
+        let (hash, shard) = self.shard(key);
+        let mut shard = shard.lock();
+        let Some(entry) = self.entry(&mut shard, hash, key, now_ms) else { return false };
         let own = self.expiry(now_ms);
         entry.expires_ms = match remaining_ms {
             Some(remaining) if self.schema.expire_ms.is_some() => own.min(now_ms.saturating_add(remaining)),
@@ -296,20 +309,20 @@ impl Table {
 
     /// Removes an entry that nobody tracks.
     pub fn remove(&self, key: &Key) -> bool {
-        let mut shard = self.shard(key).lock();
-        if shard.get(key).is_none_or(|e| e.used_by > 0) {
+        let (hash, shard) = self.shard(key);
+        let mut shard = shard.lock();
+        let Ok(found) = shard.find_entry(hash, |e| e.key == *key) else { return false };
+        if found.get().used_by > 0 {
             return false;
         }
-        if let Some(entry) = shard.remove(key) {
-            self.forget(&entry);
-        }
+        self.forget(&found.remove().0);
         true
     }
 
     /// Removes every entry that nobody tracks.
     pub fn clear(&self) {
         for shard in &self.shards {
-            shard.lock().retain(|_, entry| {
+            shard.lock().retain(|entry| {
                 let keep = entry.used_by > 0;
                 if !keep {
                     self.forget(entry);
@@ -333,7 +346,7 @@ impl Table {
             let index = self.expiry_shard.fetch_add(1, Relaxed) % SHARDS;
             let mut shard = self.shards[index].lock();
             seen += shard.len();
-            shard.retain(|_, entry| {
+            shard.retain(|entry| {
                 let keep = entry.used_by > 0 || entry.expires_ms > now_ms;
                 if !keep {
                     gone += 1;
@@ -352,13 +365,13 @@ impl Table {
         for shard in &self.shards {
             let shard = shard.lock();
             let mut living: Vec<&Key> =
-                shard.iter().filter(|(_, e)| e.expires_ms > now_ms).map(|(k, _)| k).collect();
+                shard.iter().filter(|e| e.expires_ms > now_ms).map(|e| &e.key).collect();
             living.sort_unstable();
             keys.extend(living.into_iter().filter(|k| after.is_none_or(|a| *k > a)).take(limit).cloned());
         }
         keys.sort_unstable();
         keys.truncate(limit);
-        keys.into_iter().filter_map(|key| self.look(key, now_ms)).collect()
+        keys.iter().filter_map(|key| self.look(key, now_ms)).collect()
     }
 
     /// The living entries of one shard, in no order; `None` behind the last shard. A whole table is read
@@ -366,8 +379,8 @@ impl Table {
     #[must_use]
     pub fn shard_entries(&self, shard: usize, now_ms: u64) -> Option<Vec<SnapshotEntry>> {
         let shard = self.shards.get(shard)?.lock();
-        let living = shard.iter().filter(|(_, e)| e.expires_ms > now_ms);
-        Some(living.map(|(key, entry)| self.snapshot_of(key.clone(), entry, now_ms)).collect())
+        let living = shard.iter().filter(|e| e.expires_ms > now_ms);
+        Some(living.map(|entry| self.snapshot_of(entry, now_ms)).collect())
     }
 
     /// The number of the last change.
@@ -382,28 +395,31 @@ impl Table {
         self.armed.store(false, Relaxed);
         let keys = self.log.lock().after(id, limit.min(MAX_BATCH));
         let update = |(id, key): (u64, Key)| {
-            let entry = self.look(key, now_ms)?;
+            let entry = self.look(&key, now_ms)?;
             let remaining_ms = self.schema.expire_ms.map(|_| entry.expires_in_ms);
             Some(Update { id, key: entry.key, values: entry.values, remaining_ms })
         };
         keys.into_iter().filter_map(update).collect()
     }
 
-    fn look(&self, key: Key, now_ms: u64) -> Option<SnapshotEntry> {
-        let shard = self.shard(&key).lock();
-        let entry = shard.get(&key).filter(|e| e.expires_ms > now_ms)?;
-        Some(self.snapshot_of(key, entry, now_ms))
+    fn look(&self, key: &Key, now_ms: u64) -> Option<SnapshotEntry> {
+        let (hash, shard) = self.shard(key);
+        let shard = shard.lock();
+        let entry = shard.find(hash, |e| e.key == *key).filter(|e| e.expires_ms > now_ms)?;
+        Some(self.snapshot_of(entry, now_ms))
     }
 
-    fn snapshot_of(&self, key: Key, entry: &Entry, now_ms: u64) -> SnapshotEntry {
+    fn snapshot_of(&self, entry: &Entry, now_ms: u64) -> SnapshotEntry {
         let expires_in_ms = if self.schema.expire_ms.is_some() { entry.expires_ms - now_ms } else { 0 };
-        SnapshotEntry { key, values: entry.values.to_vec(), used_by: entry.used_by, expires_in_ms }
+        let (key, values) = (entry.key.clone(), entry.values.to_vec());
+        SnapshotEntry { key, values, used_by: entry.used_by, expires_in_ms }
     }
 
-    fn shard(&self, key: &Key) -> &Shard {
+    /// A key's hash and its shard: hashed once, however often the shard is asked.
+    fn shard(&self, key: &Key) -> (u64, &Shard) {
         let hash = self.seed.hash_one(key);
-        // The map uses the low and the highest bits; the shard is chosen by bits between.
-        &self.shards[(hash >> 40) as usize % SHARDS]
+        // The shard's own table uses the low and the highest bits; the shard is chosen by bits between.
+        (hash, &self.shards[(hash >> 40) as usize % SHARDS])
     }
 
     fn expiry(&self, now_ms: u64) -> u64 {
@@ -413,35 +429,42 @@ impl Table {
     /// The entry, new or known; an expired one begins anew.
     fn entry<'s>(
         &self,
-        shard: &'s mut HashMap<Key, Entry, Seeded>,
+        shard: &'s mut HashTable<Entry>,
+        hash: u64,
         key: &Key,
         now_ms: u64,
     ) -> Option<&'s mut Entry> {
         let fresh = || self.schema.columns.iter().map(Value::initial).collect();
-        if let Some(entry) = shard.get_mut(key) {
-            if entry.expires_ms <= now_ms && entry.used_by == 0 {
-                entry.values = fresh();
-            }
-        } else {
-            if self.len() as u64 >= self.schema.size && !self.make_room(shard, now_ms) {
-                return None;
-            }
-            self.len.fetch_add(1, Relaxed);
-            let entry = Entry { values: fresh(), expires_ms: self.expiry(now_ms), used_by: 0, update: 0 };
-            shard.insert(key.clone(), entry);
+        let is_full = self.len() as u64 >= self.schema.size;
+        if is_full && shard.find(hash, |e| e.key == *key).is_none() && !self.make_room(shard, now_ms) {
+            return None;
         }
-        shard.get_mut(key)
+        match shard.entry(hash, |e| e.key == *key, |e| self.seed.hash_one(&e.key)) {
+            hash_table::Entry::Occupied(known) => {
+                let entry = known.into_mut();
+                if entry.expires_ms <= now_ms && entry.used_by == 0 {
+                    entry.values = fresh();
+                }
+                Some(entry)
+            }
+            hash_table::Entry::Vacant(place) => {
+                self.len.fetch_add(1, Relaxed);
+                let (key, expires_ms) = (key.clone(), self.expiry(now_ms));
+                let entry = Entry { key, values: fresh(), expires_ms, used_by: 0, update: 0 };
+                Some(place.insert(entry).into_mut())
+            }
+        }
     }
 
     /// Forgets the entry of a sample that expires first. The sample is of this shard: taking another
     /// lock here could meet a core that does the same the other way round.
-    fn make_room(&self, shard: &mut HashMap<Key, Entry, Seeded>, now_ms: u64) -> bool {
-        let sample = shard.iter().filter(|(_, e)| e.used_by == 0).take(EVICTION_SAMPLE);
-        let oldest = sample.min_by_key(|(_, e)| e.expires_ms).map(|(k, e)| (k.clone(), e.expires_ms));
+    fn make_room(&self, shard: &mut HashTable<Entry>, now_ms: u64) -> bool {
+        let sample = shard.iter().filter(|e| e.used_by == 0).take(EVICTION_SAMPLE);
+        let oldest = sample.min_by_key(|e| e.expires_ms).map(|e| (e.key.clone(), e.expires_ms));
         match oldest {
             Some((key, expires_ms)) if !self.schema.nopurge || expires_ms <= now_ms => {
-                if let Some(entry) = shard.remove(&key) {
-                    self.forget(&entry);
+                if let Ok(found) = shard.find_entry(self.seed.hash_one(&key), |e| e.key == key) {
+                    self.forget(&found.remove().0);
                 }
                 true
             }

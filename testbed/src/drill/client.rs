@@ -53,10 +53,12 @@ pub(crate) fn ask(
     service: SocketAddrV4,
     stop: &Arc<AtomicBool>,
 ) -> io::Result<Vec<Record>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
     let records = Rc::new(RefCell::new(Vec::new()));
     let cookies: Rc<RefCell<Vec<Option<String>>>> = Rc::new(RefCell::new(vec![None; clients.len()]));
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         let mut clock = tokio::time::interval(EVERY);
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut number = 0;

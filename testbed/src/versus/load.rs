@@ -31,11 +31,13 @@ pub(crate) fn keep_alive(
     body: usize,
     mark: &dyn Fn(bool),
 ) -> io::Result<Load> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
     let measuring = Rc::new(Cell::new(false));
     let latencies = Rc::new(RefCell::new(Vec::with_capacity(1 << 20)));
     let failure = Rc::new(RefCell::new(None));
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    runtime.block_on(async {
         for _ in 0..connections {
             let (measuring, latencies) = (Rc::clone(&measuring), Rc::clone(&latencies));
             let failure = Rc::clone(&failure);
@@ -101,8 +103,10 @@ async fn request(stream: &mut TcpStream, answer: &mut Vec<u8>, body: usize) -> i
 
 /// Asks so many times on each of so many connections at once.
 pub(crate) fn exactly(address: SocketAddrV4, connections: u32, each: u32, body: usize) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    tokio::task::LocalSet::new().block_on(&runtime, async {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(tokio::runtime::LocalOptions::default())?;
+    runtime.block_on(async {
         let mut clients = tokio::task::JoinSet::new();
         for _ in 0..connections {
             clients.spawn_local(async move {

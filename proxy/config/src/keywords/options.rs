@@ -113,6 +113,22 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     },
 ];
 
+/// Fields that say where a message ends or what becomes of its connection.
+const FRAMING: &[&str] = &[
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "content-length",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+];
+
+/// Whether this can be a header field's name (RFC 9110 5.6.2).
+fn is_token(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
 fn forward_for(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let mut option = ForwardFor { header: "x-forwarded-for".to_owned(), except: None, if_none: false };
     let mut rest = args.words(0);
@@ -129,7 +145,14 @@ fn forward_for(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostic
         };
         rest = after;
         match keyword.text.as_str() {
-            "header" => value.text.clone_into(&mut option.header),
+            "header" => {
+                option.header = value.text.to_ascii_lowercase();
+                if FRAMING.contains(&option.header.as_str()) || !is_token(&option.header) {
+                    diagnostics.error(value.span, format!("'{}' cannot carry an address", value.text)).help(
+                        "the name of a header field is expected, and not of one that frames the message",
+                    );
+                }
+            }
             "except" => {
                 let address = value.text.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
                 match value.text.parse().or(address) {

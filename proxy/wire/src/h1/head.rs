@@ -125,18 +125,6 @@ pub(super) fn is_hop(name: &[u8]) -> bool {
 /// Between a field's name and its value, and behind it.
 const COLON: &[u8] = b": ";
 const END: &[u8] = b"\r\n";
-/// Bytes that are put into lower case at a time.
-const LOWER_STEP: usize = 8;
-
-/// Eight letters in lower case; other bytes stay as they are.
-fn lower(letters: u64) -> u64 {
-    const EVERY: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x80 * EVERY;
-    let low = letters & !HIGH;
-    // The high bit says: not less than 'A', and not greater than 'Z'.
-    let capital = (low + (0x80 - 0x41) * EVERY) & !(low + (0x80 - 0x5b) * EVERY) & !letters & HIGH;
-    letters | capital >> 2
-}
 
 /// A request's or response's head.
 #[derive(Clone, Debug, Default)]
@@ -276,16 +264,20 @@ impl Head {
         Some(field.value.of(&self.text))
     }
 
-    /// Adds a field at the end whose value can end no field, and whose name is not that of a field for one hop:
-    /// the text of a number or an address.
+    /// Adds a field at the end whose value can end no field, and whose name is in lower case and not that of a
+    /// field for one hop: the text of a number or an address.
     pub fn add_clean(&mut self, name: &[u8], value: &[u8]) {
         debug_assert!(!is_hop(name) && matches!(harmless(value), Cow::Borrowed(_)));
+        debug_assert!(!name.iter().any(u8::is_ascii_uppercase));
+        let name = self.append_clean(name);
         let field = self.append_field(name, value);
         self.fields.push(field);
     }
 
     /// Adds a field at the end.
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.append_clean(name);
+        self.text[name.start as usize..].make_ascii_lowercase();
         let mut field = self.append_field(name, &harmless(value));
         field.is_hop = is_hop(field.name.of(&self.text));
         self.has_hop |= field.is_hop;
@@ -293,9 +285,9 @@ impl Head {
         self.fields.push(field);
     }
 
-    /// Writes a field as it will be sent, so that sending it is copying it. The value is harmless.
-    pub(super) fn append_field(&mut self, name: &[u8], value: &[u8]) -> Field {
-        let name = self.append_lower(name);
+    /// Completes a field whose name is the last of the text, as it will be sent, so that sending it is copying it.
+    /// The value is harmless.
+    fn append_field(&mut self, name: Span, value: &[u8]) -> Field {
         self.text.extend_from_slice(COLON);
         let value = self.append_clean(value);
         self.text.extend_from_slice(END);
@@ -385,35 +377,11 @@ impl Head {
         self.append_clean(&harmless(bytes))
     }
 
-    pub(super) fn append_lower(&mut self, bytes: &[u8]) -> Span {
-        let span = self.append_clean(bytes);
-        self.lower(span);
-        span
-    }
-
     /// Bytes that cannot end a field: the parser has looked at them.
     pub(super) fn append_clean(&mut self, bytes: &[u8]) -> Span {
         let start = self.text.len();
         self.text.extend_from_slice(bytes);
         Span::new(start, self.text.len())
-    }
-
-    /// Puts a part of the text into lower case.
-    pub(super) fn lower(&mut self, span: Span) {
-        let Some(bytes) = self.text.get_mut(span.start as usize..span.end as usize) else { return };
-        let length = bytes.len();
-        if length < LOWER_STEP {
-            bytes.make_ascii_lowercase();
-            return;
-        }
-        let step = |bytes: &mut [u8]| {
-            if let Some(bytes) = bytes.first_chunk_mut::<LOWER_STEP>() {
-                *bytes = lower(u64::from_le_bytes(*bytes)).to_le_bytes();
-            }
-        };
-        bytes.chunks_exact_mut(LOWER_STEP).for_each(step);
-        // The last ones once more, with what is left: what is low stays low.
-        step(&mut bytes[length - LOWER_STEP..]);
     }
 }
 
@@ -446,18 +414,6 @@ fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn eight_bytes_are_lowered_as_one_is() {
-        for byte in 0..=u8::MAX {
-            for place in 0..LOWER_STEP {
-                let mut bytes = *b"aZ-@[`{9";
-                bytes[place] = byte;
-                let expected = bytes.map(|b| b.to_ascii_lowercase());
-                assert_eq!(lower(u64::from_le_bytes(bytes)).to_le_bytes(), expected);
-            }
-        }
-    }
 
     #[test]
     fn fields_are_written_as_they_are_after_any_change() {

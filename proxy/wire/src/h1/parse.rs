@@ -37,25 +37,62 @@ pub enum Parsed {
 /// The bytes can never become an acceptable request.
 pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
     let skipped = leading_lines(bytes)?;
-    let bytes = &bytes[skipped..];
-    head.clear();
-    let Some((line, next)) = scan::line(bytes, 0)? else {
-        let end = token_end(bytes);
-        let is_method = end == bytes.len() || (end > 0 && bytes[end] == b' ') || bytes == b"\r";
-        return if is_method { partial(bytes, 0, limits) } else { Err(Refusal::StartLine) };
-    };
-    request_line(line, head)?;
-    let Some(used) = scan::fields(bytes, next, &mut head.fields)? else {
-        return partial(bytes, head.fields.len() + 1, limits);
-    };
-    keep(bytes, used, limits, head)?;
+    let parsed = read(&bytes[skipped..], limits, head, begins_request, request_line)?;
     if head.steering.chunked {
         if head.version == Version::Http10 {
             return Err(Refusal::TransferEncoding);
         }
         drop_length(head);
     }
-    Ok(Parsed::Complete(skipped + used))
+    Ok(match parsed {
+        Parsed::Complete(used) => Parsed::Complete(skipped + used),
+        Parsed::Partial => Parsed::Partial,
+    })
+}
+
+/// Bytes that are looked at first: what follows most heads in a buffer is their body.
+const FIRST_LOOK: usize = 1_024;
+
+/// Copies what may be a head and finds everything in the copy.
+fn read(
+    bytes: &[u8],
+    limits: &Limits,
+    head: &mut Head,
+    begins: fn(&[u8]) -> bool,
+    first_line: fn(&[u8], &mut Head) -> Result<(), Refusal>,
+) -> Result<Parsed, Refusal> {
+    let most = bytes.len().min(limits.max_head);
+    for look in [most.min(FIRST_LOOK), most] {
+        head.clear();
+        let bytes = &bytes[..look];
+        match scan::line(bytes, 0)? {
+            None if !begins(bytes) => return Err(Refusal::StartLine),
+            None => {}
+            Some((line, next)) => {
+                first_line(line, head)?;
+                head.text.extend_from_slice(bytes);
+                if let Some(used) = scan::fields(&mut head.text, next, &mut head.fields)? {
+                    head.text.truncate(used);
+                    return steering(head).map(|()| Parsed::Complete(used));
+                }
+            }
+        }
+        if look == most {
+            break;
+        }
+    }
+    if bytes.len() > limits.max_head {
+        Err(Refusal::HeadTooLarge)
+    } else if scan::is_sound(bytes) {
+        Ok(Parsed::Partial)
+    } else {
+        Err(Refusal::Header)
+    }
+}
+
+fn begins_request(bytes: &[u8]) -> bool {
+    let method = token_end(bytes);
+    method == bytes.len() || (method > 0 && bytes[method] == b' ') || bytes == b"\r"
 }
 
 fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
@@ -83,21 +120,16 @@ fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
 /// # Errors
 /// The bytes can never become an acceptable response.
 pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
-    head.clear();
-    let Some((line, next)) = scan::line(bytes, 0)? else {
-        let begin = bytes.len().min(RESPONSE.len());
-        let is_response = bytes[..begin] == RESPONSE[..begin];
-        return if is_response { partial(bytes, 0, limits) } else { Err(Refusal::StartLine) };
-    };
-    status_line(line, head)?;
-    let Some(used) = scan::fields(bytes, next, &mut head.fields)? else {
-        return partial(bytes, head.fields.len() + 1, limits);
-    };
-    keep(bytes, used, limits, head)?;
+    let parsed = read(bytes, limits, head, begins_response, status_line)?;
     if head.steering.chunked {
         drop_length(head);
     }
-    Ok(Parsed::Complete(used))
+    Ok(parsed)
+}
+
+fn begins_response(bytes: &[u8]) -> bool {
+    let begin = bytes.len().min(RESPONSE.len());
+    bytes[..begin] == RESPONSE[..begin]
 }
 
 /// How every response of this version begins.
@@ -126,38 +158,20 @@ fn status_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Verdict on a head whose end has not come; so many of its lines have.
-fn partial(bytes: &[u8], lines: usize, limits: &Limits) -> Result<Parsed, Refusal> {
-    if bytes.len() > limits.max_head {
-        Err(Refusal::HeadTooLarge)
-    } else if scan::is_sound(bytes, lines) {
-        Ok(Parsed::Partial)
-    } else {
-        Err(Refusal::Header)
-    }
-}
-
-/// Copies a complete head, all of it in one go, and reads the fields that steer the connection.
-fn keep(bytes: &[u8], used: usize, limits: &Limits, head: &mut Head) -> Result<(), Refusal> {
-    let bytes = &bytes[..used];
-    if used > limits.max_head {
-        return Err(Refusal::HeadTooLarge);
-    }
-    if !scan::is_sound(bytes, head.fields.len() + 2) {
+/// Reads the fields of a complete head that steer the connection.
+fn steering(head: &mut Head) -> Result<(), Refusal> {
+    let Head { text, fields, steering, has_hop, .. } = &mut *head;
+    if !scan::is_sound(text) {
         return Err(Refusal::Header);
     }
-    head.text.extend_from_slice(bytes);
     let mut hosts = 0;
-    for place in 0..head.fields.len() {
-        let name = head.fields[place].name;
-        head.lower(name);
-        if STEERING_LENGTHS & 1 << name.length().min(31) != 0 {
-            let field = &mut head.fields[place];
-            let (name, value) = (name.of(&head.text), field.value.of(&head.text));
+    for field in fields {
+        if STEERING_LENGTHS & 1 << field.name.length().min(31) != 0 {
+            let (name, value) = (field.name.of(text), field.value.of(text));
             hosts += usize::from(name == b"host");
             field.is_hop = is_hop(name);
-            head.has_hop |= field.is_hop;
-            steer(&mut head.steering, name, value)?;
+            *has_hop |= field.is_hop;
+            steer(steering, name, value)?;
         }
     }
     if hosts > 1 { one_host(head) } else { Ok(()) }
