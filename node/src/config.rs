@@ -12,7 +12,7 @@ use failover::Config as Failover;
 use failover_vrrp::{VirtualRouter, keywords as virtual_router};
 use prost::Message;
 use proxy_config::model::Config as Proxied;
-use proxy_lang::{Diagnostics, Level, Sources, Surroundings, blocks, lex, nearest, render};
+use proxy_lang::{Diagnostics, Level, Sources, Surroundings, blocks, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
 
 /// Largest configuration, or file named in one, that is read.
@@ -150,11 +150,19 @@ const FEATURES: [&str; 4] = ["EPOLL", "OPENSSL", "THREAD", "NS"];
 /// The version whose language this is.
 const HAPROXY: [u32; 3] = [2, 6, 0];
 
-struct Here;
+/// What texts and conditions may ask about this process.
+#[derive(Default)]
+struct Here {
+    /// The files that are read, as `HAPROXY_CFGFILES` has them.
+    files: String,
+}
 
 impl Surroundings for Here {
     fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+        match name {
+            "HAPROXY_CFGFILES" => Some(self.files.clone()),
+            _ => std::env::var(name).ok(),
+        }
     }
 
     fn feature(&self, name: &str) -> bool {
@@ -169,7 +177,7 @@ impl Surroundings for Here {
 /// Evaluates a condition of the command line: 0 it holds, 1 it does not, 2 it is none.
 pub(crate) fn condition(text: &str) -> ExitCode {
     const NOT_UNDERSTOOD: u8 = 2;
-    match proxy_lang::condition(text, &Here) {
+    match proxy_lang::condition(text, &Here::default()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(why) => {
@@ -199,11 +207,10 @@ fn understand(
         sources.add(&text.name, text.content.clone());
     }
     let mut diagnostics = Diagnostics::default();
-    let environment = |name: &str| std::env::var(name).ok();
-    let files: Vec<_> = sources.iter().map(|(id, _)| id).collect();
-    let lines = files.into_iter().flat_map(|id| lex(&sources, id, &environment, &mut diagnostics)).collect();
     let mut openers: Vec<&str> = proxy_config::SECTIONS.iter().map(|s| s.name).collect();
     openers.extend([control::SECTION.name, virtual_router::SECTION.name]);
+    let files = texts.files.iter().map(|text| text.name.as_str()).collect::<Vec<_>>().join(";");
+    let lines = read_text(&sources, &Here { files }, &openers, &mut diagnostics);
     let blocks = blocks(lines, &openers, &mut diagnostics);
     let proxy = proxy_config::read(&blocks, named, &mut diagnostics);
     let cluster = control::read(&blocks, &mut diagnostics);

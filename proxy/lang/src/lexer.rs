@@ -10,6 +10,9 @@ pub const MAX_WORDS: usize = 64 * 64;
 /// Longest text one line's variables may grow to, in bytes.
 const MAX_EXPANDED: usize = 256 * 1024;
 
+/// Stands in a word's text where a list of values begins a new word; no line contains it.
+const SPLIT: char = '\0';
+
 /// Looks up an environment variable; the shell decides what the environment is.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -61,21 +64,30 @@ pub fn lex(
     let mut lines = Vec::new();
     for (index, text) in source.text.lines().enumerate() {
         let line = u32::try_from(index + 1).unwrap_or(u32::MAX);
-        let at = Span { file, line, start: 0, end: 1 };
-        if text.len() > MAX_LINE {
-            diagnostics.error(at, format!("line is {} bytes long, the limit is {MAX_LINE}", text.len()));
-            continue;
-        }
-        if text.contains('\0') {
-            diagnostics.error(at, "line contains a NUL byte");
-            continue;
-        }
-        let words = Lexer { text, at, env, diagnostics, position: 0, expanded: 0 }.words();
+        let words = words_of(text, Span { file, line, start: 0, end: 1 }, env, diagnostics);
         if !words.is_empty() {
             lines.push(Line { words });
         }
     }
     lines
+}
+
+/// The words of one line; none where the line is empty, a comment, or refused.
+pub(crate) fn words_of(
+    text: &str,
+    at: Span,
+    env: Environment<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Vec<Word> {
+    if text.len() > MAX_LINE {
+        diagnostics.error(at, format!("line is {} bytes long, the limit is {MAX_LINE}", text.len()));
+        return Vec::new();
+    }
+    if text.contains('\0') {
+        diagnostics.error(at, "line contains a NUL byte");
+        return Vec::new();
+    }
+    Lexer { text, at, env, diagnostics, position: 0, expanded: 0 }.words()
 }
 
 struct Lexer<'a, 'd> {
@@ -108,7 +120,15 @@ impl Lexer<'_, '_> {
                     self.diagnostics.error(span, format!("line has more than {MAX_WORDS} words"));
                     return words;
                 }
-                Some(_) => words.push(self.word()),
+                Some(_) => {
+                    let word = self.word();
+                    let parts = word.text.split(SPLIT).filter(|part| !part.is_empty());
+                    if word.text.contains(SPLIT) {
+                        words.extend(parts.map(|part| Word { text: part.to_owned(), ..word.clone() }));
+                    } else {
+                        words.push(word);
+                    }
+                }
             }
         }
     }
@@ -188,6 +208,7 @@ impl Lexer<'_, '_> {
         }
         let name = &self.text[name_start..self.position];
         let mut default = None;
+        let mut list = false;
         if braced {
             let rest = &self.text[self.position..];
             let Some(close) = rest.find('}') else {
@@ -197,6 +218,8 @@ impl Lexer<'_, '_> {
             };
             let tail = &rest[..close];
             self.position += close + 1;
+            let (tail, is_list) = tail.strip_suffix("[*]").map_or((tail, false), |tail| (tail, true));
+            list = is_list;
             match tail.strip_prefix('-') {
                 Some(value) => default = Some(value),
                 None if tail.is_empty() => {}
@@ -204,7 +227,7 @@ impl Lexer<'_, '_> {
                     let span = self.span(start, self.position);
                     self.diagnostics
                         .error(span, format!("'{tail}' is not understood after a variable's name"))
-                        .help("write ${NAME} or ${NAME-default}");
+                        .help("write ${NAME}, ${NAME-default} or ${NAME[*]}");
                 }
             }
         }
@@ -222,7 +245,12 @@ impl Lexer<'_, '_> {
             self.diagnostics.error(span, format!("variables of this line grow beyond {MAX_EXPANDED} bytes"));
             return;
         }
-        text.push_str(&value);
+        if list {
+            let values: Vec<&str> = value.split(' ').filter(|part| !part.is_empty()).collect();
+            text.push_str(&values.join(&SPLIT.to_string()));
+        } else {
+            text.push_str(&value);
+        }
     }
 
     fn peek(&self) -> Option<char> {

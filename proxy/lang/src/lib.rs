@@ -13,6 +13,7 @@ mod lexer;
 mod source;
 mod spec;
 mod suggest;
+mod text;
 mod units;
 
 pub use arg::{Arg, Args, Unit, Value};
@@ -24,4 +25,5 @@ pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex};
 pub use source::{FileId, Source, Sources, Span};
 pub use spec::{Spec, Status};
 pub use suggest::nearest;
+pub use text::read_text;
 pub use units::{parse_duration, parse_size};
