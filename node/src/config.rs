@@ -15,6 +15,11 @@ use proxy_config::model::Config as Proxied;
 use proxy_lang::{Diagnostics, Level, Sources, Surroundings, blocks, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
 
+/// HAProxy's words and exit code for a configuration that is right and serves nobody.
+pub(crate) const NO_LISTENER: &str =
+    "Configuration file has no error but will not start (no listener) => exit(2).";
+/// See [`NO_LISTENER`].
+pub(crate) const NOTHING_TO_RUN: u8 = 2;
 /// Largest configuration, or file named in one, that is read.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 
@@ -89,37 +94,41 @@ pub(crate) fn load_aloud(files: &[String], warnings: Warnings) -> Option<(Everyt
 
 /// Reads the files from disk. `None`: they are not usable.
 pub(crate) fn load(files: &[String], warnings: Warnings, said: &mut Said) -> Option<(Everything, Texts)> {
-    let mut texts = Texts::default();
-    let every = match every_file(files) {
-        Ok(every) => every,
+    let mut texts = match Texts::gather(files) {
+        Ok(texts) => texts,
         Err(why) => {
             said.alert(&why);
             return None;
         }
     };
-    for name in &every {
-        match read_file(name) {
-            Ok(content) => texts.files.push(Text { name: name.clone(), content }),
-            Err(why) => {
-                said.alert(&format!("Could not open configuration file {name} : {why}"));
-                return None;
-            }
-        }
-    }
     let named = RefCell::new(BTreeMap::new());
-    // Files are named relative to the configuration that names them, as an editor would expect.
     let folder = files.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
     let read = |path: &str| {
-        let content = match (&folder, Path::new(path).is_absolute() || Path::new(path).exists()) {
-            (Some(folder), false) => read_file(&folder.join(path).to_string_lossy()),
-            _ => read_file(path),
-        }?;
+        let content = read_named(folder.as_deref(), path)?;
         named.borrow_mut().insert(path.to_owned(), content.clone());
         Ok(content)
     };
     let everything = understand(&texts, &read, warnings, said)?;
     texts.named = named.into_inner();
     Some((everything, texts))
+}
+
+/// Reads files without acting on them. `Err`: a file cannot be read.
+pub(crate) fn examine(files: &[String], depth: Depth) -> Result<Reading, String> {
+    let texts = Texts::gather(files)?;
+    let folder = files.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
+    Ok(texts.read(
+        &|path| if depth == Depth::Syntax { Ok(String::new()) } else { read_named(folder.as_deref(), path) },
+        depth,
+    ))
+}
+
+/// Reads a file that a configuration in this folder names: relative to it, as an editor would expect.
+fn read_named(folder: Option<&Path>, path: &str) -> Result<String, String> {
+    match (folder, Path::new(path).is_absolute() || Path::new(path).exists()) {
+        (Some(folder), false) => read_file(&folder.join(path).to_string_lossy()),
+        _ => read_file(path),
+    }
 }
 
 /// The files that are meant: a folder stands for the `.cfg` files in it, by name.
@@ -188,11 +197,74 @@ pub(crate) fn condition(text: &str) -> ExitCode {
 }
 
 impl Texts {
+    /// Reads the files, and those in folders, from disk.
+    fn gather(files: &[String]) -> Result<Self, String> {
+        let mut texts = Self::default();
+        for name in every_file(files)? {
+            let say = |why| format!("Could not open configuration file {name} : {why}");
+            let content = read_file(&name).map_err(say)?;
+            texts.files.push(Text { name, content });
+        }
+        Ok(texts)
+    }
+
     /// Understands texts that another process has read.
     pub(crate) fn understand(&self) -> Option<Everything> {
         let read =
             |path: &str| self.named.get(path).cloned().ok_or_else(|| "it was not handed over".to_owned());
         understand(self, &read, Warnings::Silent, &mut Said::default())
+    }
+}
+
+/// How far a configuration is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Words, names and references only: what a file names need not be here, what is not built is let through.
+    Syntax,
+    /// Everything but certificates, which another process has read.
+    Known,
+    /// Everything.
+    Whole,
+}
+
+/// A reading: the texts, what is wrong with them, and what they mean if nothing is.
+pub(crate) struct Reading {
+    pub(crate) sources: Sources,
+    pub(crate) diagnostics: Diagnostics,
+    pub(crate) everything: Option<Everything>,
+}
+
+impl Texts {
+    fn read(&self, named: &dyn Fn(&str) -> Result<String, String>, depth: Depth) -> Reading {
+        let mut sources = Sources::default();
+        for text in &self.files {
+            sources.add(&text.name, text.content.clone());
+        }
+        let mut diagnostics = Diagnostics::default();
+        let mut openers: Vec<&str> = proxy_config::openers().collect();
+        openers.extend([control::SECTION.name, virtual_router::SECTION.name]);
+        let files = self.files.iter().map(|text| text.name.as_str()).collect::<Vec<_>>().join(";");
+        let lines = read_text(&sources, &Here { files }, &openers, &mut diagnostics);
+        let blocks = blocks(lines, &openers, &mut diagnostics);
+        let proxy = proxy_config::read(&blocks, named, &mut diagnostics);
+        let cluster = control::read(&blocks, &mut diagnostics);
+        let routers = virtual_router::read(&blocks, &mut diagnostics);
+        let declared = blocks.iter().any(|b| b.kind() == control::SECTION.name);
+        check_routers(&routers, cluster.as_ref(), declared, &mut diagnostics);
+        if depth != Depth::Syntax {
+            diagnostics.refuse_later();
+        }
+        if depth == Depth::Whole
+            && let Some(config) = &proxy
+            && let Err(problems) = proxy::load_tls(config)
+        {
+            for (bind, why) in problems {
+                diagnostics.error(config.binds[bind].at, format!("'bind' : {why}"));
+            }
+        }
+        let proxy = proxy.filter(|_| diagnostics.errors() == 0);
+        let everything = proxy.map(|proxy| Everything { proxy: Arc::new(proxy), cluster, routers });
+        Reading { sources, diagnostics, everything }
     }
 }
 
@@ -202,29 +274,8 @@ fn understand(
     warnings: Warnings,
     said: &mut Said,
 ) -> Option<Everything> {
-    let mut sources = Sources::default();
-    for text in &texts.files {
-        sources.add(&text.name, text.content.clone());
-    }
-    let mut diagnostics = Diagnostics::default();
-    let mut openers: Vec<&str> = proxy_config::SECTIONS.iter().map(|s| s.name).collect();
-    openers.extend([control::SECTION.name, virtual_router::SECTION.name]);
-    let files = texts.files.iter().map(|text| text.name.as_str()).collect::<Vec<_>>().join(";");
-    let lines = read_text(&sources, &Here { files }, &openers, &mut diagnostics);
-    let blocks = blocks(lines, &openers, &mut diagnostics);
-    let proxy = proxy_config::read(&blocks, named, &mut diagnostics);
-    let cluster = control::read(&blocks, &mut diagnostics);
-    let routers = virtual_router::read(&blocks, &mut diagnostics);
-    let declared = blocks.iter().any(|b| b.kind() == control::SECTION.name);
-    check_routers(&routers, cluster.as_ref(), declared, &mut diagnostics);
-    if warnings != Warnings::Silent
-        && let Some(config) = &proxy
-        && let Err(problems) = proxy::load_tls(config)
-    {
-        for (bind, why) in problems {
-            diagnostics.error(config.binds[bind].at, format!("'bind' : {why}"));
-        }
-    }
+    let depth = if warnings == Warnings::Silent { Depth::Known } else { Depth::Whole };
+    let Reading { sources, diagnostics, everything } = texts.read(named, depth);
     let silent = warnings == Warnings::Silent && diagnostics.errors() == 0;
     let warned = !silent && said.add(&sources, &diagnostics);
     if diagnostics.errors() > 0 {
@@ -235,7 +286,7 @@ fn understand(
         said.alert("config : Some warnings were found and '-dW' was set.");
         return None;
     }
-    Some(Everything { proxy: Arc::new(proxy?), cluster, routers })
+    everything
 }
 
 /// What no room can check alone: virtual routers are about members.
@@ -281,6 +332,11 @@ fn check_routers(
 }
 
 impl Everything {
+    /// Whether anybody can reach it: a client or a peer.
+    pub(crate) fn is_reachable(&self) -> bool {
+        !self.proxy.binds.is_empty() || !self.proxy.peers.is_empty()
+    }
+
     /// Which member this node is: `-L`, `global localpeer`, or the host's name.
     pub(crate) fn member(&self, asked: Option<&str>) -> String {
         let named = asked.map(str::to_owned).or_else(|| self.proxy.global.localpeer.clone());

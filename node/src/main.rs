@@ -55,6 +55,7 @@ fn main() -> ExitCode {
             };
             supervisor::run(start).map(|_| ())
         })),
+        Command::Check(options) => ExitCode::from(cli::check::show(&options)),
         Command::Status(options) => ExitCode::from(cli::status::show(&options)),
         Command::Peers(options) => ExitCode::from(cli::peers::show(&options)),
         Command::Reload(options) => ExitCode::from(cli::order::give(
@@ -132,6 +133,11 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
     };
     if parent.is_some() {
         return Ok(supervise(options, loaded, parent));
+    }
+    if !loaded.0.is_reachable() {
+        // Whatever else was asked: there is nothing to run.
+        alert(config::NO_LISTENER);
+        return Ok(ExitCode::from(config::NOTHING_TO_RUN));
     }
     if options.check {
         if !options.quiet {

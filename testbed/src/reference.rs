@@ -33,6 +33,15 @@ fn pages() -> Vec<Page> {
                 .collect(),
         },
         Page {
+            file: "named-sections.md",
+            title: "Resolvers, mailers, userlist, http-errors and ring sections",
+            rows: proxy_config::keywords::NAMED
+                .iter()
+                .flat_map(|t| t.iter())
+                .map(|row| (&row.spec, row.sections.names().collect::<Vec<_>>().join(", ")))
+                .collect(),
+        },
+        Page {
             file: "cluster.md",
             title: "Cluster section",
             rows: replication_control::TABLE.iter().map(|row| bare(&row.spec)).collect(),
@@ -56,12 +65,17 @@ fn pages() -> Vec<Page> {
         Page {
             file: "actions.md",
             title: "Actions",
-            rows: proxy_rules::actions::TABLE.iter().map(|row| bare(&row.spec)).collect(),
+            rows: proxy_rules::actions::every().map(|row| bare(&row.spec)).collect(),
         },
         Page {
             file: "fetches.md",
             title: "Sample fetches",
             rows: proxy_rules::fetches::every().map(|row| bare(&row.spec)).collect(),
+        },
+        Page {
+            file: "converters.md",
+            title: "Converters",
+            rows: proxy_rules::CONVERTERS.iter().map(|row| bare(&row.spec)).collect(),
         },
         Page {
             file: "log-fields.md",

@@ -37,6 +37,8 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Runs this node: proxy, floating addresses and replication
     Run(Run),
+    /// Says what is wrong with a configuration, and what of it has no effect or is not built
+    Check(Check),
     /// Shows how this node is: role, peers, tables, servers
     Status(Status),
     /// Shows what this node shares with its peers: entries here and there, lag, resync
@@ -87,6 +89,26 @@ pub(crate) struct Run {
     /// What this node keeps across restarts
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub(crate) state_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 the file can be used, 1 it cannot, 2 it could, but nothing in it listens.
+
+Examples:
+  tandem check haproxy.cfg
+  tandem check --syntax haproxy.cfg      its certificates and error pages are elsewhere
+  tandem check --json haproxy.cfg | jq '.problems[] | select(.level == \"error\")'")]
+pub(crate) struct Check {
+    /// Configuration; several are read in order, of a folder its .cfg files
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<String>,
+    /// Leaves out what is not in the text: certificates, error pages, lists; lets through what is not built
+    #[arg(long)]
+    pub(crate) syntax: bool,
+    /// As JSON, for editors
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,6 +1,7 @@
 //! What the subcommands print.
 
 mod ask;
+pub(crate) mod check;
 pub(crate) mod cluster;
 pub(crate) mod order;
 pub(crate) mod peers;

@@ -31,6 +31,30 @@ pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     Ok((address, port))
 }
 
+/// What an address of a server is that HAProxy can use and this program cannot yet; `None`: it is no address.
+pub(crate) fn waiting(text: &str) -> Option<&'static str> {
+    let prefixed = ["unix@", "abns@", "fd@", "sockpair@", "quic4@", "udp@", "ipv6@", "ipv4@"];
+    if text.starts_with('/') || prefixed.iter().any(|prefix| text.starts_with(prefix)) {
+        return Some("an address of this form for a server");
+    }
+    let (host, port) = text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+    let port = port.map(|port| port.trim_start_matches(['+', '-']));
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
+        return None;
+    }
+    let is_host = !host.is_empty()
+        && host.len() <= LONGEST_HOST
+        && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b'*'));
+    if host.parse::<IpAddr>().is_ok() || host == "*" {
+        Some("a server without a port of its own")
+    } else {
+        is_host.then_some("a server's host name")
+    }
+}
+
+/// Longest name of a host (RFC 1035 2.3.4).
+const LONGEST_HOST: usize = 253;
+
 /// Reads an address that must have a port.
 pub(crate) fn parse_socket(text: &str) -> Result<SocketAddr, String> {
     match parse(text)? {

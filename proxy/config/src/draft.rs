@@ -14,6 +14,10 @@ pub struct GlobalDraft {
     pub(crate) global: Global,
 }
 
+/// A section that others refer to by name: nothing of it acts yet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NamedDraft;
+
 /// A line whose meaning needs other sections: read when all are known.
 #[derive(Clone, Debug)]
 pub(crate) struct Deferred {
@@ -47,7 +51,7 @@ pub(crate) struct BindDraft {
 
 /// What follows the address of a `bind` line.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct BindOptions {
+pub struct BindOptions {
     pub(crate) backlog: Option<u32>,
     pub(crate) ssl: bool,
     pub(crate) certificates: Vec<Word>,
@@ -74,7 +78,7 @@ pub(crate) struct TableDraft {
 
 /// A `server` line, or what `default-server` lines gave.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct ServerDraft {
+pub struct ServerDraft {
     pub(crate) name: Option<Word>,
     pub(crate) address: Option<Word>,
     pub(crate) id: Option<u32>,

@@ -10,4 +10,4 @@ pub mod model;
 mod read;
 mod resolve;
 
-pub use read::{SECTIONS, read};
+pub use read::{ABSENT_SECTIONS, SECTIONS, openers, read};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proxy_lang::{Block, Diagnostics, Level, Section, Sections, Word, nearest, read_line};
 
-use crate::draft::{BindDraft, BindOptions, GlobalDraft, PeersDraft, ProxyDraft};
+use crate::draft::{BindDraft, BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft};
 use crate::keywords;
 use crate::model::Config;
 use crate::resolve::resolve;
@@ -17,7 +17,29 @@ pub const SECTIONS: &[Section] = &[
     Section { name: "backend", bit: Sections::BACKEND },
     Section { name: "listen", bit: Sections::LISTEN },
     Section { name: "peers", bit: Sections::PEERS },
+    Section { name: "resolvers", bit: Sections::RESOLVERS },
+    Section { name: "mailers", bit: Sections::MAILERS },
+    Section { name: "userlist", bit: Sections::USERLIST },
+    Section { name: "http-errors", bit: Sections::HTTP_ERRORS },
+    Section { name: "ring", bit: Sections::RING },
 ];
+
+/// Sections that HAProxy knows and this room refuses, with the reason.
+pub const ABSENT_SECTIONS: &[(&str, &str)] = &[
+    ("acme", "certificates are not asked for here: let an ACME client write the files, then reload"),
+    ("cache", "there is no cache in Tandem"),
+    ("crt-store", "certificates are named where they are used, on 'bind' lines"),
+    ("fcgi-app", "there is no FastCGI in Tandem"),
+    ("log-forward", "Tandem writes log lines, and forwards none"),
+    ("log-profile", "log lines have one format for all their steps: 'log-format'"),
+    ("program", "let the service manager start other programs"),
+    ("traces", "use 'RUST_LOG' for the inside of the process"),
+];
+
+/// Every word that opens a section of this room.
+pub fn openers() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().map(|section| section.name).chain(ABSENT_SECTIONS.iter().map(|(name, _)| *name))
+}
 
 /// Reads sections into a configuration; `None` where anything is wrong. Sections of other rooms are
 /// passed over. `files` reads what the sections refer to.
@@ -35,6 +57,9 @@ pub fn read(
     // HAProxy numbers proxies from 2 on: 1 is its own.
     let mut proxy_id = 2;
     for block in blocks {
+        if let Some((name, why)) = ABSENT_SECTIONS.iter().find(|(name, _)| *name == block.kind()) {
+            diagnostics.absent(block.header.span(), name, why);
+        }
         let Some(section) = SECTIONS.iter().find(|s| s.name == block.kind()).copied() else { continue };
         match section.name {
             "global" => {
@@ -48,6 +73,15 @@ pub fn read(
                     read_line(keywords::PEERS, section, line, &mut draft, diagnostics);
                 }
                 peers.push(draft);
+            }
+            "resolvers" | "mailers" | "userlist" | "http-errors" | "ring" => {
+                if block.name().is_none() {
+                    let span = block.header.span();
+                    diagnostics.error(span, format!("'{}' expects a name", section.name));
+                }
+                for line in &block.lines {
+                    read_line(keywords::NAMED, section, line, &mut NamedDraft, diagnostics);
+                }
             }
             "defaults" => {
                 let mut draft = from(block, &ProxyDraft::default(), &named, diagnostics);

@@ -387,7 +387,12 @@ impl Place<'_> {
             let address = match address::parse_socket(&word.text) {
                 Ok(address) => address,
                 Err(why) => {
-                    diagnostics.error(word.span, format!("'server {}' : {why}", name.text));
+                    match address::waiting(&word.text) {
+                        Some(what) => diagnostics.later(word.span, what),
+                        None => {
+                            diagnostics.error(word.span, format!("'server {}' : {why}", name.text));
+                        }
+                    }
                     continue;
                 }
             };

@@ -48,9 +48,38 @@ pub struct Diagnostics {
     spare: Option<Box<Diagnostic>>,
     dropped: usize,
     errors: usize,
+    /// Names that are read but not built, in the order they were met.
+    later: Vec<(Span, String)>,
 }
 
 impl Diagnostics {
+    /// Takes note of something that is read but not built: whoever wants to run the file refuses it then.
+    pub fn later(&mut self, span: Span, name: &str) {
+        let known = self.later.iter().any(|(at, known)| *at == span && known == name);
+        if !known && self.later.len() < MAX_DIAGNOSTICS {
+            self.later.push((span, name.to_owned()));
+        }
+    }
+
+    /// Refuses everything that is not built: the last pass of a reading whose file is to run.
+    pub fn refuse_later(&mut self) {
+        for (span, name) in std::mem::take(&mut self.later) {
+            self.error(span, format!("'{name}' is known but not built yet"))
+                .help("remove it, or keep this part in HAProxy for now");
+        }
+    }
+
+    /// What is read but not built.
+    #[must_use]
+    pub fn waiting(&self) -> &[(Span, String)] {
+        &self.later
+    }
+
+    /// Refuses something HAProxy knows and this program does not, for a reason.
+    pub fn absent(&mut self, span: Span, name: &str, why: &str) {
+        self.error(span, format!("'{name}' is known to HAProxy but not supported")).help(why);
+    }
+
     /// Reports an error; a remedy may be chained with [`Diagnostic::help`].
     pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
         self.report(Level::Error, span, message.into())

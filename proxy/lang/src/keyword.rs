@@ -28,6 +28,16 @@ impl Sections {
     pub const LISTEN: Self = Self(1 << 4);
     /// `peers`.
     pub const PEERS: Self = Self(1 << 5);
+    /// `resolvers`.
+    pub const RESOLVERS: Self = Self(1 << 9);
+    /// `mailers`.
+    pub const MAILERS: Self = Self(1 << 10);
+    /// `userlist`.
+    pub const USERLIST: Self = Self(1 << 11);
+    /// `http-errors`.
+    pub const HTTP_ERRORS: Self = Self(1 << 12);
+    /// `ring`.
+    pub const RING: Self = Self(1 << 13);
     /// `cluster`, Tandem's own.
     pub const CLUSTER: Self = Self(1 << 6);
     /// `virtual-router`, Tandem's own.
@@ -44,6 +54,11 @@ impl Sections {
         (Self::BACKEND, "backend"),
         (Self::LISTEN, "listen"),
         (Self::PEERS, "peers"),
+        (Self::RESOLVERS, "resolvers"),
+        (Self::MAILERS, "mailers"),
+        (Self::USERLIST, "userlist"),
+        (Self::HTTP_ERRORS, "http-errors"),
+        (Self::RING, "ring"),
         (Self::CLUSTER, "cluster"),
         (Self::VIRTUAL_ROUTER, "virtual-router"),
     ];
@@ -76,6 +91,14 @@ pub struct Keyword<D: 'static> {
     pub negatable: bool,
     /// What it does. It reports mistakes and never stops the reader.
     pub apply: fn(&mut D, &Args, &mut Diagnostics),
+}
+
+impl<D> Keyword<D> {
+    /// A row that changes nothing in its draft: it waits to be built, has no meaning here, or is refused.
+    pub const fn inert(sections: Sections, negatable: bool, spec: Spec) -> Self {
+        const fn nothing<D>(_: &mut D, _: &Args, _: &mut Diagnostics) {}
+        Self { spec, sections, negatable, apply: nothing }
+    }
 }
 
 /// Reads one line of a section into its draft. `what` names the section in messages.
@@ -166,17 +189,10 @@ fn apply<D>(
 ) -> Option<usize> {
     match row.spec.status {
         Status::Absent(why) => {
-            diagnostics
-                .error(keyword.span, format!("'{}' is known to HAProxy but not supported", keyword.text))
-                .help(why);
+            diagnostics.absent(keyword.span, &keyword.text, why);
             return None;
         }
-        Status::Later => {
-            diagnostics
-                .error(keyword.span, format!("'{}' is known but not built yet", keyword.text))
-                .help("remove the line, or keep this part in HAProxy for now");
-            return None;
-        }
+        Status::Later => diagnostics.later(keyword.span, &keyword.text),
         Status::Accepted(why) => {
             diagnostics.push(Level::Detail, keyword.span, format!("'{}' has no effect: {why}", keyword.text));
         }
@@ -191,6 +207,14 @@ fn apply<D>(
     None
 }
 
+/// A word without an argument in parentheses: `set-var(txn.name)`.
+fn bare(word: &Word) -> &str {
+    match word.text.split_once('(') {
+        Some((name, _)) if word.text.ends_with(')') => name,
+        _ => &word.text,
+    }
+}
+
 /// The row with the longest name that the words begin with.
 fn find<'t, D>(
     tables: &[&'t [Keyword<D>]],
@@ -201,7 +225,7 @@ fn find<'t, D>(
     for row in tables.iter().flat_map(|table| table.iter()).filter(|row| allowed(row)) {
         for name in row.spec.names {
             let length = name.split(' ').count();
-            let matches = words.len() >= length && name.split(' ').zip(words).all(|(n, w)| n == w.text);
+            let matches = words.len() >= length && name.split(' ').zip(words).all(|(n, w)| n == bare(w));
             if matches && best.is_none_or(|(_, longest)| length > longest) {
                 best = Some((row, length));
             }

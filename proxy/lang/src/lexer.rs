@@ -166,9 +166,9 @@ impl Lexer<'_, '_> {
     }
 
     fn escape(&mut self, start: usize, text: &mut String) {
+        // At the end of a line there is nothing to protect: it stands for itself, as in HAProxy.
         let Some(c) = self.peek() else {
-            let span = self.span(start, self.position);
-            self.diagnostics.error(span, "nothing follows the backslash").help("a line cannot be continued");
+            text.push('\\');
             return;
         };
         self.position += c.len_utf8();
@@ -287,6 +287,7 @@ mod tests {
             (r"\x41\n ^\d+$", vec!["A\n", "^\\d+$"]),
             ("# only\n\n  \t\n x", vec!["x"]),
             ("a\r\n", vec!["a"]),
+            ("a\\", vec!["a\\"]),
         ] {
             assert_eq!(words(text), (expected.iter().map(|s| (*s).to_owned()).collect(), 0), "{text}");
         }
@@ -294,7 +295,7 @@ mod tests {
 
     #[test]
     fn broken_lines_are_reported_and_reading_goes_on() {
-        for text in ["a 'b\nc", "a \"b\nc", "a \\\nc", "a \"${X\"\nc", "\\xZZ\nc", "\"$ \"\nc", "a\0b\nc"] {
+        for text in ["a 'b\nc", "a \"b\nc", "a \"${X\"\nc", "\\xZZ\nc", "\"$ \"\nc", "a\0b\nc"] {
             let (words, errors) = words(text);
             assert_eq!(errors, 1, "{text:?}");
             assert_eq!(words.last().map(String::as_str), Some("c"), "{text:?}");

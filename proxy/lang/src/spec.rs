@@ -44,6 +44,35 @@ impl Spec {
         Self { names, args, status: Status::Full, doc, example }
     }
 
+    /// The header of a row that is read, and refused by the last pass.
+    #[must_use]
+    pub const fn later(
+        names: &'static [&'static str],
+        args: &'static [Arg],
+        doc: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self { names, args, status: Status::Later, doc, example }
+    }
+
+    /// The header of a row that is read and has no meaning here, for this reason.
+    #[must_use]
+    pub const fn accepted(
+        why: &'static str,
+        names: &'static [&'static str],
+        args: &'static [Arg],
+        doc: &'static str,
+        example: &'static str,
+    ) -> Self {
+        Self { names, args, status: Status::Accepted(why), doc, example }
+    }
+
+    /// The header of a row that is refused by name, for this reason.
+    #[must_use]
+    pub const fn absent(why: &'static str, names: &'static [&'static str], doc: &'static str) -> Self {
+        Self { names, args: &[Arg::Rest("arguments")], status: Status::Absent(why), doc, example: "" }
+    }
+
     /// The syntax line of the reference: name and arguments.
     #[must_use]
     pub fn syntax(&self) -> String {

@@ -32,14 +32,26 @@ pub struct AclSet {
 const PREDEFINED: &[(&str, &[&str])] = &[
     ("FALSE", &["always_false"]),
     ("HTTP", &["always_true"]),
+    ("HTTP_1.0", &["req.ver", "1.0"]),
+    ("HTTP_1.1", &["req.ver", "1.1"]),
+    ("HTTP_2.0", &["req.ver", "2.0"]),
+    ("HTTP_CONTENT", &["req.hdr_val(content-length)", "-m", "int", "gt", "0"]),
+    ("HTTP_URL_ABS", &["url_reg", "^[^/:]*://"]),
+    ("HTTP_URL_SLASH", &["url_beg", "/"]),
+    ("HTTP_URL_STAR", &["url", "*"]),
     ("LOCALHOST", &["src", "127.0.0.1/8", "::1"]),
+    ("METH_CONNECT", &["method", "CONNECT"]),
     ("METH_DELETE", &["method", "DELETE"]),
     ("METH_GET", &["method", "GET", "HEAD"]),
     ("METH_HEAD", &["method", "HEAD"]),
     ("METH_OPTIONS", &["method", "OPTIONS"]),
     ("METH_POST", &["method", "POST"]),
     ("METH_PUT", &["method", "PUT"]),
+    ("METH_TRACE", &["method", "TRACE"]),
+    ("RDP_COOKIE", &["req.rdp_cookie_cnt", "gt", "0"]),
+    ("REQ_CONTENT", &["req.len", "gt", "0"]),
     ("TRUE", &["always_true"]),
+    ("WAIT_END", &["wait_end"]),
 ];
 
 impl AclSet {
@@ -175,24 +187,29 @@ fn named(
 /// Reads `CRITERION [flags] [patterns]`.
 fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) -> Option<Test> {
     let (criterion, mut rest) = words.split_first()?;
-    let (text, mut method) = split_suffix(&criterion.text);
+    let (text, mut method, mut waits) = split_suffix(&criterion.text);
     let expr = Expr::parse_text(&text, criterion, context, diagnostics)?;
     let (mut any_case, mut files) = (false, Vec::new());
     while let Some((flag, after)) = rest.split_first() {
         match flag.text.as_str() {
             "-i" => any_case = true,
             "-n" => {}
+            "-M" => waits = Some("-M"),
             "--" => {
                 rest = after;
                 break;
             }
-            "-f" | "-m" => {
+            "-f" | "-m" | "-u" => {
                 let Some((value, after)) = after.split_first() else {
                     diagnostics.error(flag.span, format!("'{}' expects an argument", flag.text));
                     return None;
                 };
                 if flag.text == "-f" {
                     files.push(value);
+                } else if flag.text == "-u" {
+                    waits = Some("-u");
+                } else if let Some(method) = WAITING.iter().find(|method| **method == value.text) {
+                    waits = Some(method);
                 } else {
                     method = Method::named(&value.text);
                     if method.is_none() {
@@ -209,7 +226,7 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
         }
         rest = after;
     }
-    let method = method.unwrap_or_else(|| Method::usual(expr.yields()));
+    let mut method = method.unwrap_or_else(|| Method::usual(expr.yields()));
     let mut patterns: Vec<String> = rest.iter().map(|w| w.text.clone()).collect();
     for file in files {
         match (context.file)(&file.text) {
@@ -223,6 +240,11 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
     if patterns.len() > MAX_PATTERNS {
         diagnostics.error(criterion.span, format!("more than {MAX_PATTERNS} patterns"));
         return None;
+    }
+    if let Some(what) = waits {
+        diagnostics.later(criterion.span, &format!("ACL matching {what}"));
+        method = Method::Found;
+        patterns.clear();
     }
     let at = rest.first().map_or(criterion.span, |w| w.span.to(rest[rest.len() - 1].span));
     match Patterns::new(method, any_case, patterns.iter().map(String::as_str)) {
@@ -239,15 +261,21 @@ fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned)
 }
 
+/// Match methods that are known and not built yet.
+const WAITING: &[&str] = &["reg", "len", "bin"];
+
 /// `path_beg` is `path` compared as a prefix; the argument stays where it is.
-fn split_suffix(criterion: &str) -> (String, Option<Method>) {
+fn split_suffix(criterion: &str) -> (String, Option<Method>, Option<&'static str>) {
     let (name, argument) = criterion.split_at(criterion.find('(').unwrap_or(criterion.len()));
     if fetches::named(name).is_none()
         && let Some((base, suffix)) = name.rsplit_once('_')
         && fetches::named(base).is_some_and(|row| row.suffixes)
-        && let Some(method) = Method::named(suffix)
     {
-        return (format!("{base}{argument}"), Some(method));
+        let waits = WAITING.iter().copied().find(|method| *method == suffix);
+        let method = Method::named(suffix);
+        if method.is_some() || waits.is_some() {
+            return (format!("{base}{argument}"), method, waits);
+        }
     }
-    (criterion.to_owned(), None)
+    (criterion.to_owned(), None, None)
 }

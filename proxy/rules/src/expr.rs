@@ -1,10 +1,10 @@
 //! An expression: a fetch and its argument, resolved.
 
-use proxy_lang::{Diagnostics, Word, nearest};
+use proxy_lang::{Diagnostics, Status, Word, nearest};
 use proxy_table::{DataType, TableId};
 
 use crate::fetches::{self, Counter, FetchArgs, counter_named};
-use crate::{Context, Exchange, Kind, Sample, View};
+use crate::{Context, Exchange, Kind, Sample, View, converters};
 
 #[derive(Clone, Debug)]
 enum Source {
@@ -32,11 +32,34 @@ impl Expr {
         context: &Context<'_>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
-        if let Some((_, converter)) = text.rsplit_once("),").or_else(|| text.split_once(',')) {
-            diagnostics
-                .error(at.span, format!("converter '{converter}' is known to HAProxy but not built yet"));
-            return None;
+        let (text, chain) = text.split_at(end_of(text, ','));
+        let mut expr = Self::source(text, at, context, diagnostics)?;
+        let mut rest = chain;
+        while let Some(after) = rest.strip_prefix(',') {
+            let (converter, behind) = after.split_at(end_of(after, ','));
+            rest = behind;
+            let name = converter.split('(').next().unwrap_or_default();
+            let Some(row) = converters::named(name) else {
+                let names = converters::CONVERTERS.iter().flat_map(|row| row.spec.names.iter().copied());
+                let near = nearest(name, names);
+                let note = diagnostics.error(at.span, format!("unknown converter '{name}'"));
+                if let Some(near) = near {
+                    note.help(format!("did you mean '{near}'?"));
+                }
+                return None;
+            };
+            if converter.contains('(') && !converter.ends_with(')') {
+                diagnostics.error(at.span, format!("'{converter}' lacks its closing parenthesis"));
+                return None;
+            }
+            diagnostics.later(at.span, &format!("converter {name}"));
+            expr.yields = row.yields;
         }
+        Some(expr)
+    }
+
+    /// Reads a fetch with its argument.
+    fn source(text: &str, at: &Word, context: &Context<'_>, diagnostics: &mut Diagnostics) -> Option<Self> {
         let (name, argument) = match text.split_once('(') {
             Some((name, rest)) => match rest.strip_suffix(')') {
                 Some(argument) => (name, Some(argument)),
@@ -58,6 +81,14 @@ impl Expr {
             }
             return None;
         };
+        match row.spec.status {
+            Status::Absent(why) => {
+                diagnostics.absent(at.span, name, why);
+                return None;
+            }
+            Status::Later => diagnostics.later(at.span, &format!("fetch {name}")),
+            Status::Full | Status::Partial(_) | Status::Accepted(_) => {}
+        }
         if row.needs > context.stage {
             diagnostics.error(at.span, format!("'{name}' cannot be known yet where this rule runs"));
             return None;
@@ -135,4 +166,42 @@ fn counter_expr(
         }
     };
     Some(Expr { source, yields: Kind::Int })
+}
+
+/// Where a mark stands outside parentheses and quotes; the end of the text if it does not.
+pub(crate) fn end_of(text: &str, mark: char) -> usize {
+    let (mut depth, mut quote) = (0_usize, None);
+    let mut chars = text.char_indices();
+    while let Some((at, c)) = chars.next() {
+        match (c, quote) {
+            (c, None) if c == mark && depth == 0 => return at,
+            ('\\', None) if depth > 0 => drop(chars.next()),
+            ('\\', Some('"')) => drop(chars.next()),
+            ('"' | '\'', None) if depth > 0 => quote = Some(c),
+            (c, Some(open)) if c == open => quote = None,
+            ('(', None) => depth += 1,
+            (')', None) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::end_of;
+
+    #[test]
+    fn a_mark_in_an_argument_ends_nothing() {
+        for (text, mark, expected) in [
+            ("src,lower", ',', 3),
+            ("req.hdr(a,1),lower", ',', 12),
+            ("x(a\\)b),y", ',', 7),
+            ("x(')',\"a)\"),y", ',', 11),
+            ("src", ',', 3),
+            ("req.hdr(a),regsub([a-z],b)]rest", ']', 26),
+        ] {
+            assert_eq!(end_of(text, mark), expected, "{text}");
+        }
+    }
 }

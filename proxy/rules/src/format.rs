@@ -1,7 +1,8 @@
 //! Texts with samples and log fields in them (manual chapter 8.2.6).
 
-use proxy_lang::{Diagnostics, Word, nearest};
+use proxy_lang::{Diagnostics, Status, Word, nearest};
 
+use crate::expr::end_of;
 use crate::log_fields::{self, Write};
 use crate::{Context, Exchange, Expr, LogFacts, View};
 
@@ -49,11 +50,12 @@ impl Format {
                 rest = after;
             }
             let part = if let Some(after) = rest.strip_prefix('[') {
-                let Some((expression, after)) = after.split_once(']') else {
+                let (expression, behind) = after.split_at(end_of(after, ']'));
+                let Some(behind) = behind.strip_prefix(']') else {
                     diagnostics.error(word.span, "'%[' without a closing ']' in a format");
                     return None;
                 };
-                rest = after;
+                rest = behind;
                 Expr::parse_text(expression, word, context, diagnostics).map(|e| Part::Expr(Box::new(e)))
             } else {
                 let length = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
@@ -137,5 +139,9 @@ fn field(name: &str, word: &Word, diagnostics: &mut Diagnostics) -> Option<Write
             ),
         );
     }
-    row.map(|row| row.write)
+    let row = row?;
+    if row.spec.status == Status::Later {
+        diagnostics.later(word.span, &format!("log field %{name}"));
+    }
+    Some(row.write)
 }

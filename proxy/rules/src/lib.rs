@@ -7,6 +7,7 @@
 mod acl;
 pub mod actions;
 mod context;
+mod converters;
 mod exchange;
 mod expr;
 pub mod fetches;
@@ -19,6 +20,7 @@ mod stick;
 
 pub use acl::{AclSet, Condition};
 pub use context::{Context, Stage};
+pub use converters::{CONVERTERS, Converter};
 pub use exchange::{Exchange, Tracked, View};
 pub use expr::Expr;
 pub use format::{Format, HTTPLOG, TCPLOG};

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use proxy_lang::{Diagnostics, Word, nearest};
+use proxy_lang::{Diagnostics, Status, Word, nearest};
 
 use crate::actions::{self, Action, Effect};
 use crate::{AclSet, Condition, Context, Exchange, View};
@@ -129,8 +129,13 @@ impl Rule {
         } else {
             Some(Condition::parse(condition, acls, context, diagnostics)?)
         };
-        let Some(row) = actions::TABLE.iter().find(|row| row.names(&name.text)) else {
-            let near = nearest(&name.text, actions::TABLE.iter().flat_map(|r| r.spec.names.iter().copied()));
+        let named = || actions::every().filter(|row| row.names(&name.text));
+        if name.text.starts_with("lua.") {
+            diagnostics.absent(name.span, &name.text, "there is no Lua in Tandem");
+            return None;
+        }
+        let Some(row) = named().find(|row| row.kinds & kind.bit() != 0).or_else(|| named().next()) else {
+            let near = nearest(&name.text, actions::every().flat_map(|r| r.spec.names.iter().copied()));
             let note =
                 diagnostics.error(name.span, format!("'{}' has no action '{}'", kind.name(), name.text));
             if let Some(near) = near {
@@ -142,6 +147,17 @@ impl Rule {
             diagnostics
                 .error(name.span, format!("action '{}' cannot stand in '{}' rules", name.text, kind.name()));
             return None;
+        }
+        match row.spec.status {
+            Status::Absent(why) => {
+                diagnostics.absent(name.span, &name.text, why);
+                return None;
+            }
+            Status::Later => {
+                let what = name.text.split('(').next().unwrap_or_default();
+                diagnostics.later(name.span, &format!("{} {what}", kind.name()));
+            }
+            Status::Full | Status::Partial(_) | Status::Accepted(_) => {}
         }
         let action = (row.parse)(name, arguments, context, diagnostics)?;
         Some(Self { action, condition })

@@ -30,6 +30,10 @@ impl StickRule {
             "on" => (true, true),
             "match" => (true, false),
             "store-request" => (false, true),
+            "store-response" => {
+                diagnostics.later(kind.span, "stick store-response");
+                (false, true)
+            }
             other => {
                 diagnostics
                     .error(kind.span, format!("'stick {other}' is not known"))

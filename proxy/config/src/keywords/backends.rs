@@ -1,6 +1,8 @@
 //! A group of servers: how one is chosen, how a client comes back to it, what is stored.
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, Word, parse_duration, parse_size};
+use proxy_lang::{
+    Arg, Args, Diagnostics, Keyword, Sections, Unit, Word, nearest, parse_duration, parse_size,
+};
 use proxy_table::{KeyType, Schema, parse_store};
 
 use super::spec;
@@ -16,19 +18,13 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
             &["balance"],
-            &[Arg::OneOf("algorithm", &["roundrobin", "static-rr", "leastconn", "source"])],
-            "How a server is chosen.",
+            &[Arg::Word("algorithm"), Arg::Rest("parameters")],
+            "How a server is chosen: roundrobin, static-rr, leastconn or source.",
             "balance roundrobin"
         ),
         sections: BACK_OR_DEFAULTS,
         negatable: false,
-        apply: |d, a, _| {
-            d.balance = Some(match a.word(0).text.as_str() {
-                "leastconn" => Balance::LeastConn,
-                "source" => Balance::Source,
-                _ => Balance::RoundRobin,
-            });
-        },
+        apply: balance,
     },
     Keyword {
         spec: spec!(
@@ -98,6 +94,36 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     },
 ];
 
+/// Algorithms that are known and not built yet.
+const OTHER_BALANCE: &[&str] =
+    &["first", "hash", "hdr", "log-hash", "random", "rdp-cookie", "uri", "url_param"];
+
+fn balance(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let word = args.word(0);
+    let name = word.text.split('(').next().unwrap_or_default();
+    let algorithm = match name {
+        "roundrobin" | "static-rr" => Balance::RoundRobin,
+        "leastconn" => Balance::LeastConn,
+        "source" => Balance::Source,
+        _ if OTHER_BALANCE.contains(&name) => {
+            diagnostics.later(word.span, &format!("balance {name}"));
+            return;
+        }
+        _ => {
+            let known = ["roundrobin", "static-rr", "leastconn", "source"];
+            let near = nearest(name, known.iter().chain(OTHER_BALANCE).copied());
+            diagnostics
+                .error(word.span, format!("'{name}' is no balance algorithm"))
+                .help(near.map_or_else(|| known.join(", "), |near| format!("did you mean '{near}'?")));
+            return;
+        }
+    };
+    if let Some(extra) = args.words(1).first() {
+        diagnostics.error(extra.span, format!("'balance {name}' takes no parameters"));
+    }
+    draft.balance = Some(algorithm);
+}
+
 fn cookie(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let mut cookie = Cookie { name: args.text(0), ..Cookie::default() };
     let mut rest = args.words(1);
@@ -117,12 +143,16 @@ fn cookie(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
                 cookie.domain = Some(value.text.clone());
                 rest = after;
             }
-            "rewrite" | "prefix" | "postonly" | "preserve" | "maxidle" | "maxlife" | "dynamic" | "attr" => {
-                diagnostics.error(
-                    option.span,
-                    format!("cookie option '{}' is known to HAProxy but not built yet", option.text),
-                );
-                return;
+            "rewrite" | "prefix" | "postonly" | "preserve" | "dynamic" => {
+                diagnostics.later(option.span, &format!("cookie ... {}", option.text));
+            }
+            "maxidle" | "maxlife" | "attr" => {
+                let Some((_, after)) = rest.split_first() else {
+                    diagnostics.error(option.span, format!("'{}' expects an argument", option.text));
+                    return;
+                };
+                rest = after;
+                diagnostics.later(option.span, &format!("cookie ... {}", option.text));
             }
             other => {
                 diagnostics.error(option.span, format!("'cookie' does not understand '{other}'"));

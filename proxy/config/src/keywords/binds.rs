@@ -127,29 +127,4 @@ pub(super) const OPTIONS: &[Keyword<BindOptions>] = &[
         negatable: false,
         apply: |d, _, _| d.strict_sni = true,
     },
-    later(&["accept-proxy"], "accept-proxy"),
-    later(&["ca-file"], "ca-file clients.pem"),
-    later(&["ciphers"], "ciphers ECDHE-ECDSA-AES128-GCM-SHA256"),
-    later(&["ciphersuites"], "ciphersuites TLS_AES_128_GCM_SHA256"),
-    later(&["crt-list"], "crt-list list.txt"),
-    later(&["defer-accept"], "defer-accept"),
-    later(&["interface"], "interface eth0"),
-    later(&["maxconn"], "maxconn 100"),
-    later(&["mode"], "mode 600"),
-    later(&["process"], "process 1"),
-    later(&["tfo"], "tfo"),
-    later(&["thread"], "thread 1"),
-    later(&["transparent"], "transparent"),
-    later(&["v4v6"], "v4v6"),
-    later(&["v6only"], "v6only"),
-    later(&["verify"], "verify required"),
 ];
-
-const fn later(names: &'static [&'static str], example: &'static str) -> Keyword<BindOptions> {
-    Keyword {
-        spec: spec!(Status::Later, names, &[Arg::Rest("arguments")], "Known, and not built yet.", example),
-        sections: HERE,
-        negatable: false,
-        apply: |_, _, _| {},
-    }
-}

@@ -2,7 +2,7 @@
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, read_options};
 
-use super::{binds, spec};
+use super::spec;
 use crate::draft::{BindDraft, BindOptions, ProxyDraft};
 use crate::model::Mode;
 
@@ -98,7 +98,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
 
 fn bind(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let mut options = BindOptions::default();
-    read_options(&[binds::OPTIONS], "bind", args.words(1), &mut options, diagnostics);
+    read_options(super::BIND_OPTIONS, "bind", args.words(1), &mut options, diagnostics);
     if options.ssl && options.certificates.is_empty() {
         diagnostics
             .error(args.span, "'bind' : 'ssl' needs a certificate")

@@ -177,6 +177,9 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
             ("level", "user") => socket.level = Level::User,
             ("level", "operator") => socket.level = Level::Operator,
             ("level", "admin") => socket.level = Level::Admin,
+            ("expose-fd" | "gid" | "group" | "process" | "severity-output" | "uid" | "user", _) => {
+                diagnostics.later(keyword.span, &format!("stats socket ... {}", keyword.text));
+            }
             _ => break,
         }
         rest = after;

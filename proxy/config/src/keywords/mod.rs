@@ -1,24 +1,32 @@
 //! The rows of HAProxy's sections, one file per family, in the manual's order.
 
+mod answers;
 mod backends;
+mod bind_more;
 mod binds;
 mod captures;
+mod checks;
 mod frontends;
 mod global;
 mod logs;
+mod named;
 mod options;
 mod peers;
+mod process;
 mod rules;
+mod server_more;
 mod servers;
 mod statistics;
 mod timeouts;
+mod traffic;
 
 use proxy_lang::{Keyword, Spec};
 
-use crate::draft::{GlobalDraft, PeersDraft, ProxyDraft};
+use crate::draft::{BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft, ServerDraft};
 
 /// Rows of the global section.
-pub const GLOBAL: &[&[Keyword<GlobalDraft>]] = &[global::TABLE];
+pub const GLOBAL: &[&[Keyword<GlobalDraft>]] =
+    &[global::TABLE, process::TABLE, process::TUNING, process::TLS];
 /// Rows of peers sections.
 pub const PEERS: &[&[Keyword<PeersDraft>]] = &[peers::TABLE];
 /// Rows of the proxy sections.
@@ -32,24 +40,35 @@ pub const PROXY: &[&[Keyword<ProxyDraft>]] = &[
     statistics::TABLE,
     timeouts::TABLE,
     servers::LINES,
+    answers::TABLE,
+    checks::TABLE,
+    traffic::TABLE,
 ];
+/// Rows of the sections that others refer to by name.
+pub const NAMED: &[&[Keyword<NamedDraft>]] =
+    &[named::RESOLVERS, named::MAILERS, named::USERLIST, named::HTTP_ERRORS, named::RING];
+/// Options of `bind` lines.
+pub const BIND_OPTIONS: &[&[Keyword<BindOptions>]] = &[binds::OPTIONS, bind_more::TABLE];
+/// Options of `server` lines.
+pub const SERVER_OPTIONS: &[&[Keyword<ServerDraft>]] = &[servers::OPTIONS, server_more::TABLE];
 
 /// The headers of all rows, options of `server` lines among them.
 pub fn specs() -> impl Iterator<Item = &'static Spec> {
     let global = GLOBAL.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
     let proxy = PROXY.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
     let peers = PEERS.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
-    global.chain(proxy).chain(peers).chain(server_options()).chain(bind_options())
+    let named = NAMED.iter().flat_map(|t| t.iter()).map(|row| &row.spec);
+    global.chain(proxy).chain(peers).chain(named).chain(server_options()).chain(bind_options())
 }
 
 /// The headers of the options of `bind` lines.
 pub fn bind_options() -> impl Iterator<Item = &'static Spec> {
-    binds::OPTIONS.iter().map(|row| &row.spec)
+    BIND_OPTIONS.iter().flat_map(|t| t.iter()).map(|row| &row.spec)
 }
 
 /// The headers of the options of `server` lines.
 pub fn server_options() -> impl Iterator<Item = &'static Spec> {
-    servers::OPTIONS.iter().map(|row| &row.spec)
+    SERVER_OPTIONS.iter().flat_map(|t| t.iter()).map(|row| &row.spec)
 }
 
 pub(crate) use logs::target;

@@ -72,9 +72,15 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "A rule for the first bytes.",
             "tcp-request content accept"
         ),
-        sections: FRONT,
+        sections: BOTH,
         negatable: false,
-        apply: |d, a, _| defer(d, a, DeferredKind::TcpRequestContent),
+        apply: |d, a, r| {
+            if d.is_frontend {
+                defer(d, a, DeferredKind::TcpRequestContent);
+            } else {
+                r.later(a.keyword.span, "tcp-request content in a backend");
+            }
+        },
     },
     Keyword {
         spec: spec!(

@@ -1,6 +1,6 @@
 //! `server` and `default-server` lines and their options.
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit, read_options};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, read_options};
 
 use super::spec;
 use crate::draft::{ProxyDraft, ServerDraft};
@@ -17,7 +17,9 @@ pub(super) const LINES: &[Keyword<ProxyDraft>] = &[
         ),
         sections: BACK.or(Sections::DEFAULTS),
         negatable: false,
-        apply: |d, a, r| read_options(&[OPTIONS], "default-server", a.words(0), &mut d.default_server, r),
+        apply: |d, a, r| {
+            read_options(super::SERVER_OPTIONS, "default-server", a.words(0), &mut d.default_server, r);
+        },
     },
     Keyword {
         spec: spec!(
@@ -40,7 +42,7 @@ fn server(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     }
     let mut server =
         ServerDraft { name: Some(name), address: Some(args.word(1).clone()), ..draft.default_server.clone() };
-    read_options(&[OPTIONS], "server", args.words(2), &mut server, diagnostics);
+    read_options(super::SERVER_OPTIONS, "server", args.words(2), &mut server, diagnostics);
     draft.servers.push(server);
 }
 
@@ -161,18 +163,6 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         sections: Sections::OPTION,
         negatable: false,
         apply: |d, a, _| d.rise = narrow(a),
-    },
-    Keyword {
-        spec: spec!(
-            Status::Later,
-            &["ssl", "verify", "send-proxy", "send-proxy-v2", "track", "slowstart", "agent-check"],
-            &[],
-            "Known to HAProxy.",
-            "ssl"
-        ),
-        sections: Sections::OPTION,
-        negatable: false,
-        apply: |_, _, _| {},
     },
     Keyword {
         spec: spec!(&["weight"], &[Arg::Int("weight", 0, 256)], "Share of the load.", "weight 10"),

@@ -1,6 +1,6 @@
 //! Timeouts: how long either side may be silent, at each station.
 
-use proxy_lang::{Arg, Keyword, Sections, Unit};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Level, Sections, Spec, Unit};
 
 use super::spec;
 use crate::draft::ProxyDraft;
@@ -99,4 +99,34 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         negatable: false,
         apply: |d, a, _| d.timeouts.tunnel = Some(a.duration(0)),
     },
+    old(&["clitimeout"], "clitimeout 50000", FRONT, |d, a, r| {
+        d.timeouts.client = Some(a.duration(0));
+        today(a, "timeout client", r);
+    }),
+    old(&["contimeout"], "contimeout 5000", BACK, |d, a, r| {
+        d.timeouts.connect = Some(a.duration(0));
+        today(a, "timeout connect", r);
+    }),
+    old(&["srvtimeout"], "srvtimeout 50000", BACK, |d, a, r| {
+        d.timeouts.server = Some(a.duration(0));
+        today(a, "timeout server", r);
+    }),
 ];
+
+type Apply = fn(&mut ProxyDraft, &Args, &mut Diagnostics);
+
+/// A name HAProxy has dropped, with one exact meaning.
+const fn old(
+    names: &'static [&'static str],
+    example: &'static str,
+    sections: Sections,
+    apply: Apply,
+) -> Keyword<ProxyDraft> {
+    let spec = Spec::full(names, ARGS, "An old spelling of a timeout.", example);
+    Keyword { spec, sections, negatable: false, apply }
+}
+
+fn today(args: &Args, name: &str, diagnostics: &mut Diagnostics) {
+    let text = format!("'{}' is written '{name}' today", args.keyword.text);
+    diagnostics.push(Level::Note, args.keyword.span, text);
+}

@@ -1,11 +1,12 @@
 //! What a rule does. One row per action: where it may stand, how it is read; running it is one match.
 
 mod parse;
+mod waiting;
 
 use proxy_lang::{Diagnostics, Spec, Word};
 use proxy_table::{DataType, TableId};
 
-pub use parse::TABLE;
+use parse::TABLE;
 
 use crate::{Context, Exchange, Expr, Final, Format, Reply, Tracked, View, Wait};
 
@@ -25,22 +26,53 @@ impl ActionRow {
     }
 }
 
+/// Every row: those that act come first, so that a name that acts in some rules only is found there.
+pub fn every() -> impl Iterator<Item = &'static ActionRow> {
+    TABLE.iter().chain(waiting::TABLE)
+}
+
 /// An action, resolved.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Allow,
+    /// Stands for one that is not built.
+    Nothing,
     Deny(u16),
     Tarpit(u16),
     Drop,
     Reject,
-    Reply { status: u16, content_type: Vec<u8>, headers: Vec<(String, Format)>, body: Body },
-    Redirect { status: u16, target: Target },
-    SetHeader { name: String, value: Format, replace: bool, response: bool },
-    DelHeader { name: String, response: bool },
+    Reply {
+        status: u16,
+        content_type: Vec<u8>,
+        headers: Vec<(String, Format)>,
+        body: Body,
+    },
+    Redirect {
+        status: u16,
+        target: Target,
+    },
+    SetHeader {
+        name: String,
+        value: Format,
+        replace: bool,
+        response: bool,
+    },
+    DelHeader {
+        name: String,
+        response: bool,
+    },
     SetPath(Format),
     SetMethod(Format),
-    Track { slot: usize, expr: Expr, table: TableId },
-    Increment { slot: usize, counter: DataType, rate: DataType },
+    Track {
+        slot: usize,
+        expr: Expr,
+        table: TableId,
+    },
+    Increment {
+        slot: usize,
+        counter: DataType,
+        rate: DataType,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -67,6 +99,7 @@ impl Action {
     pub(crate) fn run(&self, exchange: &mut Exchange<'_>, view: &dyn View) -> Effect {
         match self {
             Self::Allow => return Effect::Stop(Final::Allow),
+            Self::Nothing => {}
             Self::Deny(status) => return Effect::Stop(Final::Deny { status: *status }),
             Self::Tarpit(status) => return Effect::Wait(Wait::Tarpit { status: *status }),
             Self::Drop => return Effect::Stop(Final::Drop),

@@ -27,7 +27,7 @@ const STATUS: &[Arg] = &[Arg::Rest("deny_status <status>")];
 const NAME_VALUE: &[Arg] = &[Arg::Word("name"), Arg::Word("format")];
 
 /// The actions, by name.
-pub const TABLE: &[ActionRow] = &[
+pub(super) const TABLE: &[ActionRow] = &[
     row(&["accept"], &[], TCP, "Goes on without looking at the remaining rules.", "accept", |n, a, _, d| {
         none(n, a, d).map(|()| Action::Allow)
     }),
@@ -293,6 +293,9 @@ fn reply(
                 };
                 rest = after;
                 headers.push((value.text.clone(), Format::parse(format, context, diagnostics)?));
+            }
+            "errorfile" | "errorfiles" | "lf-file" => {
+                diagnostics.later(keyword.span, &format!("return ... {}", keyword.text));
             }
             other => {
                 diagnostics.error(keyword.span, format!("'return' does not understand '{other}'"));

@@ -5,6 +5,7 @@ mod address;
 mod http;
 mod process;
 mod track;
+mod waiting;
 
 use proxy_lang::Spec;
 use proxy_table::TableId;
@@ -40,7 +41,7 @@ pub struct Fetch {
 }
 
 /// The tables, in the manual's order.
-pub const TABLES: &[&[Fetch]] = &[address::TABLE, http::TABLE, process::TABLE];
+pub const TABLES: &[&[Fetch]] = &[address::TABLE, http::TABLE, process::TABLE, waiting::TABLE];
 
 pub(crate) use track::{Counter, counter_named};
 

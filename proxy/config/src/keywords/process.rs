@@ -1,0 +1,741 @@
+//! The global section: the process, its environment and its limits.
+
+use proxy_lang::{Arg, Keyword, Sections, Spec, Unit};
+
+use crate::draft::GlobalDraft;
+
+const HERE: Sections = Sections::GLOBAL;
+const ENVIRONMENT: &str = "what it sets holds for the lines that follow, whoever reads them";
+const SIZED: &str = "buffers, pools and events size themselves";
+const ALWAYS: &str = "it is always so";
+const LUA: &str = "there is no Lua in Tandem";
+const DEVICES: &str = "there is no device detection in Tandem: a map over the User-Agent field comes near";
+const OPENSSL: &str = "TLS is rustls, which loads no engines or providers";
+const NO_DHE: &str = "key exchange uses elliptic curves";
+const CODE: &str = "it is about the inside of HAProxy";
+
+/// What concerns the whole process.
+pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            ALWAYS,
+            &[
+                "busy-polling",
+                "noepoll",
+                "nokqueue",
+                "nopoll",
+                "noevports",
+                "nosplice",
+                "noreuseport",
+                "no-memory-trimming",
+                "nogetaddrinfo",
+            ],
+            &[],
+            "Ways of waiting that HAProxy can be denied.",
+            "noepoll",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["close-spread-time"],
+            &[Arg::Duration("time", Unit::Millis)],
+            "Time over which idle connections are closed at a stop.",
+            "close-spread-time 10s",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            SIZED,
+            &["cpu-map", "numa-cpu-mapping"],
+            &[Arg::Rest("sets")],
+            "Which core runs which thread.",
+            "cpu-map auto:1/1-4 0-3",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["default-path"],
+            &[
+                Arg::OneOf("origin", &["current", "config", "parent", "origin"]),
+                Arg::Optional(&Arg::Word("folder")),
+            ],
+            "What relative file names are relative to.",
+            "default-path config",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            ALWAYS,
+            &[
+                "expose-experimental-directives",
+                "insecure-fork-wanted",
+                "insecure-setuid-wanted",
+                "expose-deprecated-directives",
+            ],
+            &[],
+            "Leave to do what HAProxy asks leave for.",
+            "insecure-fork-wanted",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::later(&["external-check"], &[], "Leave to run programs as checks.", "external-check"),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["gid"],
+            &[Arg::Int("number", 0, 4_294_967_295)],
+            "Group of the worker, by number.",
+            "gid 998",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["grace"],
+            &[Arg::Duration("time", Unit::Millis)],
+            "How long listeners stay after a soft stop began.",
+            "grace 5s",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["hard-stop-after"],
+            &[Arg::Duration("time", Unit::Millis)],
+            "Longest time a soft stop may take.",
+            "hard-stop-after 30s",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::absent(
+            CODE,
+            &[
+                "anonkey",
+                "httpclient.resolvers.id",
+                "httpclient.resolvers.prefer",
+                "httpclient.ssl.ca-file",
+                "httpclient.ssl.verify",
+            ],
+            "",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["log-send-hostname"],
+            &[Arg::Optional(&Arg::Word("name"))],
+            "The host's name in log lines.",
+            "log-send-hostname lb1",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::absent(
+            LUA,
+            &[
+                "lua-load",
+                "lua-load-per-thread",
+                "lua-prepend-path",
+                "tune.lua.forced-yield",
+                "tune.lua.maxmem",
+                "tune.lua.service-timeout",
+                "tune.lua.session-timeout",
+                "tune.lua.task-timeout",
+            ],
+            "",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::absent(
+            DEVICES,
+            &[
+                "51degrees-data-file",
+                "51degrees-property-name-list",
+                "51degrees-property-separator",
+                "51degrees-cache-size",
+                "deviceatlas-json-file",
+                "deviceatlas-log-level",
+                "deviceatlas-separator",
+                "deviceatlas-properties-cookie",
+                "wurfl-data-file",
+                "wurfl-information-list",
+                "wurfl-information-list-separator",
+                "wurfl-cache-size",
+            ],
+            "",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            SIZED,
+            &["maxpipes", "maxzlibmem", "max-spread-checks"],
+            &[Arg::Word("number")],
+            "Sizes that HAProxy must be told.",
+            "maxpipes 100",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["maxcomprate"],
+            &[Arg::Int("kilobytes", 0, 10_000_000)],
+            "Most input that is compressed in a second.",
+            "maxcomprate 1000",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["maxcompcpuusage"],
+            &[Arg::Int("percent", 0, 100)],
+            "CPU use above which nothing more is compressed.",
+            "maxcompcpuusage 50",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["maxconnrate"],
+            &[Arg::Int("connections", 0, 10_000_000)],
+            "Most connections in a second.",
+            "maxconnrate 1000",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["maxsessrate"],
+            &[Arg::Int("sessions", 0, 10_000_000)],
+            "Most sessions in a second.",
+            "maxsessrate 1000",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["maxsslconn"],
+            &[Arg::Int("connections", 0, 10_000_000)],
+            "Most connections under TLS.",
+            "maxsslconn 1000",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["maxsslrate"],
+            &[Arg::Int("handshakes", 0, 10_000_000)],
+            "Most TLS handshakes in a second.",
+            "maxsslrate 1000",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            ALWAYS,
+            &["mworker-max-reloads"],
+            &[Arg::Int("reloads", 0, 2_147_483_647)],
+            "Reloads after which an old worker must go.",
+            "mworker-max-reloads 50",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            SIZED,
+            &["nbproc"],
+            &[Arg::Int("processes", 1, 1)],
+            "Number of processes: one.",
+            "nbproc 1",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            ALWAYS,
+            &[
+                "profiling.tasks",
+                "profiling.memory",
+                "set-dumpable",
+                "strict-limits",
+                "quiet",
+                "prealloc-fd",
+                "pp2-never-send-local",
+            ],
+            &[Arg::Rest("on or off")],
+            "Switches of HAProxy's own process.",
+            "strict-limits",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            ENVIRONMENT,
+            &["setenv"],
+            &[Arg::Word("name"), Arg::Word("value")],
+            "Sets a variable.",
+            "setenv SITE west",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            ENVIRONMENT,
+            &["presetenv"],
+            &[Arg::Word("name"), Arg::Word("value")],
+            "Sets a variable that is not set.",
+            "presetenv SITE west",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            ENVIRONMENT,
+            &["unsetenv"],
+            &[Arg::Words("names")],
+            "Takes variables away.",
+            "unsetenv SITE",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            ENVIRONMENT,
+            &["resetenv"],
+            &[Arg::Rest("names")],
+            "Takes all variables away but these.",
+            "resetenv PATH HOME",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["server-state-base"],
+            &[Arg::Word("folder")],
+            "Where files of servers' states lie.",
+            "server-state-base /var/lib/tandem",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["server-state-file"],
+            &[Arg::Word("file")],
+            "File of all servers' states.",
+            "server-state-file states",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["set-var"],
+            &[Arg::Word("name"), Arg::Words("expression")],
+            "Sets a variable of the process.",
+            "set-var proc.site str(west)",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["set-var-fmt"],
+            &[Arg::Word("name"), Arg::Word("format")],
+            "Sets a variable of the process by a format.",
+            "set-var-fmt proc.site west",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["stats maxconn"],
+            &[Arg::Int("connections", 1, 10_000_000)],
+            "Most connections to the runtime API.",
+            "stats maxconn 20",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            SIZED,
+            &["stats bind-process"],
+            &[Arg::Words("processes")],
+            "Which process serves the runtime API.",
+            "stats bind-process 1",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            SIZED,
+            &["thread-group", "thread-groups"],
+            &[Arg::Rest("threads")],
+            "Groups of threads.",
+            "thread-groups 1",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["uid"],
+            &[Arg::Int("number", 0, 4_294_967_295)],
+            "User of the worker, by number.",
+            "uid 998",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["unix-bind"],
+            &[Arg::Words("options")],
+            "Prefix, mode and owner of Unix sockets.",
+            "unix-bind mode 660",
+        ),
+    ),
+    Keyword::inert(HERE, false, Spec::later(&["zero-warning"], &[], "Warnings are fatal.", "zero-warning")),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["h1-case-adjust"],
+            &[Arg::Word("from"), Arg::Word("to")],
+            "Spelling of a header field towards old peers.",
+            "h1-case-adjust content-type Content-Type",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["h1-case-adjust-file"],
+            &[Arg::Word("file")],
+            "Spellings of header fields towards old peers.",
+            "h1-case-adjust-file spellings",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            ALWAYS,
+            &["h1-accept-payload-with-any-method", "h2-workaround-bogus-websocket-clients"],
+            &[],
+            "What HAProxy does not do unless told.",
+            "h1-accept-payload-with-any-method",
+        ),
+    ),
+];
+
+/// Sizes and limits of `tune.`.
+pub(super) const TUNING: &[Keyword<GlobalDraft>] = &[
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            SIZED,
+            &[
+                "tune.buffers.limit",
+                "tune.buffers.reserve",
+                "tune.chksize",
+                "tune.comp.maxlevel",
+                "tune.fail-alloc",
+                "tune.fd.edge-triggered",
+                "tune.h2.header-table-size",
+                "tune.h2.initial-window-size",
+                "tune.h2.max-concurrent-streams",
+                "tune.h2.max-frame-size",
+                "tune.http.cookielen",
+                "tune.http.logurilen",
+                "tune.http.maxhdr",
+                "tune.idle-pool.shared",
+                "tune.idletimer",
+                "tune.listener.multi-queue",
+                "tune.max-checks-per-thread",
+                "tune.maxpollevents",
+                "tune.pattern.cache-size",
+                "tune.peers.max-updates-at-once",
+                "tune.pipesize",
+                "tune.pool-high-fd-ratio",
+                "tune.pool-low-fd-ratio",
+                "tune.rcvbuf.client",
+                "tune.rcvbuf.server",
+                "tune.recv_enough",
+                "tune.runqueue-depth",
+                "tune.sched.low-latency",
+                "tune.sndbuf.client",
+                "tune.sndbuf.server",
+                "tune.stick-counters",
+                "tune.vars.check-max-size",
+                "tune.vars.global-max-size",
+                "tune.vars.proc-max-size",
+                "tune.vars.reqres-max-size",
+                "tune.vars.sess-max-size",
+                "tune.vars.txn-max-size",
+                "tune.zlib.memlevel",
+                "tune.zlib.windowsize",
+            ],
+            &[Arg::Word("value")],
+            "Sizes that HAProxy must be told.",
+            "tune.http.maxhdr 101",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            SIZED,
+            &[
+                "tune.ssl.cachesize",
+                "tune.ssl.capture-buffer-size",
+                "tune.ssl.capture-cipherlist-size",
+                "tune.ssl.default-dh-param",
+                "tune.ssl.hard-maxrecord",
+                "tune.ssl.lifetime",
+                "tune.ssl.maxrecord",
+                "tune.ssl.ssl-ctx-cache-size",
+            ],
+            &[Arg::Word("value")],
+            "Sizes of HAProxy's TLS.",
+            "tune.ssl.default-dh-param 2048",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["tune.ssl.keylog"],
+            &[Arg::OneOf("switch", &["on", "off"])],
+            "Secrets of TLS sessions for rules to log.",
+            "tune.ssl.keylog on",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            ALWAYS,
+            &["tune.ssl.force-private-cache"],
+            &[],
+            "Sessions of TLS are kept for each process.",
+            "tune.ssl.force-private-cache",
+        ),
+    ),
+];
+
+/// What `bind` and `server` lines with TLS begin with.
+pub(super) const TLS: &[Keyword<GlobalDraft>] = &[
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ca-base"],
+            &[Arg::Word("folder")],
+            "Where files of certificate authorities lie.",
+            "ca-base /etc/ssl/certs",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["crt-base"],
+            &[Arg::Word("folder")],
+            "Where certificates lie.",
+            "crt-base /etc/ssl/private",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["issuers-chain-path"],
+            &[Arg::Word("folder")],
+            "Where issuers' certificates lie.",
+            "issuers-chain-path /etc/ssl/issuers",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-bind-ciphers"],
+            &[Arg::Word("ciphers")],
+            "Ciphers of TLS 1.2 towards clients.",
+            "ssl-default-bind-ciphers ECDHE-RSA-AES128-GCM-SHA256",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-bind-ciphersuites"],
+            &[Arg::Word("suites")],
+            "Ciphers of TLS 1.3 towards clients.",
+            "ssl-default-bind-ciphersuites TLS_AES_128_GCM_SHA256",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-bind-curves"],
+            &[Arg::Word("curves")],
+            "Curves towards clients.",
+            "ssl-default-bind-curves X25519:P-256",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-bind-options"],
+            &[Arg::Words("options")],
+            "Versions and options of TLS towards clients.",
+            "ssl-default-bind-options ssl-min-ver TLSv1.2",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-server-ciphers"],
+            &[Arg::Word("ciphers")],
+            "Ciphers of TLS 1.2 towards servers.",
+            "ssl-default-server-ciphers ECDHE-RSA-AES128-GCM-SHA256",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-server-ciphersuites"],
+            &[Arg::Word("suites")],
+            "Ciphers of TLS 1.3 towards servers.",
+            "ssl-default-server-ciphersuites TLS_AES_128_GCM_SHA256",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-server-curves"],
+            &[Arg::Word("curves")],
+            "Curves towards servers.",
+            "ssl-default-server-curves X25519",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-default-server-options"],
+            &[Arg::Words("options")],
+            "Versions and options of TLS towards servers.",
+            "ssl-default-server-options ssl-min-ver TLSv1.2",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            NO_DHE,
+            &["ssl-dh-param-file"],
+            &[Arg::Word("file")],
+            "Parameters of an old key exchange.",
+            "ssl-dh-param-file dh.pem",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-load-extra-del-ext"],
+            &[],
+            "Extra files of a certificate go without its suffix.",
+            "ssl-load-extra-del-ext",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-load-extra-files"],
+            &[Arg::Words("kinds")],
+            "Which files beside a certificate are read.",
+            "ssl-load-extra-files none",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            ALWAYS,
+            &["ssl-mode-async", "ssl-skip-self-issued-ca"],
+            &[],
+            "Ways of OpenSSL.",
+            "ssl-skip-self-issued-ca",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::absent(
+            OPENSSL,
+            &["ssl-engine", "ssl-propquery", "ssl-provider", "ssl-provider-path"],
+            "Parts that OpenSSL can load.",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["ssl-server-verify"],
+            &[Arg::OneOf("how", &["none", "required"])],
+            "Whether servers' certificates are checked.",
+            "ssl-server-verify required",
+        ),
+    ),
+];
