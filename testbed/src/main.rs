@@ -8,6 +8,7 @@ mod compose;
 mod drill;
 mod interop;
 mod lab;
+mod parity;
 mod reference;
 mod server;
 mod sys;
@@ -61,6 +62,8 @@ enum Command {
         /// Whom
         service: std::net::SocketAddr,
     },
+    /// Says how much of HAProxy's language has a row here (`cargo parity`)
+    Parity(parity::Options),
     /// Writes docs/reference/ from the registry rows (`cargo reference`)
     Reference {
         /// Only say whether it is what the rows say
@@ -81,6 +84,7 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().command {
         Command::Reference { check: true } => reference::check(),
         Command::Reference { check: false } => reference::write(),
+        Command::Parity(options) => parity::run(&options),
         Command::Image => compose::fill(),
         Command::Prepare { file, dir } => compose::prepare(&file, &dir),
         Command::Serve { name } => compose::serve(&name),

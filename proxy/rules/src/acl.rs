@@ -1,6 +1,6 @@
 //! ACLs and the conditions made of them (manual chapter 7).
 
-use proxy_lang::{Diagnostics, Word, nearest};
+use proxy_lang::{Diagnostics, Status, Word, nearest};
 
 use crate::fetches;
 use crate::pattern::{Method, Patterns};
@@ -259,6 +259,17 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
 /// One pattern a line; empty lines and comments are passed over.
 fn lines(text: &str) -> impl Iterator<Item = String> {
     text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#')).map(str::to_owned)
+}
+
+/// What becomes of a fetch, or of the criterion made of one and a match method; `None`: it is not known.
+#[must_use]
+pub fn criterion(name: &str) -> Option<Status> {
+    let (base, _, waits) = split_suffix(name);
+    if fetches::counter_named(&base).is_some() {
+        return Some(Status::Full);
+    }
+    let row = fetches::named(&base)?;
+    Some(if waits.is_some() && row.spec.status == Status::Full { Status::Later } else { row.spec.status })
 }
 
 /// Match methods that are known and not built yet.

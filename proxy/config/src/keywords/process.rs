@@ -18,6 +18,17 @@ const CODE: &str = "it is about the inside of HAProxy";
 pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword::inert(
         HERE,
+        false,
+        Spec::accepted(
+            CODE,
+            &["cluster-secret"],
+            &[Arg::Word("secret")],
+            "Seed of HAProxy's keys.",
+            "cluster-secret something",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
         true,
         Spec::accepted(
             ALWAYS,
