@@ -1,5 +1,6 @@
 //! What the file asks for; unset means unset.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proxy_lang::{Span, Word};
@@ -122,6 +123,8 @@ pub struct ProxyDraft {
     pub(crate) httpchk: Option<HttpCheckDraft>,
     pub(crate) binds: Vec<BindDraft>,
     pub(crate) servers: Vec<ServerDraft>,
+    /// The line of each server, by its name.
+    pub(crate) server_lines: BTreeMap<String, u32>,
     pub(crate) default_server: ServerDraft,
     pub(crate) table: Option<TableDraft>,
     pub(crate) default_backend: Option<Word>,

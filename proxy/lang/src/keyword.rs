@@ -221,12 +221,29 @@ fn find<'t, D>(
     words: &[Word],
     allowed: impl Fn(&Keyword<D>) -> bool,
 ) -> Option<(&'t Keyword<D>, usize)> {
+    let first = words.first().map(bare)?;
+    let letter = first.bytes().next();
     let mut best: Option<(&Keyword<D>, usize)> = None;
-    for row in tables.iter().flat_map(|table| table.iter()).filter(|row| allowed(row)) {
+    for row in tables.iter().flat_map(|table| table.iter()) {
         for name in row.spec.names {
-            let length = name.split(' ').count();
-            let matches = words.len() >= length && name.split(' ').zip(words).all(|(n, w)| n == bare(w));
-            if matches && best.is_none_or(|(_, longest)| length > longest) {
+            // Nearly every name is told apart by its first letter, and nearly all others by their first word.
+            if name.bytes().next() != letter {
+                continue;
+            }
+            let Some(rest) = name.strip_prefix(first) else { continue };
+            let length = match rest.strip_prefix(' ') {
+                None if rest.is_empty() => 1,
+                None => continue,
+                Some(rest) => {
+                    let length = 1 + rest.split(' ').count();
+                    let follows = rest.split(' ').zip(&words[1..]).all(|(name, word)| name == bare(word));
+                    if words.len() < length || !follows {
+                        continue;
+                    }
+                    length
+                }
+            };
+            if best.is_none_or(|(_, longest)| length > longest) && allowed(row) {
                 best = Some((row, length));
             }
         }

@@ -1,5 +1,7 @@
 //! `server` and `default-server` lines and their options.
 
+use std::collections::btree_map::Entry;
+
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, read_options};
 
 use super::spec;
@@ -36,9 +38,14 @@ pub(super) const LINES: &[Keyword<ProxyDraft>] = &[
 
 fn server(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let name = args.word(0).clone();
-    if let Some(first) = draft.servers.iter().filter_map(|s| s.name.as_ref()).find(|n| n.text == name.text) {
-        diagnostics
-            .error(name.span, format!("server '{}' stands in line {} already", name.text, first.span.line));
+    match draft.server_lines.entry(name.text.clone()) {
+        Entry::Occupied(first) => {
+            let text = format!("server '{}' stands in line {} already", name.text, first.get());
+            diagnostics.error(name.span, text);
+        }
+        Entry::Vacant(place) => {
+            place.insert(name.span.line);
+        }
     }
     let mut server =
         ServerDraft { name: Some(name), address: Some(args.word(1).clone()), ..draft.default_server.clone() };
