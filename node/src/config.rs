@@ -417,7 +417,7 @@ fn alert_line(text: &str) -> String {
     format!("[ALERT]    ({}) : {text}\n", std::process::id())
 }
 
-fn read_file(path: &str) -> Result<String, String> {
+pub(crate) fn read_file(path: &str) -> Result<String, String> {
     let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
     if size > MAX_FILE {
         return Err(format!("it has {size} bytes, the limit is {MAX_FILE}"));

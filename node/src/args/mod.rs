@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Says what is wrong with a configuration, and what of it has no effect or is not built
     Check(Check),
+    /// Rewrites what HAProxy has dropped in today's language, with the reason for each line
+    Migrate(Migrate),
     /// Shows how this node is: role, peers, tables, servers
     Status(Status),
     /// Shows what this node shares with its peers: entries here and there, lag, resync
@@ -109,6 +111,22 @@ pub(crate) struct Check {
     /// As JSON, for editors
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 every old line has a translation, 1 some have none: they stay, and are named.
+
+Examples:
+  tandem migrate haproxy.cfg                   what would change?
+  tandem migrate haproxy.cfg -o new.cfg && tandem check new.cfg")]
+pub(crate) struct Migrate {
+    /// The old file; it stays as it is
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Where the new text goes, instead of a diff to standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -6,8 +6,10 @@
 mod address;
 mod draft;
 pub mod keywords;
+mod migrate;
 pub mod model;
 mod read;
 mod resolve;
 
+pub use migrate::{Change, Migration, migrate};
 pub use read::{ABSENT_SECTIONS, SECTIONS, openers, read};

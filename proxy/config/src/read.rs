@@ -53,6 +53,7 @@ pub fn read(
     let mut defaults = ProxyDraft::default();
     let mut named: BTreeMap<String, ProxyDraft> = BTreeMap::new();
     let mut proxies: Vec<ProxyDraft> = Vec::new();
+    let mut taken = Taken::new();
     let mut peers: Vec<PeersDraft> = Vec::new();
     // HAProxy numbers proxies from 2 on: 1 is its own.
     let mut proxy_id = 2;
@@ -101,7 +102,7 @@ pub fn read(
                 };
                 draft.is_frontend = section.name != "backend";
                 draft.is_backend = section.name != "frontend";
-                check_name(name, &draft, &proxies, diagnostics);
+                check_name(name, &draft, &mut taken, diagnostics);
                 draft.name = Some(name.clone());
                 draft.proxy_id = proxy_id;
                 proxy_id += 1;
@@ -167,19 +168,21 @@ fn from(
     })
 }
 
-fn check_name(name: &Word, draft: &ProxyDraft, proxies: &[ProxyDraft], diagnostics: &mut Diagnostics) {
+/// The line of each proxy, by its name and whether it takes clients.
+type Taken = BTreeMap<(String, bool), u32>;
+
+fn check_name(name: &Word, draft: &ProxyDraft, taken: &mut Taken, diagnostics: &mut Diagnostics) {
     let wrong = name.text.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)));
     if let Some(wrong) = wrong {
         diagnostics
             .error(name.span, format!("character '{wrong}' is not allowed in a proxy's name"))
             .help("letters, digits, '-', '_', '.' and ':' are");
     }
-    let clash = proxies.iter().find(|other| {
-        other.name.as_ref().is_some_and(|n| n.text == name.text)
-            && ((other.is_frontend && draft.is_frontend) || (other.is_backend && draft.is_backend))
-    });
-    if let Some(at) = clash.and_then(|other| other.name.as_ref()) {
-        diagnostics
-            .error(name.span, format!("a proxy '{}' stands in line {} already", name.text, at.span.line));
+    for side in [(true, draft.is_frontend), (false, draft.is_backend)].into_iter().filter(|side| side.1) {
+        if let Some(line) = taken.get(&(name.text.clone(), side.0)) {
+            diagnostics.error(name.span, format!("a proxy '{}' stands in line {line} already", name.text));
+        } else {
+            taken.insert((name.text.clone(), side.0), name.span.line);
+        }
     }
 }

@@ -3,7 +3,7 @@
 
 mod peers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -60,50 +60,59 @@ pub(crate) fn resolve(
 
 /// What sections may call each other by.
 struct Names {
-    backends: Vec<String>,
+    backends: BTreeMap<String, u32>,
     tables: Vec<Schema>,
+    places: BTreeMap<String, u32>,
 }
 
 impl Names {
     fn of(proxies: &[ProxyDraft], diagnostics: &mut Diagnostics) -> Self {
-        let backends = proxies.iter().filter(|p| p.is_backend).map(name).collect();
+        let mut backends = BTreeMap::new();
+        for (draft, place) in proxies.iter().filter(|p| p.is_backend).zip(0..) {
+            backends.entry(name(draft)).or_insert(place);
+        }
+        // A table that servers are stuck by holds the server, whether or not the file says so.
+        let sticks = proxies.iter().flat_map(|p| p.deferred.iter().map(move |d| (p, d)));
+        let sticky: BTreeSet<String> = sticks
+            .filter(|(_, d)| d.kind == DeferredKind::Stick)
+            .map(|(owner, d)| {
+                let named = d.words.windows(2).find(|w| w[0].text == "table").map(|w| w[1].text.clone());
+                named.unwrap_or_else(|| name(owner))
+            })
+            .collect();
         let mut tables: Vec<Schema> = Vec::new();
-        for draft in proxies {
-            let Some(table) = &draft.table else { continue };
+        let mut places = BTreeMap::new();
+        for table in proxies.iter().filter_map(|draft| draft.table.as_ref()) {
             let mut schema = table.schema.clone();
-            // A table that servers are stuck by holds the server, whether or not the file says so.
-            let sticks = proxies.iter().flat_map(|p| p.deferred.iter().map(move |d| (p, d)));
-            let sticky = sticks.filter(|(_, d)| d.kind == DeferredKind::Stick).any(|(owner, d)| {
-                let named = d.words.windows(2).find(|w| w[0].text == "table").map(|w| w[1].text.as_str());
-                named.map_or_else(|| name(owner) == schema.name, |n| n == schema.name)
-            });
+            let sticky = sticky.contains(&schema.name);
             if sticky && !schema.columns.iter().any(|c| c.data_type == DataType::ServerId) {
                 schema.columns.insert(0, Stored { data_type: DataType::ServerId, elements: 1, period_ms: 0 });
             }
-            if tables.iter().any(|t| t.name == schema.name) {
+            if places.contains_key(&schema.name) {
                 diagnostics.error(table.at, format!("a stick-table '{}' exists already", schema.name));
+            } else {
+                places.insert(schema.name.clone(), u32::try_from(tables.len()).unwrap_or(u32::MAX));
             }
             tables.push(schema);
         }
-        Self { backends, tables }
+        Self { backends, tables, places }
     }
 
     fn table(&self, name: &str) -> Option<TableId> {
-        let place = self.tables.iter().position(|t| t.name == name)?;
-        u32::try_from(place).ok().map(TableId)
+        self.places.get(name).copied().map(TableId)
     }
 
     fn backend(&self, word: &Word, diagnostics: &mut Diagnostics) -> Option<BackendId> {
-        let place = self.backends.iter().position(|n| *n == word.text);
+        let place = self.backends.get(&word.text).copied();
         if place.is_none() {
-            let near = nearest(&word.text, self.backends.iter().map(String::as_str));
+            let near = nearest(&word.text, self.backends.keys().map(String::as_str));
             let note =
                 diagnostics.error(word.span, format!("unable to find required backend: '{}'", word.text));
             if let Some(near) = near {
                 note.help(format!("did you mean '{near}'?"));
             }
         }
-        place.and_then(|p| u32::try_from(p).ok()).map(BackendId)
+        place.map(BackendId)
     }
 }
 
@@ -133,7 +142,7 @@ impl Place<'_> {
             table: &|name| self.names.table(name),
             own_table: self.names.table(&own),
             schemas: &self.names.tables,
-            backend_exists: &|name| self.names.backends.iter().any(|b| b == name),
+            backend_exists: &|name| self.names.backends.contains_key(name),
             backend: if in_backend { &own } else { "" },
             file: self.files,
             stage,

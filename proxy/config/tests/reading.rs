@@ -151,3 +151,20 @@ fn named_defaults_are_inherited_by_name() {
         config.unwrap().frontends.iter().map(|f| f.timeouts.client.unwrap().as_secs()).collect();
     assert_eq!(seconds, [1, 2]);
 }
+
+/// Each of these once took more time, or more memory, than its size; the whole test takes a second.
+#[test]
+fn monstrous_files_are_read_or_refused_in_time() {
+    let long = format!("global\n    {}\n", "x".repeat(10_000_000));
+    let nuls = "\0".repeat(1_000_000);
+    let noise = "nonsense\n".repeat(100_000);
+    for text in [long, nuls, noise] {
+        assert!(!read(&text).1.is_empty(), "{}", &text[..20]);
+    }
+    let many: String =
+        (0..20_000).map(|n| format!("backend b{n}\n    stick-table type ip size 1k\n")).collect();
+    assert_eq!(read(&many).0.map(|config| config.tables.len()), Some(20_000));
+    let same =
+        format!("frontend f\n    bind :1\n    http-request deny if {}\n", "{ src 1.1.1.1 } ".repeat(1_000));
+    assert!(read(&same).0.is_some());
+}

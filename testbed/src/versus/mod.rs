@@ -1,6 +1,7 @@
 //! `cargo versus`: this proxy beside HAProxy and nginx, in one run on one machine. Each proxy has one core
 //! to itself, clients and servers have the other; rounds alternate, so that what drifts drifts for all.
 
+mod config;
 mod instructions;
 mod load;
 mod proxies;
@@ -23,12 +24,15 @@ use report::{CaseReport, Round};
 pub(crate) enum Case {
     /// HTTP/1.1 with connections that stay, answers of 1 KiB
     Keepalive,
+    /// Reading a file of 100,000 lines (`-c`)
+    Config,
 }
 
 impl Case {
     fn word(self) -> &'static str {
         match self {
             Self::Keepalive => "keepalive",
+            Self::Config => "config",
         }
     }
 
@@ -36,6 +40,7 @@ impl Case {
     fn body(self) -> usize {
         match self {
             Self::Keepalive => 1_024,
+            Self::Config => 0,
         }
     }
 }
@@ -48,6 +53,7 @@ requests per second depend on what clients and servers leave of the machine.
 Examples:
   cargo versus
   cargo versus keepalive --rounds 5 --json versus.json
+  cargo versus config
   cargo versus --instructions")]
 pub(crate) struct Options {
     /// What to measure [default: everything]
@@ -81,18 +87,25 @@ pub(crate) fn run(options: &Options, tandem: &std::path::Path) -> Result<String,
     let every: &[Case] = Case::value_variants();
     let cases = if options.cases.is_empty() { every } else { &options.cases };
     if options.instructions {
-        let counts = cases.iter().map(|case| instructions::count(tandem, *case, options.connections));
+        let counts = cases
+            .iter()
+            .filter(|case| **case != Case::Config)
+            .map(|case| instructions::count(tandem, *case, options.connections));
         return counts.collect::<Result<Vec<_>, _>>().map(|lines| lines.join("\n"));
     }
     let mut reports = Vec::new();
+    let mut texts = Vec::new();
     for case in cases {
-        reports.push(measure(*case, options, tandem)?);
+        match case {
+            Case::Keepalive => reports.push(measure(*case, options, tandem)?),
+            Case::Config => texts.push(config::measure(options.rounds, tandem)?),
+        }
     }
     if let Some(file) = &options.json {
         let json = serde_json::to_string_pretty(&report::json(&reports)).map_err(|e| e.to_string())?;
         std::fs::write(file, json + "\n").map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    Ok(reports.iter().map(CaseReport::text).collect::<Vec<_>>().join("\n\n"))
+    Ok(reports.iter().map(CaseReport::text).chain(texts).collect::<Vec<_>>().join("\n\n"))
 }
 
 fn measure(case: Case, options: &Options, tandem: &std::path::Path) -> Result<CaseReport, String> {
