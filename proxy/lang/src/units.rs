@@ -7,7 +7,8 @@ use crate::Unit;
 /// Longest duration that is accepted, in milliseconds: HAProxy's timers end at 2^31 - 1.
 const MAX_MILLIS: u64 = i32::MAX as u64;
 
-/// Reads `10`, `10ms`, `5s`, `1m`, `2h`, `3d`, `7us`; a bare number has `unit`.
+/// Reads `10`, `10ms`, `5s`, `1m`, `2h`, `3d`, `7us`, also with the unit spelled out (`5min`); a bare number has
+/// `unit`.
 ///
 /// # Errors
 /// A sentence that says what was expected.
@@ -24,11 +25,11 @@ pub fn parse_duration(text: &str, unit: Unit) -> Result<Duration, String> {
             Unit::Seconds => 1_000_000,
         },
         "us" => 1,
-        "ms" => 1_000,
-        "s" => 1_000_000,
-        "m" => 60_000_000,
-        "h" => 3_600_000_000,
-        "d" => 86_400_000_000_u64,
+        "ms" | "msec" | "msecs" => 1_000,
+        "s" | "sec" | "secs" | "second" | "seconds" => 1_000_000,
+        "m" | "min" | "mins" | "minute" | "minutes" => 60_000_000,
+        "h" | "hour" | "hours" => 3_600_000_000,
+        "d" | "day" | "days" => 86_400_000_000_u64,
         _ => return Err(format!("unit '{suffix}' in '{text}' is not known: {expected} is expected")),
     };
     let micros = number.parse::<u64>().ok().and_then(|n| n.checked_mul(micros_per));

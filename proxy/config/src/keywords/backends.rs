@@ -163,9 +163,32 @@ fn cookie(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     draft.cookie = Some(cookie);
 }
 
+/// What a check's answer may be looked at for, beside its status; and what may stand before that.
+const OTHER_EXPECT: &[&str] = &[
+    "!",
+    "hdr",
+    "fhdr",
+    "rstatus",
+    "string",
+    "string-lf",
+    "rstring",
+    "binary",
+    "rbinary",
+    "comment",
+    "min-recv",
+];
+const EXPECT_OPTIONS: &[&str] =
+    &["error-status", "ok-status", "tout-status", "on-error", "on-success", "status-code"];
+
 fn expect(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
-    let [keyword, list] = args.words(0) else {
-        diagnostics.error(args.span, "'http-check expect' understands 'status <list>' only");
+    let words = args.words(0);
+    let first = words.first().map_or("", |word| word.text.as_str());
+    if OTHER_EXPECT.contains(&first) || EXPECT_OPTIONS.contains(&first) {
+        diagnostics.later(args.span, &format!("http-check expect {first}"));
+        return;
+    }
+    let [keyword, list] = words else {
+        diagnostics.error(args.span, "'http-check expect' expects 'status <list>', or another pattern");
         return;
     };
     let range = |item: &str| {

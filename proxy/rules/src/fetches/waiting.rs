@@ -7,6 +7,13 @@ use crate::{Kind, Stage};
 
 pub(super) const TABLE: &[Fetch] = &[
     waiting(
+        Kind::Int,
+        Stage::Connection,
+        &["res.len", "res.payload", "res.payload_lv", "rep_ssl_hello_type", "res.ssl_hello_type"],
+        "A server's first bytes.",
+        "res.len",
+    ),
+    waiting(
         Kind::Text,
         Stage::Request,
         &[
@@ -119,11 +126,6 @@ pub(super) const TABLE: &[Fetch] = &[
             "resp_ver",
             "capture.res.hdr",
             "capture.res.ver",
-            "res.len",
-            "res.payload",
-            "res.payload_lv",
-            "rep_ssl_hello_type",
-            "res.ssl_hello_type",
             "server_status",
             "res.timer.data",
         ],
