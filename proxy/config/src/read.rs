@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Block, Diagnostics, Level, Section, Sections, Word, nearest, read_line};
+use proxy_lang::{Block, Diagnostics, Level, Section, Sections, Word, nearest, read_line_among};
 
 use crate::draft::{BindDraft, BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft};
 use crate::keywords;
@@ -65,13 +65,20 @@ pub fn read(
         match section.name {
             "global" => {
                 for line in &block.lines {
-                    read_line(keywords::GLOBAL, section, line, &mut global, diagnostics);
+                    read_line_among(
+                        keywords::GLOBAL,
+                        section,
+                        line,
+                        &mut global,
+                        &keywords::home,
+                        diagnostics,
+                    );
                 }
             }
             "peers" => {
                 let mut draft = PeersDraft { name: block.name().cloned(), ..PeersDraft::default() };
                 for line in &block.lines {
-                    read_line(keywords::PEERS, section, line, &mut draft, diagnostics);
+                    read_line_among(keywords::PEERS, section, line, &mut draft, &keywords::home, diagnostics);
                 }
                 peers.push(draft);
             }
@@ -81,7 +88,14 @@ pub fn read(
                     diagnostics.error(span, format!("'{}' expects a name", section.name));
                 }
                 for line in &block.lines {
-                    read_line(keywords::NAMED, section, line, &mut NamedDraft, diagnostics);
+                    read_line_among(
+                        keywords::NAMED,
+                        section,
+                        line,
+                        &mut NamedDraft,
+                        &keywords::home,
+                        diagnostics,
+                    );
                 }
             }
             "defaults" => {
@@ -118,7 +132,7 @@ pub fn read(
 
 fn lines(block: &Block, section: Section, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
     for line in &block.lines {
-        read_line(keywords::PROXY, section, line, draft, diagnostics);
+        read_line_among(keywords::PROXY, section, line, draft, &keywords::home, diagnostics);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rows that set something in a draft, and the reader that finds the row for a line or an option.
 
-use crate::{Args, Diagnostics, Level, Line, Spec, Status, Word, nearest};
+use crate::{Args, Diagnostics, Level, Line, Span, Spec, Status, Word, nearest};
 
 /// A set of section kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,12 +101,27 @@ impl<D> Keyword<D> {
     }
 }
 
+/// Where else the keyword of a line belongs, for a line that stands in the wrong section.
+pub type Elsewhere<'e> = &'e dyn Fn(&[Word]) -> Option<Sections>;
+
 /// Reads one line of a section into its draft. `what` names the section in messages.
 pub fn read_line<D>(
     tables: &[&'static [Keyword<D>]],
     section: Section,
     line: &Line,
     draft: &mut D,
+    diagnostics: &mut Diagnostics,
+) {
+    read_line_among(tables, section, line, draft, &|_| None, diagnostics);
+}
+
+/// As [`read_line`], where sections of other kinds have rows too.
+pub fn read_line_among<D>(
+    tables: &[&'static [Keyword<D>]],
+    section: Section,
+    line: &Line,
+    draft: &mut D,
+    elsewhere: Elsewhere<'_>,
     diagnostics: &mut Diagnostics,
 ) {
     let mut words = line.words.as_slice();
@@ -116,15 +131,15 @@ pub fn read_line<D>(
     }
     let here = |row: &Keyword<D>| row.sections.meets(section.bit);
     let Some((row, length)) = find(tables, words, here).or_else(|| find(tables, words, |_| true)) else {
-        unknown(tables, section, words, diagnostics);
+        match elsewhere(words) {
+            Some(sections) => misplaced(&words[0], section, sections, diagnostics),
+            None => unknown(tables, section, words, diagnostics),
+        }
         return;
     };
     let keyword = joined(&words[..length]);
     if !here(row) {
-        let places = row.sections.names().collect::<Vec<_>>().join(", ");
-        diagnostics
-            .error(keyword.span, format!("'{}' is not allowed in a '{}' section", keyword.text, section.name))
-            .help(format!("it belongs in: {places}"));
+        misplaced(&keyword, section, row.sections, diagnostics);
         return;
     }
     if negated && !row.negatable {
@@ -140,6 +155,18 @@ pub fn read_line<D>(
             .error(extra.span.to(last), format!("unexpected '{}' after the last argument", extra.text))
             .help(format!("syntax: {}", row.spec.syntax()));
     }
+}
+
+fn misplaced(keyword: &Word, section: Section, places: Sections, diagnostics: &mut Diagnostics) {
+    let places = places.names().collect::<Vec<_>>().join(", ");
+    diagnostics
+        .error(keyword.span, format!("'{}' is not allowed in a '{}' section", keyword.text, section.name))
+        .help(format!("it belongs in: {places}"));
+}
+
+/// Where the keyword of a line may stand, if one of these rows is meant.
+pub fn home<D>(tables: &[&'static [Keyword<D>]], words: &[Word]) -> Option<Sections> {
+    find(tables, words, |_| true).map(|(row, _)| row.sections)
 }
 
 /// Reads the options of a line (`server NAME ADDRESS <options>`) into the line's draft.
@@ -259,16 +286,29 @@ fn unknown<D>(
 ) {
     let Some(first) = words.first() else { return };
     let one = first.text.as_str();
-    let two = words.get(1).map_or_else(String::new, |w| format!("{one} {}", w.text));
-    let family = every_name(tables, section.bit).any(|n| n.split(' ').next() == Some(one) && n.contains(' '));
-    let (text, span) = match words.get(1) {
-        Some(second) if family => (two.as_str(), first.span.to(second.span)),
-        _ => (one, first.span),
+    let names = || every_name(tables, section.bit);
+    let members: Vec<&str> = names().filter_map(|name| name.strip_prefix(one)?.strip_prefix(' ')).collect();
+    let Some(second) = words.get(1).filter(|_| !members.is_empty()) else {
+        if members.is_empty() {
+            // Of a family the first word may be meant, or the whole name.
+            let firsts = names().filter_map(|name| name.split(' ').next());
+            let two = words.get(1).map_or_else(String::new, |second| format!("{one} {}", second.text));
+            let near = nearest(one, names().chain(firsts)).or_else(|| nearest(&two, names()));
+            unknown_name(one, first.span, near, section, diagnostics);
+        } else {
+            diagnostics
+                .error(first.span, format!("'{one}' expects another word after it"))
+                .help(format!("one of {}", members.join(", ")));
+        }
+        return;
     };
-    let near = nearest(text, every_name(tables, section.bit))
-        .or_else(|| nearest(one, every_name(tables, section.bit)))
-        .or_else(|| nearest(two.as_str(), every_name(tables, section.bit)));
-    let note = diagnostics.error(span, format!("unknown keyword '{text}' in '{}' section", section.name));
+    let two = format!("{one} {}", second.text);
+    let near = nearest(&two, names());
+    unknown_name(&two, first.span.to(second.span), near, section, diagnostics);
+}
+
+fn unknown_name(name: &str, span: Span, near: Option<&str>, section: Section, diagnostics: &mut Diagnostics) {
+    let note = diagnostics.error(span, format!("unknown keyword '{name}' in '{}' section", section.name));
     if let Some(near) = near {
         note.help(format!("did you mean '{near}'?"));
     }

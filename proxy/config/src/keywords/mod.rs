@@ -20,7 +20,7 @@ mod statistics;
 mod timeouts;
 mod traffic;
 
-use proxy_lang::{Keyword, Spec};
+use proxy_lang::{Keyword, Sections, Spec, Word};
 
 use crate::draft::{BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft, ServerDraft};
 
@@ -51,6 +51,15 @@ pub const NAMED: &[&[Keyword<NamedDraft>]] =
 pub const BIND_OPTIONS: &[&[Keyword<BindOptions>]] = &[binds::OPTIONS, bind_more::TABLE];
 /// Options of `server` lines.
 pub const SERVER_OPTIONS: &[&[Keyword<ServerDraft>]] = &[servers::OPTIONS, server_more::TABLE];
+
+/// The sections where the keyword of a line may stand, whatever their kind.
+pub(crate) fn home(words: &[Word]) -> Option<Sections> {
+    let proxy = || proxy_lang::home(PROXY, words);
+    proxy()
+        .or_else(|| proxy_lang::home(GLOBAL, words))
+        .or_else(|| proxy_lang::home(NAMED, words))
+        .or_else(|| proxy_lang::home(PEERS, words))
+}
 
 /// The headers of all rows, options of `server` lines among them.
 pub fn specs() -> impl Iterator<Item = &'static Spec> {
