@@ -1,7 +1,7 @@
 //! Whole files in, configurations or mistakes out.
 
 use proxy_config::model::{BackendChoice, Balance, Config, Mode};
-use proxy_lang::{Diagnostics, Sources, blocks, lex};
+use proxy_lang::{Diagnostics, Sources, Surroundings, blocks, lex, read_text};
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
     let mut sources = Sources::default();
@@ -167,4 +167,108 @@ fn monstrous_files_are_read_or_refused_in_time() {
     let same =
         format!("frontend f\n    bind :1\n    http-request deny if {}\n", "{ src 1.1.1.1 } ".repeat(1_000));
     assert!(read(&same).0.is_some());
+}
+
+struct Nowhere;
+
+impl Surroundings for Nowhere {
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "HOME").then(|| "/ root $HOME".to_owned())
+    }
+    fn feature(&self, _: &str) -> bool {
+        true
+    }
+    fn version(&self) -> [u32; 3] {
+        [2, 6, 0]
+    }
+}
+
+/// Thousands of texts that are nearly files: each is read or refused, none is the end.
+#[test]
+fn no_text_ends_the_reader() {
+    const PIECES: &[&str] = &[
+        "\"",
+        "'",
+        "\\",
+        "$",
+        "${",
+        "}",
+        "${HOME[*]}",
+        "\"${.LINE}\"",
+        "{",
+        "(",
+        ")",
+        "%[",
+        "%",
+        ",",
+        "#",
+        " ",
+        "\n",
+        "!",
+        "é",
+        ".if ",
+        ".elif ",
+        ".else\n",
+        ".endif\n",
+        "if ",
+        "unless ",
+        " or ",
+        "-m reg ",
+        "src,lower(",
+        "0",
+        "99999999999999999999",
+        "no ",
+        "default_backend ",
+        "stick-table ",
+        "type string len ",
+        "server s ",
+        "bind ",
+        "log-format ",
+        "acl ",
+        "\t",
+        "backend ",
+        "resolvers ",
+        "userlist ",
+        "from ",
+        "global\n",
+        "\0",
+        "option httpchk ",
+        "http-request return ",
+        "cookie ",
+    ];
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |bound: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 33) as usize % bound
+    };
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..1_500 {
+        let mut letters: Vec<char> = FILE.chars().collect();
+        for _ in 0..random(12) {
+            let place = random(letters.len());
+            match random(3) {
+                0 => drop(letters.splice(place..place, PIECES[random(PIECES.len())].chars())),
+                1 => drop(letters.drain(place..(place + random(30)).min(letters.len()))),
+                _ => {
+                    let from = random(letters.len());
+                    let part: Vec<char> = letters[from..(from + random(40)).min(letters.len())].to_vec();
+                    drop(letters.splice(place..place, part));
+                }
+            }
+        }
+        let mut sources = Sources::default();
+        let file = sources.add("t.cfg", letters.into_iter().collect::<String>());
+        let mut diagnostics = Diagnostics::default();
+        let openers: Vec<&str> = proxy_config::openers().collect();
+        let lines = read_text(&sources, &Nowhere, &openers, &mut diagnostics);
+        let blocks = blocks(lines, &openers, &mut diagnostics);
+        let _ = proxy_config::read(&blocks, &|_| Ok("1.2.3.4\n".to_owned()), &mut diagnostics);
+        diagnostics.refuse_later();
+        let texts: String = diagnostics.iter().map(|d| proxy_lang::render(&sources, d, 1, false)).collect();
+        assert_eq!(diagnostics.errors() > 0, texts.contains("[ALERT]"), "{:?}", sources.source(file));
+        if diagnostics.errors() == 0 { taken += 1 } else { refused += 1 }
+    }
+    assert!(taken > 50 && refused > 500, "{taken} {refused}");
 }

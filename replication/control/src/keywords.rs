@@ -183,6 +183,7 @@ mod tests {
         let lines = lex(&sources, file, &|_| None, &mut diagnostics);
         let blocks = blocks(lines, &[SECTION.name], &mut diagnostics);
         let cluster = read(&blocks, &mut diagnostics);
+        diagnostics.refuse_later();
         (cluster, diagnostics.iter().map(|d| d.message.clone()).collect())
     }
 

@@ -1,6 +1,6 @@
 //! The global section: the process, its environment and its limits.
 
-use proxy_lang::{Arg, Keyword, Sections, Spec, Unit};
+use proxy_lang::{Arg, Keyword, Level, Sections, Spec, Unit};
 
 use crate::draft::GlobalDraft;
 
@@ -280,17 +280,21 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
             "mworker-max-reloads 50",
         ),
     ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::accepted(
+    Keyword {
+        spec: Spec::accepted(
             SIZED,
             &["nbproc"],
             &[Arg::Int("processes", 1, 1)],
             "Number of processes: one.",
             "nbproc 1",
         ),
-    ),
+        sections: HERE,
+        negatable: false,
+        apply: |_, a, r| {
+            let text = "'nbproc' is gone: the threads of one process serve all cores ('nbthread')";
+            r.push(Level::Note, a.keyword.span, text);
+        },
+    },
     Keyword::inert(
         HERE,
         true,
