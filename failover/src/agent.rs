@@ -1,7 +1,7 @@
 //! The agent: a plain poll loop on a thread of its own. A packet, a deadline or an order goes into a
 //! router; what comes out is performed at once. Nothing else runs here, and nothing here waits for others.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -123,7 +123,7 @@ fn own_address(
     settings: &VirtualRouter,
     link: Link,
 ) -> io::Result<Ipv4Addr> {
-    if let Some(own) = config.own {
+    if let Some(own) = settings.source.or(config.own) {
         return Ok(own);
     }
     let addresses = netlink.addresses(link.index)?;
@@ -466,7 +466,10 @@ impl Room {
 impl Post {
     fn new(settings: VirtualRouter, config: &Config, own: Ipv4Addr) -> Self {
         let machine = settings.settings(&config.member, own);
-        let peers = config.peers.iter().chain(&settings.unicast_peers).copied().collect();
+        // A member may be named as a peer too: it is told once.
+        let peers: BTreeSet<Ipv4Addr> =
+            config.peers.iter().chain(&settings.unicast_peers).copied().filter(|peer| *peer != own).collect();
+        let peers = peers.into_iter().collect();
         let status = RouterStatus {
             name: settings.name.clone(),
             vrid: settings.vrid,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use failover::Config as Failover;
-use failover_vrrp::{VirtualRouter, keywords as virtual_router};
+use failover_vrrp::{VirtualRouter, keepalived, keywords as virtual_router};
 use prost::Message;
 use proxy_config::model::Config as Proxied;
 use proxy_lang::{Diagnostics, Level, Sources, Surroundings, blocks, nearest, read_text, render};
@@ -31,6 +31,37 @@ pub(crate) struct Texts {
     files: Vec<Text>,
     #[prost(btree_map = "string, string", tag = "2")]
     named: BTreeMap<String, String>,
+    /// keepalived's files.
+    #[prost(message, repeated, tag = "3")]
+    keepalived: Vec<Text>,
+    /// What conditions in them compare with.
+    #[prost(string, tag = "4")]
+    config_id: String,
+    /// What they include.
+    #[prost(message, repeated, tag = "5")]
+    included: Vec<Included>,
+}
+
+/// What an `include` in a file means.
+#[derive(Clone, PartialEq, Message)]
+struct Included {
+    #[prost(string, tag = "1")]
+    from: String,
+    #[prost(string, tag = "2")]
+    pattern: String,
+    #[prost(message, repeated, tag = "3")]
+    files: Vec<Text>,
+}
+
+/// The files that a configuration is read from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    /// In HAProxy's language: files, and folders of them.
+    pub(crate) haproxy: Vec<String>,
+    /// In keepalived's.
+    pub(crate) keepalived: Vec<String>,
+    /// What keepalived's conditions compare with; usually the host's name up to its first dot.
+    pub(crate) config_id: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -85,7 +116,7 @@ impl Said {
 }
 
 /// Reads the files from disk and says on standard error what is wrong. `None`: they are not usable.
-pub(crate) fn load_aloud(files: &[String], warnings: Warnings) -> Option<(Everything, Texts)> {
+pub(crate) fn load_aloud(files: &Files, warnings: Warnings) -> Option<(Everything, Texts)> {
     let mut said = Said { text: String::new(), colour: std::io::stderr().is_terminal() };
     let loaded = load(files, warnings, &mut said);
     eprint!("{}", said.text);
@@ -93,7 +124,7 @@ pub(crate) fn load_aloud(files: &[String], warnings: Warnings) -> Option<(Everyt
 }
 
 /// Reads the files from disk. `None`: they are not usable.
-pub(crate) fn load(files: &[String], warnings: Warnings, said: &mut Said) -> Option<(Everything, Texts)> {
+pub(crate) fn load(files: &Files, warnings: Warnings, said: &mut Said) -> Option<(Everything, Texts)> {
     let mut texts = match Texts::gather(files) {
         Ok(texts) => texts,
         Err(why) => {
@@ -102,23 +133,33 @@ pub(crate) fn load(files: &[String], warnings: Warnings, said: &mut Said) -> Opt
         }
     };
     let named = RefCell::new(BTreeMap::new());
-    let folder = files.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
+    let folder = files.haproxy.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
     let read = |path: &str| {
         let content = read_named(folder.as_deref(), path)?;
         named.borrow_mut().insert(path.to_owned(), content.clone());
         Ok(content)
     };
-    let everything = understand(&texts, &read, warnings, said)?;
+    let included = RefCell::new(Vec::new());
+    let include = |from: &str, pattern: &str| {
+        let files = read_included(from, pattern)?;
+        let texts = files.iter().map(|(name, content)| Text { name: name.clone(), content: content.clone() });
+        let (from, pattern) = (from.to_owned(), pattern.to_owned());
+        included.borrow_mut().push(Included { from, pattern, files: texts.collect() });
+        Ok(files)
+    };
+    let everything = understand(&texts, &read, &include, warnings, said)?;
     texts.named = named.into_inner();
+    texts.included = included.into_inner();
     Some((everything, texts))
 }
 
 /// Reads files without acting on them. `Err`: a file cannot be read.
-pub(crate) fn examine(files: &[String], depth: Depth) -> Result<Reading, String> {
+pub(crate) fn examine(files: &Files, depth: Depth) -> Result<Reading, String> {
     let texts = Texts::gather(files)?;
-    let folder = files.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
+    let folder = files.haproxy.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
     Ok(texts.read(
         &|path| if depth == Depth::Syntax { Ok(String::new()) } else { read_named(folder.as_deref(), path) },
+        &read_included,
         depth,
     ))
 }
@@ -129,6 +170,23 @@ fn read_named(folder: Option<&Path>, path: &str) -> Result<String, String> {
         (Some(folder), false) => read_file(&folder.join(path).to_string_lossy()),
         _ => read_file(path),
     }
+}
+
+/// Reads the files that an `include` means: relative to the file it stands in.
+fn read_included(from: &str, pattern: &str) -> Result<Vec<(String, String)>, String> {
+    if pattern.contains('{') {
+        return Err("lists in braces are not understood: write an 'include' for each".to_owned());
+    }
+    let folder = Path::new(from).parent().unwrap_or(Path::new(""));
+    let whole = folder.join(pattern);
+    let paths = glob::glob(&whole.to_string_lossy()).map_err(|e| e.to_string())?;
+    let mut files = Vec::new();
+    for path in paths.flatten().filter(|path| path.is_file()) {
+        let name = path.to_string_lossy().into_owned();
+        let text = read_file(&name).map_err(|why| format!("{name}: {why}"))?;
+        files.push((name, text));
+    }
+    Ok(files)
 }
 
 /// The files that are meant: a folder stands for the `.cfg` files in it, by name.
@@ -198,21 +256,32 @@ pub(crate) fn condition(text: &str) -> ExitCode {
 
 impl Texts {
     /// Reads the files, and those in folders, from disk.
-    fn gather(files: &[String]) -> Result<Self, String> {
-        let mut texts = Self::default();
-        for name in every_file(files)? {
+    fn gather(files: &Files) -> Result<Self, String> {
+        let read = |name: String| {
             let say = |why| format!("Could not open configuration file {name} : {why}");
             let content = read_file(&name).map_err(say)?;
-            texts.files.push(Text { name, content });
-        }
-        Ok(texts)
+            Ok(Text { name, content })
+        };
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let first = |name: String| name.split('.').next().map(str::to_owned).unwrap_or_default();
+        Ok(Self {
+            files: every_file(&files.haproxy)?.into_iter().map(read).collect::<Result<_, String>>()?,
+            keepalived: files.keepalived.iter().cloned().map(read).collect::<Result<_, String>>()?,
+            config_id: files.config_id.clone().unwrap_or_else(|| first(host())),
+            ..Self::default()
+        })
     }
 
     /// Understands texts that another process has read.
     pub(crate) fn understand(&self) -> Option<Everything> {
         let read =
             |path: &str| self.named.get(path).cloned().ok_or_else(|| "it was not handed over".to_owned());
-        understand(self, &read, Warnings::Silent, &mut Said::default())
+        let include = |from: &str, pattern: &str| {
+            let found = self.included.iter().find(|i| i.from == from && i.pattern == pattern);
+            let found = found.ok_or_else(|| "it was not handed over".to_owned())?;
+            Ok(found.files.iter().map(|text| (text.name.clone(), text.content.clone())).collect())
+        };
+        understand(self, &read, &include, Warnings::Silent, &mut Said::default())
     }
 }
 
@@ -235,7 +304,12 @@ pub(crate) struct Reading {
 }
 
 impl Texts {
-    fn read(&self, named: &dyn Fn(&str) -> Result<String, String>, depth: Depth) -> Reading {
+    fn read(
+        &self,
+        named: &dyn Fn(&str) -> Result<String, String>,
+        include: keepalived::Include<'_>,
+        depth: Depth,
+    ) -> Reading {
         let mut sources = Sources::default();
         for text in &self.files {
             sources.add(&text.name, text.content.clone());
@@ -248,7 +322,12 @@ impl Texts {
         let blocks = blocks(lines, &openers, &mut diagnostics);
         let proxy = proxy_config::read(&blocks, named, &mut diagnostics);
         let cluster = control::read(&blocks, &mut diagnostics);
-        let routers = virtual_router::read(&blocks, &mut diagnostics);
+        let mut routers = virtual_router::read(&blocks, &mut diagnostics);
+        let around = keepalived::Surroundings { id: &self.config_id, include };
+        for Text { name, content } in &self.keepalived {
+            routers.extend(keepalived::read(name, content, around, &mut sources, &mut diagnostics));
+        }
+        virtual_router::check_distinct(&routers, &mut diagnostics);
         let declared = blocks.iter().any(|b| b.kind() == control::SECTION.name);
         check_routers(&routers, cluster.as_ref(), declared, &mut diagnostics);
         if depth != Depth::Syntax {
@@ -271,11 +350,12 @@ impl Texts {
 fn understand(
     texts: &Texts,
     named: &dyn Fn(&str) -> Result<String, String>,
+    include: keepalived::Include<'_>,
     warnings: Warnings,
     said: &mut Said,
 ) -> Option<Everything> {
     let depth = if warnings == Warnings::Silent { Depth::Known } else { Depth::Whole };
-    let Reading { sources, diagnostics, everything } = texts.read(named, depth);
+    let Reading { sources, diagnostics, everything } = texts.read(named, include, depth);
     let silent = warnings == Warnings::Silent && diagnostics.errors() == 0;
     let warned = !silent && said.add(&sources, &diagnostics);
     if diagnostics.errors() > 0 {

@@ -20,7 +20,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use args::haproxy::{self, Asked, Options, Style};
-use args::{Cluster, Command, CommandLine};
+use args::{Cluster, Command, CommandLine, Keepalived};
 use clap::Parser;
 use config::{Everything, Texts, Warnings, alert};
 use supervisor::{Ended, Start, Tell};
@@ -42,9 +42,10 @@ fn main() -> ExitCode {
     }
     match CommandLine::parse().command {
         Command::Run(options) => finish(logged(|| {
-            let loaded = config::load_aloud(&options.files, Warnings::Say);
+            let files = options.keepalived.beside(&options.files);
+            let loaded = config::load_aloud(&files, Warnings::Say);
             let start = Start {
-                files: options.files,
+                files,
                 loaded: loaded.ok_or("the configuration is not usable")?,
                 member: options.member,
                 folders: Some((options.run_dir, options.state_dir)),
@@ -129,7 +130,7 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
         (None, true) => Warnings::Refuse,
         (None, false) => Warnings::Say,
     };
-    let Some(mut loaded) = config::load_aloud(files, warnings) else {
+    let Some(mut loaded) = config::load_aloud(&Keepalived::default().beside(files), warnings) else {
         return Ok(ExitCode::from(FAILURE));
     };
     if parent.is_some() {
@@ -165,7 +166,7 @@ fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<backg
     let signals = options.style == Style::Supervised;
     let systemd = std::env::var_os("NOTIFY_SOCKET").filter(|_| options.notify).map(Into::into);
     let start = Start {
-        files: options.files,
+        files: Keepalived::default().beside(&options.files),
         loaded,
         member: options.member,
         folders: None,

@@ -32,6 +32,10 @@ pub struct VirtualRouter {
     pub addresses: Vec<(Ipv4Addr, u8)>,
     /// What the file says of members' priorities, with its place.
     pub priorities: BTreeMap<String, (u8, Span)>,
+    /// This node's priority, whichever member it is, where the file is a node's own (keepalived's).
+    pub own_priority: Option<u8>,
+    /// This node's own address on the link, where the file says it.
+    pub source: Option<Ipv4Addr>,
     /// Between advertisements.
     pub interval: Centis,
     /// VRRP's version.
@@ -66,7 +70,9 @@ impl VirtualRouter {
     pub fn settings(&self, member: &str, source: Ipv4Addr) -> Settings {
         Settings {
             vrid: self.vrid,
-            priority: self.priorities.get(member).map_or(DEFAULT_PRIORITY, |(priority, _)| *priority),
+            priority: self.own_priority.unwrap_or_else(|| {
+                self.priorities.get(member).map_or(DEFAULT_PRIORITY, |(priority, _)| *priority)
+            }),
             version: self.version,
             interval: self.interval,
             preempt: self.preempt,
@@ -255,13 +261,18 @@ fn command(args: &Args) -> Vec<String> {
 }
 
 fn password(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
-    let bytes = args.word(0).text.as_bytes();
-    if bytes.len() > 8 {
-        diagnostics.warning(args.word(0).span, "only the first eight bytes of a password are sent");
+    let word = args.word(0);
+    if word.text.len() > 8 {
+        diagnostics.warning(word.span, "only the first eight bytes of a password are sent");
     }
+    draft.password = Some((plain_password(&word.text), args.span));
+}
+
+/// Version 2's password as it is on the wire: eight bytes, the rest zero.
+pub(crate) fn plain_password(text: &str) -> [u8; 8] {
     let mut sent = [0; 8];
-    sent.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-    draft.password = Some((sent, args.span));
+    sent.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+    sent
 }
 
 fn address(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
@@ -315,8 +326,15 @@ pub fn read(blocks: &[Block], diagnostics: &mut Diagnostics) -> Vec<VirtualRoute
         if let Some(extra) = block.header.words.get(2) {
             diagnostics.error(extra.span, format!("unexpected '{}' after the section's name", extra.text));
         }
-        let Some(router) = complete(block, draft, diagnostics) else { continue };
-        for other in &routers {
+        routers.extend(complete(block, draft, diagnostics));
+    }
+    routers
+}
+
+/// Says which of these routers cannot live beside one another, wherever they were read.
+pub fn check_distinct(routers: &[VirtualRouter], diagnostics: &mut Diagnostics) {
+    for (place, router) in routers.iter().enumerate() {
+        for other in &routers[..place] {
             if other.name == router.name {
                 diagnostics.error(router.span, format!("there is a virtual router '{}' already", other.name));
             }
@@ -326,9 +344,7 @@ pub fn read(blocks: &[Block], diagnostics: &mut Diagnostics) -> Vec<VirtualRoute
                 diagnostics.error(router.span, text);
             }
         }
-        routers.push(router);
     }
-    routers
 }
 
 fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Option<VirtualRouter> {
@@ -373,6 +389,8 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         vrid: draft.vrid.unwrap_or_default(),
         addresses: draft.addresses,
         priorities: draft.priorities,
+        own_priority: None,
+        source: None,
         interval: draft.interval.map_or(usual, |(interval, _)| interval),
         version,
         multicast: draft.multicast,
@@ -397,6 +415,7 @@ mod tests {
         let lines = lex(&sources, file, &|_| None, &mut diagnostics);
         let blocks = blocks(lines, &[SECTION.name], &mut diagnostics);
         let routers = read(&blocks, &mut diagnostics);
+        check_distinct(&routers, &mut diagnostics);
         (routers, diagnostics.iter().map(|d| d.message.clone()).collect())
     }
 

@@ -1,9 +1,10 @@
 //! VRRP (RFC 9568, RFC 3768 for version 2): the bytes, the timers, the state machine of one virtual
-//! router, and its section of the configuration. Knows no socket, no address of this machine and no clock.
+//! router, its section of the configuration, and keepalived's language. Knows no socket, no address of this machine and no clock.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod interval;
+pub mod keepalived;
 pub mod keywords;
 mod packet;
 mod router;

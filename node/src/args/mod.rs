@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::config::Files;
+
 /// Where processes of one node meet.
 const RUN_DIR: &str = "/run/tandem";
 /// What a node keeps across restarts.
@@ -77,11 +79,14 @@ Example:
 #[command(after_help = "\
 Examples:
   tandem run -f /etc/tandem/haproxy.cfg
+  tandem run -f haproxy.cfg -k keepalived.conf
   tandem run -f haproxy.cfg -f pair.cfg -L lb1 --run-dir /tmp/lb1")]
 pub(crate) struct Run {
     /// Configuration; several are read in order
     #[arg(short = 'f', long = "file", required = true, value_name = "FILE")]
     pub(crate) files: Vec<String>,
+    #[command(flatten)]
+    pub(crate) keepalived: Keepalived,
     /// Which member this node is [default: localpeer of the file, else the host's name]
     #[arg(short = 'L', long = "member", value_name = "NAME")]
     pub(crate) member: Option<String>,
@@ -93,18 +98,43 @@ pub(crate) struct Run {
     pub(crate) state_dir: PathBuf,
 }
 
+/// Files in keepalived's language.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Keepalived {
+    /// keepalived's configuration: its instances are virtual routers
+    #[arg(short = 'k', long = "keepalived", value_name = "FILE")]
+    pub(crate) keepalived: Vec<String>,
+    /// What '@' in it is compared with [default: the host's name up to its first dot]
+    #[arg(long, value_name = "ID")]
+    pub(crate) config_id: Option<String>,
+}
+
+impl Keepalived {
+    /// These files, and those in HAProxy's language.
+    pub(crate) fn beside(&self, files: &[String]) -> Files {
+        Files {
+            haproxy: files.to_vec(),
+            keepalived: self.keepalived.clone(),
+            config_id: self.config_id.clone(),
+        }
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Exit code: 0 the file can be used, 1 it cannot, 2 it could, but nothing in it listens.
 
 Examples:
   tandem check haproxy.cfg
+  tandem check -k keepalived.conf haproxy.cfg
   tandem check --syntax haproxy.cfg      its certificates and error pages are elsewhere
   tandem check --json haproxy.cfg | jq '.problems[] | select(.level == \"error\")'")]
 pub(crate) struct Check {
     /// Configuration; several are read in order, of a folder its .cfg files
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "keepalived", value_name = "FILE")]
     pub(crate) files: Vec<String>,
+    #[command(flatten)]
+    pub(crate) keepalived: Keepalived,
     /// Leaves out what is not in the text: certificates, error pages, lists; lets through what is not built
     #[arg(long)]
     pub(crate) syntax: bool,

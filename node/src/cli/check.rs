@@ -40,15 +40,17 @@ struct Waiting {
 /// Reads the files and says what it found; the exit code.
 pub(crate) fn show(options: &Check) -> u8 {
     let depth = if options.syntax { Depth::Syntax } else { Depth::Whole };
-    let Reading { sources, diagnostics, everything } = match examine(&options.files, depth) {
-        Ok(reading) => reading,
-        Err(why) => {
-            alert(&why);
-            return NOT_USABLE;
-        }
-    };
+    let Reading { sources, diagnostics, everything } =
+        match examine(&options.keepalived.beside(&options.files), depth) {
+            Ok(reading) => reading,
+            Err(why) => {
+                alert(&why);
+                return NOT_USABLE;
+            }
+        };
     let valid = everything.is_some();
-    let reachable = everything.as_ref().is_some_and(Everything::is_reachable);
+    // A keepalived.conf alone listens to nobody.
+    let reachable = options.files.is_empty() || everything.as_ref().is_some_and(Everything::is_reachable);
     let code = match (valid, reachable) {
         (true, true) => 0,
         (true, false) => NOTHING_TO_RUN,

@@ -7,7 +7,7 @@ use std::path::Path;
 use replication::Identity;
 use replication::identity::{Authority, open_bundle};
 
-use crate::args::{Init, Join};
+use crate::args::{Init, Join, Keepalived};
 use crate::config::{self, Warnings};
 
 const AUTHORITY: &str = "cluster-ca.pem";
@@ -16,8 +16,8 @@ const CERTIFICATE: &str = "cluster.pem";
 
 /// Makes the authority and a bundle for every member but this one.
 pub(crate) fn init(options: &Init) -> Result<(), String> {
-    let (everything, _) =
-        config::load_aloud(&options.files, Warnings::Say).ok_or("the configuration is not usable")?;
+    let (everything, _) = config::load_aloud(&Keepalived::default().beside(&options.files), Warnings::Say)
+        .ok_or("the configuration is not usable")?;
     let member = everything.member(options.member.as_deref());
     everything.check_member(&member)?;
     let cluster = everything.cluster.ok_or("the file has no 'cluster' section")?;

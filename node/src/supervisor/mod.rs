@@ -22,7 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
-use crate::config::{Everything, Texts};
+use crate::config::{Everything, Files, Texts};
 use crate::link::{Body, Given, Kind, Nothing, Received, Start as Beginning, seal, unseal};
 use crate::sockets;
 use crate::status::{NodeStatus, WorkerView};
@@ -72,7 +72,7 @@ pub(crate) enum Stopping {
 /// How a node is started.
 pub(crate) struct Start {
     /// What a reload reads again.
-    pub(crate) files: Vec<String>,
+    pub(crate) files: Files,
     /// What was read of them.
     pub(crate) loaded: (Everything, Texts),
     pub(crate) member: Option<String>,
@@ -253,7 +253,7 @@ struct Runs {
 }
 
 struct Supervisor {
-    files: Vec<String>,
+    files: Files,
     max_connections: Option<u64>,
     tell: Tell,
     runs: Runs,

@@ -1,6 +1,6 @@
 //! What several tests need.
 
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::TcpListener;
 
 /// A port of loopback that nobody listens on now.
 pub(crate) fn free_port() -> u16 {

@@ -22,6 +22,8 @@ pub enum Arg {
     Int(&'static str, i64, i64),
     /// A duration; the unit is that of a bare number.
     Duration(&'static str, Unit),
+    /// Seconds as a decimal number (keepalived's timers), within bounds in milliseconds, both included.
+    Seconds(&'static str, u64, u64),
     /// A size in bytes (or entries) with k, m, g.
     Size(&'static str),
     /// One of these words.
@@ -39,7 +41,11 @@ impl Arg {
     #[must_use]
     pub fn syntax(&self) -> String {
         match self {
-            Self::Word(name) | Self::Int(name, ..) | Self::Duration(name, _) | Self::Size(name) => {
+            Self::Word(name)
+            | Self::Int(name, ..)
+            | Self::Duration(name, _)
+            | Self::Seconds(name, ..)
+            | Self::Size(name) => {
                 format!("<{name}>")
             }
             Self::OneOf(_, choices) => format!("{{{}}}", choices.join("|")),
@@ -60,6 +66,17 @@ impl Arg {
                 )),
             },
             Self::Duration(_, unit) => parse_duration(text, *unit).map(Value::Duration),
+            Self::Seconds(name, min, max) => match text.parse::<f64>() {
+                // Bounds are far below what a float holds exactly.
+                Ok(seconds) if seconds >= *min as f64 / 1_000.0 && seconds <= *max as f64 / 1_000.0 => {
+                    Ok(Value::Duration(Duration::from_secs_f64(seconds)))
+                }
+                _ => Err(format!(
+                    "'{text}' is not a valid {name}: {} to {} seconds are expected",
+                    *min as f64 / 1_000.0,
+                    *max as f64 / 1_000.0
+                )),
+            },
             Self::Size(_) => parse_size(text).map(Value::Size),
             Self::OneOf(name, choices) if choices.contains(&text) => {
                 let _ = name;
@@ -223,5 +240,5 @@ impl Args {
 }
 
 fn missing(keyword: &Word, spec: &Arg, diagnostics: &mut Diagnostics) {
-    diagnostics.error(keyword.span, format!("'{}' expects {} after it", keyword.text, spec.syntax()));
+    diagnostics.fatal(keyword.span, format!("'{}' expects {} after it", keyword.text, spec.syntax()));
 }

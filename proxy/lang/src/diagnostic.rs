@@ -50,6 +50,8 @@ pub struct Diagnostics {
     errors: usize,
     /// Names that are read but not built, in the order they were met.
     later: Vec<(Span, String)>,
+    /// Mistakes are warnings: see [`Diagnostics::tolerantly`].
+    tolerant: bool,
 }
 
 impl Diagnostics {
@@ -65,7 +67,7 @@ impl Diagnostics {
     pub fn refuse_later(&mut self) {
         for (span, name) in std::mem::take(&mut self.later) {
             self.error(span, format!("'{name}' is known but not built yet"))
-                .help("remove it, or keep this part in HAProxy for now");
+                .help("remove it, or leave this part to the program you come from for now");
         }
     }
 
@@ -77,12 +79,34 @@ impl Diagnostics {
 
     /// Refuses something HAProxy knows and this program does not, for a reason.
     pub fn absent(&mut self, span: Span, name: &str, why: &str) {
-        self.error(span, format!("'{name}' is known to HAProxy but not supported")).help(why);
+        let whose = if self.tolerant { "keepalived" } else { "HAProxy" };
+        self.fatal(span, format!("'{name}' is known to {whose} but not supported")).help(why);
+    }
+
+    /// Reads something in a language that passes over its mistakes, as keepalived's does: what [`Self::error`]
+    /// reports meanwhile is a warning. What is refused by name stays refused.
+    pub fn tolerantly<R>(&mut self, read: impl FnOnce(&mut Self) -> R) -> R {
+        let before = std::mem::replace(&mut self.tolerant, true);
+        let result = read(self);
+        self.tolerant = before;
+        result
     }
 
     /// Reports an error; a remedy may be chained with [`Diagnostic::help`].
     pub fn error(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        let level = if self.tolerant { Level::Warning } else { Level::Error };
+        self.report(level, span, message.into())
+    }
+
+    /// Reports what no language passes over.
+    pub fn fatal(&mut self, span: Span, message: impl Into<String>) -> &mut Diagnostic {
         self.report(Level::Error, span, message.into())
+    }
+
+    /// Reports words behind the last argument: a mistake, unless the language passes over them in silence.
+    pub(crate) fn superfluous(&mut self, span: Span, message: String) -> &mut Diagnostic {
+        let level = if self.tolerant { Level::Detail } else { Level::Error };
+        self.report(level, span, message)
     }
 
     /// Reports a warning.

@@ -42,6 +42,20 @@ impl Sections {
     pub const CLUSTER: Self = Self(1 << 6);
     /// `virtual-router`, Tandem's own.
     pub const VIRTUAL_ROUTER: Self = Self(1 << 7);
+    /// The outermost level of a `keepalived.conf`.
+    pub const KEEPALIVED: Self = Self(1 << 14);
+    /// keepalived's `global_defs`.
+    pub const GLOBAL_DEFS: Self = Self(1 << 15);
+    /// keepalived's `vrrp_instance`.
+    pub const VRRP_INSTANCE: Self = Self(1 << 16);
+    /// keepalived's `vrrp_sync_group`.
+    pub const VRRP_SYNC_GROUP: Self = Self(1 << 17);
+    /// keepalived's `vrrp_script`.
+    pub const VRRP_SCRIPT: Self = Self(1 << 18);
+    /// keepalived's `vrrp_track_process`.
+    pub const VRRP_TRACK_PROCESS: Self = Self(1 << 19);
+    /// keepalived's `vrrp_track_file`.
+    pub const VRRP_TRACK_FILE: Self = Self(1 << 20);
     /// What HAProxy's tables call the four proxy sections.
     pub const PROXY: Self = Self::DEFAULTS.or(Self::FRONTEND).or(Self::BACKEND).or(Self::LISTEN);
     /// No line of its own: an option on a `bind`, `server` or similar line.
@@ -61,6 +75,13 @@ impl Sections {
         (Self::RING, "ring"),
         (Self::CLUSTER, "cluster"),
         (Self::VIRTUAL_ROUTER, "virtual-router"),
+        (Self::KEEPALIVED, "the outermost level"),
+        (Self::GLOBAL_DEFS, "global_defs"),
+        (Self::VRRP_INSTANCE, "vrrp_instance"),
+        (Self::VRRP_SYNC_GROUP, "vrrp_sync_group"),
+        (Self::VRRP_SCRIPT, "vrrp_script"),
+        (Self::VRRP_TRACK_PROCESS, "vrrp_track_process"),
+        (Self::VRRP_TRACK_FILE, "vrrp_track_file"),
     ];
 
     /// Both sets together.
@@ -152,7 +173,7 @@ pub fn read_line_among<D>(
     {
         let last = rest.last().map_or(extra.span, |w| w.span);
         diagnostics
-            .error(extra.span.to(last), format!("unexpected '{}' after the last argument", extra.text))
+            .superfluous(extra.span.to(last), format!("unexpected '{}' after the last argument", extra.text))
             .help(format!("syntax: {}", row.spec.syntax()));
     }
 }

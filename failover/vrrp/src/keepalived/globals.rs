@@ -1,0 +1,429 @@
+//! `global_defs`, and what stands outside of all blocks.
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec};
+
+use super::BOOL;
+use crate::Version;
+
+pub(crate) const SECTION: Section = Section { name: "global_defs", bit: Sections::GLOBAL_DEFS };
+/// Lines outside of all blocks.
+pub(crate) const OUTERMOST: Section = Section { name: "keepalived.conf", bit: Sections::KEEPALIVED };
+
+/// What `global_defs` asks for.
+#[derive(Debug, Default)]
+pub struct Globals {
+    pub(crate) version: Option<Version>,
+}
+
+/// Nothing outside of blocks acts.
+#[derive(Debug, Default)]
+pub struct Top;
+
+const fn row(
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+    apply: fn(&mut Globals, &Args, &mut Diagnostics),
+) -> Keyword<Globals> {
+    let spec = Spec::full(names, args, doc, example);
+    Keyword { spec, sections: Sections::GLOBAL_DEFS, negatable: false, apply }
+}
+
+const fn later(
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+) -> Keyword<Globals> {
+    Keyword::inert(Sections::GLOBAL_DEFS, false, Spec::later(names, args, doc, example))
+}
+
+const fn accepted(
+    why: &'static str,
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+) -> Keyword<Globals> {
+    Keyword::inert(Sections::GLOBAL_DEFS, false, Spec::accepted(why, names, args, doc, example))
+}
+
+const fn absent(why: &'static str, names: &'static [&'static str], doc: &'static str) -> Keyword<Globals> {
+    Keyword::inert(Sections::GLOBAL_DEFS, false, Spec::absent(why, names, doc))
+}
+
+const fn outside(why: &'static str, names: &'static [&'static str], doc: &'static str) -> Keyword<Top> {
+    Keyword::inert(Sections::KEEPALIVED, false, Spec::absent(why, names, doc))
+}
+
+const COUNT: Arg = Arg::Int("count", 0, 4_294_967_295);
+const OPTIONAL_BOOL: Arg = Arg::Optional(&BOOL);
+/// Why IPVS's rows are passed over.
+const NO_IPVS: &str = "there is no IPVS in Tandem: its proxy balances";
+const NO_MAIL: &str = "no mail is sent unless 'smtp_alert' asks for it, which waits";
+const NO_CHILD: &str = "the agent is a thread that does nothing else, and asks for real-time priority itself";
+const NO_FIREWALL: &str = "packets for the addresses are always taken, so nothing is filtered";
+const METRICS: &str = "ask `tandem status --json` instead";
+
+/// The rows of `global_defs`.
+pub const TABLE: &[Keyword<Globals>] = &[
+    accepted(
+        NO_CHILD,
+        &["bfd_no_swap", "checker_no_swap", "vrrp_no_swap"],
+        &[],
+        "Keeps a process in memory.",
+        "vrrp_no_swap",
+    ),
+    accepted(
+        NO_CHILD,
+        &[
+            "bfd_cpu_affinity",
+            "bfd_priority",
+            "bfd_rlimit_rttime",
+            "bfd_rt_priority",
+            "checker_cpu_affinity",
+            "checker_priority",
+            "checker_rlimit_rttime",
+            "checker_rt_priority",
+            "max_auto_priority",
+            "min_auto_priority_delay",
+            "vrrp_cpu_affinity",
+            "vrrp_priority",
+            "vrrp_rlimit_rttime",
+            "vrrp_rt_priority",
+        ],
+        &[Arg::Rest("number")],
+        "Priorities and processors of keepalived's processes.",
+        "vrrp_rt_priority 50",
+    ),
+    accepted(
+        "there is one program",
+        &["bfd_process_name", "checker_process_name", "process_name", "process_names", "vrrp_process_name"],
+        &[Arg::Rest("name")],
+        "What its processes are called.",
+        "process_names",
+    ),
+    accepted(
+        "its processes get the bytes by a descriptor, and nothing is kept",
+        &["config_save_dir", "tmp_config_directory"],
+        &[Arg::Word("folder")],
+        "Where keepalived keeps copies of its configuration.",
+        "tmp_config_directory /var/tmp",
+    ),
+    later(
+        &["default_interface"],
+        &[Arg::Word("name")],
+        "The interface of what names none.",
+        "default_interface eth0",
+    ),
+    accepted(
+        NO_FIREWALL,
+        &["disable_local_igmp"],
+        &[],
+        "Keeps the kernel from reporting groups of the link.",
+        "disable_local_igmp",
+    ),
+    later(
+        &["dynamic_interfaces"],
+        &[Arg::Optional(&Arg::Word("allow_if_changes"))],
+        "Starts though an interface is not there yet.",
+        "dynamic_interfaces",
+    ),
+    absent(METRICS, &["dbus_service_name", "enable_dbus"], "keepalived on D-Bus."),
+    absent(
+        METRICS,
+        &[
+            "enable_snmp_checker",
+            "enable_snmp_keepalived",
+            "enable_snmp_rfc",
+            "enable_snmp_rfcv2",
+            "enable_snmp_rfcv3",
+            "enable_snmp_vrrp",
+            "enable_traps",
+            "snmp_socket",
+        ],
+        "keepalived over SNMP.",
+    ),
+    row(
+        &["enable_script_security"],
+        &[],
+        "Runs nothing as root that others may write: so it is in any case.",
+        "enable_script_security",
+        |_, _, _| {},
+    ),
+    later(
+        &["fifo_write_vrrp_states_on_reload"],
+        &[],
+        "Writes all states to the FIFOs after a reload.",
+        "fifo_write_vrrp_states_on_reload",
+    ),
+    accepted(
+        "every file that is included must be there",
+        &["include_check"],
+        &[Arg::Rest("what")],
+        "Which mistakes of included files are said.",
+        "include_check readable",
+    ),
+    accepted(
+        "nodes of one machine tell themselves apart by their run folder",
+        &["instance", "use_pid_dir"],
+        &[Arg::Optional(&Arg::Word("name"))],
+        "Names of this process's files.",
+        "instance one",
+    ),
+    accepted(
+        NO_IPVS,
+        &[
+            "lvs_flush",
+            "lvs_flush_onstop",
+            "lvs_flush_on_stop",
+            "lvs_notify_fifo",
+            "lvs_notify_fifo_script",
+            "lvs_sync_daemon",
+            "lvs_timeouts",
+        ],
+        &[Arg::Rest("setting")],
+        "Settings of IPVS.",
+        "lvs_timeouts udp 15",
+    ),
+    accepted(
+        "its sockets hold what a thread that does nothing else can leave unread",
+        &[
+            "lvs_netlink_cmd_rcv_bufs",
+            "lvs_netlink_cmd_rcv_bufs_force",
+            "lvs_netlink_monitor_rcv_bufs",
+            "lvs_netlink_monitor_rcv_bufs_force",
+            "process_monitor_rcv_bufs",
+            "process_monitor_rcv_bufs_force",
+            "vrrp_netlink_cmd_rcv_bufs",
+            "vrrp_netlink_cmd_rcv_bufs_force",
+            "vrrp_netlink_monitor_rcv_bufs",
+            "vrrp_netlink_monitor_rcv_bufs_force",
+            "vrrp_rx_bufs_multiplier",
+            "vrrp_rx_bufs_policy",
+        ],
+        &[Arg::Rest("bytes")],
+        "Sizes of sockets' buffers.",
+        "vrrp_rx_bufs_policy MTU",
+    ),
+    absent(
+        "start the program in the namespace: ip netns exec NAME tandem run ...",
+        &["net_namespace", "net_namespace_ipvs"],
+        "A network namespace to run in.",
+    ),
+    accepted(
+        NO_FIREWALL,
+        &[
+            "namespace_with_ipsets",
+            "nftables",
+            "nftables_counters",
+            "nftables_ifindex",
+            "nftables_ipvs",
+            "nftables_ipvs_priority",
+            "nftables_ipvs_start_fwmark",
+            "nftables_priority",
+            "vrrp_ipsets",
+            "vrrp_iptables",
+        ],
+        &[Arg::Rest("setting")],
+        "The firewall that drops packets for addresses of others.",
+        "nftables keepalived",
+    ),
+    accepted(
+        NO_MAIL,
+        &[
+            "checker_log_all_failures",
+            "no_email_faults",
+            "notification_email",
+            "notification_email_from",
+            "smtp_alert_checker",
+            "smtp_connect_timeout",
+            "smtp_helo_name",
+            "smtp_server",
+        ],
+        &[Arg::Rest("setting")],
+        "Whom mails go to, and how.",
+        "notification_email { ops@example.com }",
+    ),
+    later(
+        &["notify_fifo", "notify_fifo_script", "vrrp_notify_fifo", "vrrp_notify_fifo_script"],
+        &[Arg::Words("path")],
+        "A pipe that changes are written to, and who reads it.",
+        "vrrp_notify_fifo /run/changes",
+    ),
+    accepted(
+        "only mails and SNMP would show it",
+        &["router_id"],
+        &[Arg::Word("name")],
+        "What this node is called.",
+        "router_id lb1",
+    ),
+    later(
+        &["script_user"],
+        &[Arg::Word("user"), Arg::Optional(&Arg::Word("group"))],
+        "Whose rights scripts have.",
+        "script_user nobody",
+    ),
+    later(&["smtp_alert", "smtp_alert_vrrp"], &[OPTIONAL_BOOL], "Sends mails on changes.", "smtp_alert on"),
+    later(
+        &["shutdown_script", "shutdown_script_timeout", "startup_script", "startup_script_timeout"],
+        &[Arg::Words("command")],
+        "What is run before all, and after all.",
+        "startup_script /etc/keepalived/start.sh",
+    ),
+    row(
+        &["vrrp_check_unicast_src"],
+        &[],
+        "Hears nobody but the peers: so it is in any case.",
+        "vrrp_check_unicast_src",
+        |_, _, _| {},
+    ),
+    later(
+        &["vrrp_delay_after_boot", "vrrp_startup_delay"],
+        &[Arg::Seconds("seconds", 0, 86_400_000)],
+        "Seconds to wait before taking part.",
+        "vrrp_startup_delay 5",
+    ),
+    later(
+        &["vrrp_down_timer_adverts"],
+        &[Arg::Int("count", 1, 100)],
+        "Advertisements that must be missing before a backup takes over.",
+        "vrrp_down_timer_adverts 3",
+    ),
+    later(
+        &[
+            "vrrp_garp_lower_prio_delay",
+            "vrrp_garp_lower_prio_repeat",
+            "vrrp_garp_master_delay",
+            "vrrp_garp_master_refresh",
+            "vrrp_garp_master_refresh_repeat",
+            "vrrp_garp_master_repeat",
+        ],
+        &[COUNT],
+        "When, and how often, a master tells the link where its addresses live.",
+        "vrrp_garp_master_refresh 60",
+    ),
+    later(
+        &["vrrp_garp_extra_if"],
+        &[Arg::Words("interval")],
+        "Seconds between announcements on the addresses' other interfaces.",
+        "vrrp_garp_extra_if 100",
+    ),
+    later(
+        &["vrrp_garp_interval", "vrrp_gna_interval"],
+        &[Arg::Seconds("seconds", 0, 1_000_000)],
+        "Seconds between two announcements of one interface.",
+        "vrrp_garp_interval 0.001",
+    ),
+    later(
+        &["vrrp_higher_prio_send_advert", "vrrp_lower_prio_no_advert"],
+        &[OPTIONAL_BOOL],
+        "What a master answers to another one.",
+        "vrrp_higher_prio_send_advert on",
+    ),
+    later(
+        &["vrrp_mcast_group4", "vrrp_mcast_group6"],
+        &[Arg::Word("address")],
+        "Another group than VRRP's own.",
+        "vrrp_mcast_group4 224.0.0.19",
+    ),
+    later(&["vrrp_min_garp"], &[OPTIONAL_BOOL], "Announces once only.", "vrrp_min_garp on"),
+    later(
+        &["vrrp_notify_priority_changes"],
+        &[BOOL],
+        "Says on the notify FIFOs when the priority changes.",
+        "vrrp_notify_priority_changes on",
+    ),
+    accepted(
+        "no packet is refused for its list of addresses",
+        &["vrrp_skip_check_adv_addr"],
+        &[OPTIONAL_BOOL],
+        "Does not compare the addresses of advertisements with its own.",
+        "vrrp_skip_check_adv_addr",
+    ),
+    later(&["vrrp_strict"], &[OPTIONAL_BOOL], "Keeps to the letter of VRRP.", "vrrp_strict"),
+    row(
+        &["vrrp_version"],
+        &[Arg::OneOf("version", &["2", "3"])],
+        "VRRP's version where an instance names none; otherwise it is 2.",
+        "vrrp_version 3",
+        |d, a, _| d.version = Some(if a.text(0) == "2" { Version::V2 } else { Version::V3 }),
+    ),
+];
+
+/// The rows of what stands outside of all blocks, apart from the blocks that are read.
+pub const TOP: &[Keyword<Top>] = &[
+    outside(
+        "there is no BFD in Tandem: track an interface, or lower 'advert_int'",
+        &["bfd_instance"],
+        "A BFD session.",
+    ),
+    Keyword::inert(
+        Sections::KEEPALIVED,
+        false,
+        Spec::accepted(
+            "the supervisor waits as long as its children need",
+            &["child_wait_time"],
+            &[Arg::Rest("seconds")],
+            "How long keepalived waits for its processes to end.",
+            "child_wait_time 5",
+        ),
+    ),
+    Keyword::inert(
+        Sections::KEEPALIVED,
+        false,
+        Spec::later(
+            &[
+                "garp_group",
+                "interface_up_down_delays",
+                "static_ipaddress",
+                "static_routes",
+                "static_rules",
+                "track_group",
+            ],
+            &[Arg::Rest("name")],
+            "What interfaces, addresses and routes of the machine are for all instances.",
+            "static_ipaddress { 192.0.2.7/24 dev eth0 }",
+        ),
+    ),
+    Keyword::inert(
+        Sections::KEEPALIVED,
+        false,
+        Spec::accepted(
+            "the kernel says at once when a link goes down",
+            &["linkbeat_interfaces", "linkbeat_use_polling"],
+            &[Arg::Rest("name")],
+            "Asks interfaces again and again whether their link is up.",
+            "linkbeat_use_polling",
+        ),
+    ),
+    outside(
+        "start the program in the namespace: ip netns exec NAME tandem run ...",
+        &["net_namespace", "net_namespace_ipvs"],
+        "A network namespace to run in.",
+    ),
+    Keyword::inert(
+        Sections::KEEPALIVED,
+        false,
+        Spec::accepted(
+            "nodes of one machine tell themselves apart by their run folder",
+            &["instance", "use_pid_dir"],
+            &[Arg::Rest("name")],
+            "Names of this process's files.",
+            "use_pid_dir",
+        ),
+    ),
+    outside(
+        "there is no IPVS in Tandem: the proxy balances. In the haproxy.cfg write 'listen NAME' with 'bind ADDRESS:PORT', \
+         'balance' for lb_algo, a 'server' line with 'check' for each real_server, 'backup' for sorry_server, \
+         'option httpchk' for HTTP_GET, 'stick-table' with 'stick on src' for persistence_timeout",
+        &["virtual_server"],
+        "A service that IPVS balances.",
+    ),
+    outside(
+        "there is no IPVS in Tandem: write one 'bind' line for each address of the group",
+        &["virtual_server_group"],
+        "Addresses of a service that IPVS balances.",
+    ),
+];

@@ -1,0 +1,650 @@
+//! `vrrp_instance`: its rows, and what they make of a [`VirtualRouter`].
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Word};
+
+use super::{BOOL, Defined, command};
+use crate::keywords::plain_password;
+use crate::{Centis, Notify, Version, VirtualRouter};
+
+pub(crate) const SECTION: Section = Section { name: "vrrp_instance", bit: Sections::VRRP_INSTANCE };
+/// Priority where the file says nothing.
+const USUAL_PRIORITY: u8 = 100;
+/// Longest interval of version 3, in hundredths of a second: twelve bits.
+const LONGEST_INTERVAL: u128 = 4_095;
+/// Longest label of an address, with its terminator (`IFNAMSIZ`).
+const LABEL_SIZE: usize = 16;
+
+/// What a tracker watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Tracked {
+    Script,
+    Process,
+    File,
+}
+
+impl Tracked {
+    /// How keepalived calls it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Script => "script",
+            Self::Process => "process",
+            Self::File => "file",
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Address {
+    address: IpAddr,
+    prefix: u8,
+    device: Option<Word>,
+    at: Span,
+}
+
+/// What the lines of an instance ask for.
+#[derive(Debug, Default)]
+pub struct Instance {
+    master: Option<Span>,
+    interface: Option<Word>,
+    vrid: Option<u8>,
+    priority: Option<(u8, Span)>,
+    interval: Option<(Duration, Span)>,
+    version: Option<Version>,
+    auth_type: Option<Word>,
+    auth_pass: Option<Word>,
+    addresses: Vec<Address>,
+    source: Option<Ipv4Addr>,
+    peers: Vec<Ipv4Addr>,
+    nopreempt: Option<Span>,
+    preempt_delay: Option<(Duration, Span)>,
+    notify: Notify,
+    pub(super) tracks: Vec<(Tracked, Word)>,
+}
+
+const fn row(
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+    apply: fn(&mut Instance, &Args, &mut Diagnostics),
+) -> Keyword<Instance> {
+    let spec = Spec::full(names, args, doc, example);
+    Keyword { spec, sections: Sections::VRRP_INSTANCE, negatable: false, apply }
+}
+
+const fn later(
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+) -> Keyword<Instance> {
+    Keyword::inert(Sections::VRRP_INSTANCE, false, Spec::later(names, args, doc, example))
+}
+
+const fn accepted(
+    why: &'static str,
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+) -> Keyword<Instance> {
+    Keyword::inert(Sections::VRRP_INSTANCE, false, Spec::accepted(why, names, args, doc, example))
+}
+
+const fn absent(why: &'static str, names: &'static [&'static str], doc: &'static str) -> Keyword<Instance> {
+    Keyword::inert(Sections::VRRP_INSTANCE, false, Spec::absent(why, names, doc))
+}
+
+const COUNT: Arg = Arg::Int("count", 0, 4_294_967_295);
+
+/// The rows of an instance. A block's name stands before each of its lines.
+pub const TABLE: &[Keyword<Instance>] = &[
+    accepted(
+        "packets for the addresses are taken in any case",
+        &["accept"],
+        &[],
+        "Takes packets for the addresses, though it does not own them.",
+        "accept",
+    ),
+    row(
+        &["advert_int"],
+        &[Arg::Seconds("interval", 10, 255_000)],
+        "Seconds between a master's advertisements: whole ones in version 2, from 0.01 on in version 3.",
+        "advert_int 1",
+        |d, a, _| d.interval = Some((a.duration(0), a.span)),
+    ),
+    row(
+        &["authentication auth_pass"],
+        &[Arg::Word("password")],
+        "Version 2's plain password, eight bytes at most.",
+        "authentication { auth_pass secret }",
+        |d, a, _| d.auth_pass = Some(a.word(0).clone()),
+    ),
+    row(
+        &["authentication auth_type"],
+        &[Arg::OneOf("type", &["PASS", "AH", "pass", "ah"])],
+        "Version 2's authentication: PASS. AH is refused.",
+        "authentication { auth_type PASS }",
+        |d, a, diagnostics| {
+            if a.text(0).eq_ignore_ascii_case("ah") {
+                diagnostics.absent(
+                    a.span,
+                    "auth_type AH",
+                    "a member that needs it has been without it since RFC 3768",
+                );
+            }
+            d.auth_type = Some(a.word(0).clone());
+        },
+    ),
+    row(
+        &["check_unicast_src"],
+        &[],
+        "Hears nobody but the peers: so it is in any case.",
+        "check_unicast_src",
+        |_, _, _| {},
+    ),
+    accepted(
+        "it has no meaning in keepalived either",
+        &["debug"],
+        &[Arg::Optional(&Arg::Int("level", 0, 4))],
+        "A level of messages.",
+        "debug 2",
+    ),
+    later(&["dont_track_primary"], &[], "Stays in office when its interface is down.", "dont_track_primary"),
+    later(
+        &["down_timer_adverts"],
+        &[Arg::Int("count", 1, 100)],
+        "Advertisements that must be missing before a backup takes over.",
+        "down_timer_adverts 3",
+    ),
+    later(
+        &[
+            "garp_lower_prio_delay",
+            "garp_lower_prio_repeat",
+            "garp_master_delay",
+            "garp_master_refresh",
+            "garp_master_refresh_repeat",
+            "garp_master_repeat",
+        ],
+        &[COUNT],
+        "When, and how often, a master tells the link where its addresses live.",
+        "garp_master_delay 1",
+    ),
+    later(
+        &["garp_extra_if"],
+        &[Arg::Words("interval")],
+        "Seconds between announcements on the addresses' other interfaces.",
+        "garp_extra_if 100",
+    ),
+    later(
+        &["higher_prio_send_advert", "lower_prio_no_advert"],
+        &[Arg::Optional(&BOOL)],
+        "What a master answers to another one.",
+        "higher_prio_send_advert on",
+    ),
+    row(
+        &["interface"],
+        &[Arg::Word("name")],
+        "Where advertisements go, and addresses live.",
+        "interface eth0",
+        |d, a, _| d.interface = Some(a.word(0).clone()),
+    ),
+    accepted(
+        "its buffer holds what a thread that does nothing else can leave unread",
+        &["kernel_rx_buf_size"],
+        &[COUNT],
+        "The size of the socket's buffer.",
+        "kernel_rx_buf_size 65536",
+    ),
+    accepted(
+        "the kernel says at once when a link goes down",
+        &["linkbeat_use_polling"],
+        &[],
+        "Asks the interface again and again whether its link is up.",
+        "linkbeat_use_polling",
+    ),
+    later(
+        &["mcast_dst_ip"],
+        &[Arg::Word("address")],
+        "Another group than VRRP's own.",
+        "mcast_dst_ip 224.0.0.18",
+    ),
+    row(
+        &["mcast_src_ip", "unicast_src_ip"],
+        &[Arg::Word("address")],
+        "This node's own address, which its advertisements come from.",
+        "unicast_src_ip 192.0.2.11",
+        source,
+    ),
+    accepted(
+        "the addresses say which family it is",
+        &["native_ipv6"],
+        &[],
+        "An IPv6 instance.",
+        "native_ipv6",
+    ),
+    absent(
+        "a proxy must take the packets for its addresses",
+        &["no_accept"],
+        "Drops packets for the addresses.",
+    ),
+    row(
+        &["nopreempt"],
+        &[],
+        "Leaves a living master of lower priority in office.",
+        "nopreempt",
+        |d, a, _| d.nopreempt = Some(a.span),
+    ),
+    row(
+        &["notify"],
+        &[Arg::Words("command")],
+        "Runs a command on every change, with INSTANCE, the instance's name, MASTER, BACKUP, FAULT or STOP, and the priority.",
+        "notify \"/etc/keepalived/changed.sh arg\"",
+        |d, a, diagnostics| d.notify.every = script(a, diagnostics),
+    ),
+    row(
+        &["notify_backup"],
+        &[Arg::Words("command")],
+        "Runs a command when this node becomes backup.",
+        "notify_backup /etc/keepalived/backup.sh",
+        |d, a, diagnostics| d.notify.backup = script(a, diagnostics),
+    ),
+    later(
+        &["notify_deleted", "notify_master_rx_lower_pri"],
+        &[Arg::Rest("command")],
+        "Runs a command when the instance is taken out of the file; when a master hears one of lower priority.",
+        "notify_deleted",
+    ),
+    row(
+        &["notify_fault"],
+        &[Arg::Words("command")],
+        "Runs a command when the interface is lost.",
+        "notify_fault /etc/keepalived/fault.sh",
+        |d, a, diagnostics| d.notify.fault = script(a, diagnostics),
+    ),
+    row(
+        &["notify_master"],
+        &[Arg::Words("command")],
+        "Runs a command when this node becomes master.",
+        "notify_master /etc/keepalived/master.sh",
+        |d, a, diagnostics| d.notify.master = script(a, diagnostics),
+    ),
+    later(
+        &["notify_priority_changes"],
+        &[BOOL],
+        "Says on the notify FIFOs when the priority changes.",
+        "notify_priority_changes on",
+    ),
+    row(
+        &["notify_stop"],
+        &[Arg::Words("command")],
+        "Runs a command when this node stops.",
+        "notify_stop /etc/keepalived/stop.sh",
+        |d, a, diagnostics| d.notify.stop = script(a, diagnostics),
+    ),
+    later(
+        &["old_unicast_checksum"],
+        &[Arg::Optional(&Arg::OneOf("when", &["never"]))],
+        "Checksums as keepalived made them until 1.3.6.",
+        "old_unicast_checksum never",
+    ),
+    row(
+        &["preempt"],
+        &[],
+        "Takes the addresses from a living master of lower priority: what an instance does anyway.",
+        "preempt",
+        |d, _, _| d.nopreempt = None,
+    ),
+    row(
+        &["preempt_delay"],
+        &[Arg::Seconds("delay", 0, 1_000_000)],
+        "Seconds before it does.",
+        "preempt_delay 5",
+        |d, a, _| d.preempt_delay = Some((a.duration(0), a.span)),
+    ),
+    row(
+        &["priority"],
+        &[Arg::Int("priority", 1, 255)],
+        "This node's priority: the highest that can serve is master.",
+        "priority 150",
+        |d, a, diagnostics| {
+            if a.int(0) == 255 {
+                diagnostics.later(a.span, "priority 255");
+            }
+            d.priority = u8::try_from(a.int(0)).ok().map(|priority| (priority, a.span));
+        },
+    ),
+    later(
+        &["promote_secondaries"],
+        &[],
+        "Keeps other addresses of a network when its first one goes.",
+        "promote_secondaries",
+    ),
+    accepted(
+        "no packet is refused for its list of addresses",
+        &["skip_check_adv_addr"],
+        &[Arg::Optional(&BOOL)],
+        "Does not compare the addresses of advertisements with its own.",
+        "skip_check_adv_addr on",
+    ),
+    later(&["smtp_alert"], &[Arg::Optional(&BOOL)], "Sends mails on changes.", "smtp_alert on"),
+    row(
+        &["state"],
+        &[Arg::Word("state")],
+        "MASTER or BACKUP, for the first moments; then priorities decide. MASTER takes 'nopreempt' and 'preempt_delay' their meaning.",
+        "state BACKUP",
+        |d, a, diagnostics| match a.text(0).to_ascii_uppercase().as_str() {
+            "MASTER" => d.master = Some(a.span),
+            "BACKUP" => d.master = None,
+            other => {
+                let text = format!("'{other}' is no state, BACKUP is taken");
+                diagnostics.error(a.word(0).span, text).help("MASTER or BACKUP");
+            }
+        },
+    ),
+    later(&["strict_mode"], &[Arg::Optional(&BOOL)], "Keeps to the letter of VRRP.", "strict_mode off"),
+    absent(
+        "there is no BFD in Tandem: track an interface, or lower 'advert_int'",
+        &["track_bfd"],
+        "Follows a BFD session.",
+    ),
+    later(
+        &["track_file"],
+        &[Arg::Words("file")],
+        "Adds a number in a file to the priority.",
+        "track_file { name weight 2 }",
+    ),
+    later(
+        &["track_interface"],
+        &[Arg::Words("interface")],
+        "Faults, or another priority, when an interface is down.",
+        "track_interface { eth1 weight 10 }",
+    ),
+    later(
+        &["track_process"],
+        &[Arg::Words("process")],
+        "Faults, or another priority, when a process is not there.",
+        "track_process { haproxy weight 10 }",
+    ),
+    later(
+        &["track_script"],
+        &[Arg::Words("script")],
+        "Faults, or another priority, when a script fails.",
+        "track_script { chk weight 10 }",
+    ),
+    later(&["track_src_ip"], &[], "Faults when this node's own address is gone.", "track_src_ip"),
+    later(
+        &["unicast_fault_no_peer"],
+        &[],
+        "Faults rather than to fall back to multicast.",
+        "unicast_fault_no_peer",
+    ),
+    row(
+        &["unicast_peer"],
+        &[Arg::Words("address")],
+        "A node that is told of this one, and heard; without one, advertisements go to VRRP's group.",
+        "unicast_peer { 192.0.2.12 }",
+        peer,
+    ),
+    later(
+        &["unicast_ttl"],
+        &[Arg::Int("ttl", 0, 255)],
+        "The time to live of advertisements to peers.",
+        "unicast_ttl 255",
+    ),
+    later(
+        &["use_ipvlan", "use_vmac"],
+        &[Arg::Rest("interface")],
+        "An interface with a MAC address of the instance's own.",
+        "use_vmac vrrp.51",
+    ),
+    later(
+        &["use_vmac_addr", "vmac_xmit_base"],
+        &[],
+        "What lives, and what is sent, on the instance's own interface.",
+        "vmac_xmit_base",
+    ),
+    later(
+        &["v3_checksum_as_v2"],
+        &[Arg::Optional(&BOOL)],
+        "Version 3's checksum without a pseudo-header, as RFC 9568 has it.",
+        "v3_checksum_as_v2 on",
+    ),
+    row(
+        &["version"],
+        &[Arg::OneOf("version", &["2", "3"])],
+        "VRRP's version; 2 knows whole seconds only.",
+        "version 3",
+        |d, a, _| d.version = Some(if a.text(0) == "2" { Version::V2 } else { Version::V3 }),
+    ),
+    row(
+        &["virtual_ipaddress"],
+        &[Arg::Words("address")],
+        "An address that floats, its prefix length (32 where none is written), and what else `ip address` would be told.",
+        "virtual_ipaddress { 192.0.2.100/24 }",
+        address,
+    ),
+    later(
+        &["virtual_ipaddress_excluded"],
+        &[Arg::Words("address")],
+        "An address that floats, and is not in the advertisements.",
+        "virtual_ipaddress_excluded { 192.0.2.101/24 }",
+    ),
+    row(
+        &["virtual_router_id"],
+        &[Arg::Int("number", 1, 255)],
+        "The router's number, unique on its link.",
+        "virtual_router_id 51",
+        |d, a, _| d.vrid = u8::try_from(a.int(0)).ok(),
+    ),
+    later(
+        &["virtual_routes", "virtual_rules"],
+        &[Arg::Words("route")],
+        "Routes and rules that move with the addresses.",
+        "virtual_routes { 192.0.2.0/24 via 192.0.2.1 }",
+    ),
+    later(&["vrf"], &[Arg::Word("interface")], "The VRF to live in.", "vrf blue"),
+];
+
+fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
+    let (first, rest) = args.words(0).split_first()?;
+    if let Some(user) = rest.first() {
+        diagnostics.later(user.span, "the user of a notify script");
+    }
+    Some(command(&first.text))
+}
+
+fn source(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
+    let word = args.word(0);
+    match word.text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => draft.source = Some(address),
+        Ok(IpAddr::V6(_)) => diagnostics.later(word.span, "an IPv6 source address"),
+        Err(_) => {
+            diagnostics.error(word.span, format!("'{}' is not an address", word.text));
+        }
+    }
+}
+
+fn peer(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
+    let Some((word, rest)) = args.words(0).split_first() else { return };
+    match word.text.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => draft.peers.push(address),
+        Ok(IpAddr::V6(_)) => diagnostics.later(word.span, "an IPv6 peer"),
+        Err(_) => {
+            diagnostics.error(word.span, format!("'{}' is not an address: it is passed over", word.text));
+        }
+    }
+    for pair in rest.chunks(2) {
+        match pair {
+            [name, _] if matches!(name.text.as_str(), "min_ttl" | "max_ttl") => {
+                diagnostics.later(name.span, &name.text);
+            }
+            [name, ..] => {
+                diagnostics.error(name.span, format!("'{}' is not understood behind a peer", name.text));
+            }
+            [] => {}
+        }
+    }
+}
+
+fn address(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
+    let Some((first, rest)) = args.words(0).split_first() else { return };
+    let (text, length) =
+        first.text.split_once('/').map_or((first.text.as_str(), None), |(a, l)| (a, Some(l)));
+    let Ok(address) = text.parse::<IpAddr>() else {
+        diagnostics
+            .error(first.span, format!("'{}' is not an address: it is passed over", first.text))
+            .help("an address and a prefix length, such as 192.0.2.100/24");
+        return;
+    };
+    let most = if address.is_ipv4() { 32 } else { 128 };
+    let prefix = length.map_or(Some(most), |length| length.parse().ok().filter(|l| *l <= most));
+    if prefix.is_none() {
+        diagnostics.error(first.span, format!("'{}': a prefix has 0 to {most} bits", first.text));
+    }
+    let mut device = None;
+    let mut words = rest.iter();
+    while let Some(word) = words.next() {
+        match word.text.as_str() {
+            "dev" => device = words.next().cloned(),
+            "label" => match words.next() {
+                Some(label) if label.text.len() >= LABEL_SIZE => {
+                    let text = format!(
+                        "label '{}' is longer than {}: its address is passed over",
+                        label.text,
+                        LABEL_SIZE - 1
+                    );
+                    diagnostics.error(label.span, text);
+                    return;
+                }
+                _ => diagnostics.later(word.span, "virtual_ipaddress label"),
+            },
+            "brd" | "broadcast" | "scope" | "peer" | "preferred_lft" | "track_group" => {
+                words.next();
+                diagnostics.later(word.span, &format!("virtual_ipaddress {}", word.text));
+            }
+            "home" | "-nodad" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "no_track" | "use_vmac" => {
+                diagnostics.later(word.span, &format!("virtual_ipaddress {}", word.text));
+            }
+            _ => {
+                diagnostics.error(word.span, format!("'{}' is not understood behind an address", word.text));
+            }
+        }
+    }
+    draft.addresses.push(Address { address, prefix: prefix.unwrap_or(most), device, at: first.span });
+}
+
+/// The virtual router that an instance is; `None` where it cannot be one. keepalived would leave such an instance
+/// out and serve the others: here the file is not used.
+pub(crate) fn complete(
+    name: &Word,
+    mut draft: Instance,
+    usual_version: Version,
+    defined: &Defined,
+    diagnostics: &mut Diagnostics,
+) -> Option<VirtualRouter> {
+    let mut warn = |span: Span, text: String| {
+        diagnostics.error(span, format!("instance '{}': {text}", name.text));
+    };
+    let is_six = draft.addresses.first().is_some_and(|a| a.address.is_ipv6());
+    draft.addresses.retain(|a| {
+        let fits = a.address.is_ipv6() == is_six;
+        if !fits {
+            warn(
+                a.at,
+                format!("'{}' is of another family than the first address: it is passed over", a.address),
+            );
+        }
+        fits
+    });
+    for (kind, tracked) in &draft.tracks {
+        if !defined.has(*kind, &tracked.text) {
+            warn(tracked.span, format!("there is no {} '{}': it is not tracked", kind.word(), tracked.text));
+        }
+    }
+    if draft.addresses.is_empty() {
+        warn(name.span, "no address floats".to_owned());
+    }
+    if draft.master.is_some() {
+        for (said, what) in [
+            (draft.nopreempt.take(), "nopreempt"),
+            (draft.preempt_delay.take().map(|(_, span)| span), "preempt_delay"),
+        ] {
+            if let Some(span) = said {
+                warn(span, format!("'{what}' has no meaning with 'state MASTER'"));
+            }
+        }
+    }
+    let version = if is_six { Version::V3 } else { draft.version.unwrap_or(usual_version) };
+    let centis = draft.interval.map_or(100, |(interval, span)| {
+        let asked = interval.as_millis() / 10;
+        if version == Version::V2 && !asked.is_multiple_of(100) {
+            warn(span, "version 2 sends whole seconds: the interval is rounded".to_owned());
+            return ((asked + 50) / 100 * 100).max(100);
+        }
+        if version == Version::V3 && asked > LONGEST_INTERVAL {
+            warn(span, "40.95 seconds are the longest interval of version 3, and are taken".to_owned());
+        }
+        if version == Version::V3 { asked.min(LONGEST_INTERVAL) } else { asked }
+    });
+    let password = match (&draft.auth_type, &draft.auth_pass) {
+        (Some(kind), _) if version == Version::V3 => {
+            warn(kind.span, "version 3 has no authentication: it is passed over".to_owned());
+            None
+        }
+        (Some(kind), None) => {
+            warn(kind.span, "there is no 'auth_pass': nothing is authenticated".to_owned());
+            None
+        }
+        (Some(_), Some(word)) => {
+            if word.text.len() > 8 {
+                warn(word.span, "only the first eight bytes of a password are sent".to_owned());
+            }
+            Some(plain_password(&word.text))
+        }
+        (None, _) => None,
+    };
+    let mut missing = |what: &str, example: &str| {
+        let text = format!("instance '{}' has no '{what}'", name.text);
+        diagnostics.fatal(name.span, text).help(example.to_owned());
+    };
+    if draft.vrid.is_none() {
+        missing("virtual_router_id", "a number of its own on the link: virtual_router_id 51");
+    }
+    if draft.interface.is_none() {
+        missing("interface", "interface eth0");
+    }
+    let (vrid, interface) = (draft.vrid?, draft.interface?);
+    let mut addresses = Vec::new();
+    for Address { address, prefix, device, .. } in draft.addresses {
+        if let Some(device) = device.filter(|device| device.text != interface.text) {
+            diagnostics.later(device.span, "an address on another interface than its instance's");
+        }
+        match address {
+            IpAddr::V4(address) => addresses.push((address, prefix)),
+            IpAddr::V6(_) => diagnostics.later(name.span, "an IPv6 instance"),
+        }
+    }
+    Some(VirtualRouter {
+        name: name.text.clone(),
+        interface: interface.text,
+        vrid,
+        addresses,
+        priorities: BTreeMap::new(),
+        own_priority: Some(draft.priority.map_or(USUAL_PRIORITY, |(priority, _)| priority)),
+        source: draft.source,
+        interval: u16::try_from(centis).ok().and_then(Centis::new)?,
+        version,
+        multicast: draft.peers.is_empty(),
+        unicast_peers: draft.peers,
+        password,
+        notify: draft.notify,
+        preempt: draft.nopreempt.is_none(),
+        preempt_delay: draft.preempt_delay.map(|(delay, _)| delay).unwrap_or_default(),
+        span: name.span,
+    })
+}

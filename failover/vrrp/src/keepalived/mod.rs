@@ -1,0 +1,189 @@
+//! keepalived's language: `keepalived.conf`, read into the same [`VirtualRouter`]s as `virtual-router` sections.
+//! keepalived passes over most mistakes with a warning, so they are warnings here; only what it would not start
+//! with, or what would leave an instance out, is an error. What is known and not built waits, as everywhere.
+
+mod globals;
+mod instance;
+mod text;
+mod trackers;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proxy_lang::{Arg, Diagnostics, Keyword, Line, Section, Sources, Word, home, read_line_among};
+
+pub use globals::{Globals, TABLE as GLOBAL_DEFS, TOP, Top};
+pub use instance::{Instance, TABLE as VRRP_INSTANCE};
+pub use text::{Include, Surroundings};
+pub use trackers::{
+    FILE as VRRP_TRACK_FILE, GROUP as VRRP_SYNC_GROUP, Group, PROCESS as VRRP_TRACK_PROCESS,
+    SCRIPT as VRRP_SCRIPT, Tracker,
+};
+
+use crate::{Version, VirtualRouter};
+use instance::Tracked;
+use text::Statement;
+
+/// keepalived's truth values.
+const BOOL: Arg = Arg::OneOf("on|off", &["on", "off", "true", "false", "yes", "no"]);
+
+/// What can be tracked, by kind and name.
+#[derive(Default)]
+pub(crate) struct Defined(BTreeSet<(Tracked, String)>);
+
+impl Defined {
+    fn has(&self, kind: Tracked, name: &str) -> bool {
+        self.0.contains(&(kind, name.to_owned()))
+    }
+}
+
+/// Reads a `keepalived.conf`. Its text, and those it includes, are added to the sources.
+pub fn read(
+    name: &str,
+    text: &str,
+    around: Surroundings<'_>,
+    sources: &mut Sources,
+    diagnostics: &mut Diagnostics,
+) -> Vec<VirtualRouter> {
+    diagnostics.tolerantly(|diagnostics| {
+        let statements = text::read(name, text, around, sources, diagnostics);
+        understand(&statements, diagnostics)
+    })
+}
+
+fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<VirtualRouter> {
+    // What is said of all instances, and what they track, may stand behind them.
+    let mut globals = Globals::default();
+    let mut defined = Defined::default();
+    for statement in statements {
+        let kind = match statement.words[0].as_str() {
+            "global_defs" => {
+                lines(
+                    statement,
+                    &[globals::TABLE],
+                    globals::SECTION,
+                    &mut globals,
+                    diagnostics,
+                    |_, _, _| {},
+                );
+                continue;
+            }
+            "vrrp_script" => Tracked::Script,
+            "vrrp_track_process" | "track_process" => Tracked::Process,
+            "vrrp_track_file" | "track_file" => Tracked::File,
+            _ => continue,
+        };
+        if let Some(name) = named(statement, diagnostics) {
+            let good = trackers::read(kind, name, statement, diagnostics);
+            if good && !defined.0.insert((kind, name.text.clone())) {
+                diagnostics.error(name.span, format!("there is a {} '{}' already", kind.word(), name.text));
+            }
+        }
+    }
+    let mut routers: BTreeMap<String, VirtualRouter> = BTreeMap::new();
+    let mut order = Vec::new();
+    for statement in statements {
+        match statement.words[0].as_str() {
+            "vrrp_instance" => {
+                let Some(name) = named(statement, diagnostics) else { continue };
+                let mut draft = Instance::default();
+                lines(
+                    statement,
+                    &[instance::TABLE],
+                    instance::SECTION,
+                    &mut draft,
+                    diagnostics,
+                    |draft, words, diagnostics| draft.tracks.extend(trackers::tracked(words, diagnostics)),
+                );
+                let version = globals.version.unwrap_or(Version::V2);
+                let router = instance::complete(name, draft, version, &defined, diagnostics);
+                if routers.contains_key(&name.text) {
+                    diagnostics.error(name.span, format!("there is an instance '{}' already", name.text));
+                } else if let Some(router) = router {
+                    order.push(name.text.clone());
+                    routers.insert(name.text.clone(), router);
+                }
+            }
+            "vrrp_sync_group" | "global_defs" | "vrrp_script" | "vrrp_track_process" | "track_process"
+            | "vrrp_track_file" | "track_file" => {}
+            _ => {
+                let line = Line { words: statement.words.clone() };
+                read_line_among(&[TOP], globals::OUTERMOST, &line, &mut Top, &|_| None, diagnostics);
+            }
+        }
+    }
+    for statement in statements.iter().filter(|s| s.words[0].text == "vrrp_sync_group") {
+        if let Some(name) = named(statement, diagnostics) {
+            trackers::group(name, statement, &routers, &defined, diagnostics);
+        }
+    }
+    order.iter().filter_map(|name| routers.remove(name)).collect()
+}
+
+fn named<'s>(statement: &'s Statement, diagnostics: &mut Diagnostics) -> Option<&'s Word> {
+    let name = statement.words.get(1);
+    if name.is_none() {
+        diagnostics.error(statement.span(), format!("'{}' expects a name", statement.words[0].text));
+    }
+    if name.is_some() && statement.block.is_none() {
+        diagnostics.error(statement.span(), format!("'{}' expects a block", statement.words[0].text));
+    }
+    name
+}
+
+/// Reads the lines of a block; of a block in it, each line with the block's name before it.
+fn lines<D>(
+    statement: &Statement,
+    tables: &[&'static [Keyword<D>]],
+    section: Section,
+    draft: &mut D,
+    diagnostics: &mut Diagnostics,
+    mut seen: impl FnMut(&mut D, &[Word], &mut Diagnostics),
+) {
+    let mut read = |words: Vec<Word>, diagnostics: &mut Diagnostics| {
+        seen(draft, &words, diagnostics);
+        read_line_among(tables, section, &Line { words }, draft, &|_| None, diagnostics);
+    };
+    for inner in statement.block.iter().flatten() {
+        let Some(block) = &inner.block else {
+            read(inner.words.clone(), diagnostics);
+            continue;
+        };
+        if !knows(tables, inner) {
+            // Once for the block, not for each line of it.
+            read(inner.words.clone(), diagnostics);
+            continue;
+        }
+        for item in block {
+            if let Some(deeper) = &item.block {
+                let place = deeper.first().map_or(item.span(), Statement::span);
+                diagnostics.error(place, format!("no block is expected in '{}'", inner.words[0].text));
+            }
+            read(inner.words.iter().chain(&item.words).cloned().collect(), diagnostics);
+        }
+    }
+}
+
+fn knows<D>(tables: &[&'static [Keyword<D>]], statement: &Statement) -> bool {
+    let first = statement.words[0].as_str();
+    let begins = |name: &&str| name.split(' ').next() == Some(first);
+    home(tables, &statement.words).is_some()
+        || tables.iter().flat_map(|t| t.iter()).any(|row| row.spec.names.iter().any(begins))
+}
+
+/// A script and its arguments, as keepalived splits them: at blanks, except between single quotes.
+fn command(text: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quoted = false;
+    for c in text.chars() {
+        match c {
+            '\'' => quoted = !quoted,
+            c if c.is_whitespace() && !quoted => words.push(String::new()),
+            c => words.last_mut().map_or((), |word| word.push(c)),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
+}
+
+#[cfg(test)]
+mod tests;
