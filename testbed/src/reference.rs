@@ -3,13 +3,24 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use proxy_lang::{Spec, Status};
+use proxy_lang::{Keyword, Spec, Status};
 
 /// A page: its file name, its title, its rows with the places they may stand in.
 struct Page {
     file: &'static str,
     title: &'static str,
     rows: Vec<(&'static Spec, String)>,
+}
+
+/// The rows of keepalived's language.
+fn keepalived() -> Vec<(&'static Spec, String)> {
+    use failover_vrrp::keepalived as k;
+    fn of<D>(table: &'static [Keyword<D>]) -> impl Iterator<Item = (&'static Spec, String)> {
+        table.iter().map(|row| (&row.spec, row.sections.names().collect::<Vec<_>>().join(", ")))
+    }
+    let blocks = of(k::GLOBAL_DEFS).chain(of(k::VRRP_INSTANCE)).chain(of(k::VRRP_SYNC_GROUP));
+    let tracked = of(k::VRRP_SCRIPT).chain(of(k::VRRP_TRACK_PROCESS)).chain(of(k::VRRP_TRACK_FILE));
+    blocks.chain(tracked).chain(of(k::TOP)).collect()
 }
 
 fn pages() -> Vec<Page> {
@@ -51,6 +62,7 @@ fn pages() -> Vec<Page> {
             title: "Virtual-router sections",
             rows: failover_vrrp::keywords::TABLE.iter().map(|row| bare(&row.spec)).collect(),
         },
+        Page { file: "keepalived.md", title: "keepalived.conf", rows: keepalived() },
         Page { file: "proxies.md", title: "Proxy sections", rows: keywords.collect() },
         Page {
             file: "bind-options.md",
@@ -112,7 +124,9 @@ fn text(page: &Page) -> String {
                 let _ = write!(text, "\nRefused by name: {why}.\n");
             }
         }
-        let _ = write!(text, "\nExample: `{}`\n", spec.example);
+        if !spec.example.is_empty() {
+            let _ = write!(text, "\nExample: `{}`\n", spec.example);
+        }
     }
     text
 }

@@ -16,6 +16,8 @@ pub const SECTION: Section = Section { name: "virtual-router", bit: Sections::VI
 const DEFAULT_PRIORITY: u8 = 100;
 /// Interval where the file says nothing: a second.
 const DEFAULT_INTERVAL: u16 = 100;
+/// Bytes of version 2's plain password on the wire.
+pub(crate) const PASSWORD_SIZE: usize = 8;
 /// Most addresses of one router: their count and list must fit a packet.
 const MAX_ADDRESSES: usize = 64;
 
@@ -262,15 +264,16 @@ fn command(args: &Args) -> Vec<String> {
 
 fn password(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
     let word = args.word(0);
-    if word.text.len() > 8 {
-        diagnostics.warning(word.span, "only the first eight bytes of a password are sent");
+    if word.text.len() > PASSWORD_SIZE {
+        let text = format!("only the first {PASSWORD_SIZE} bytes of a password are sent");
+        diagnostics.warning(word.span, text);
     }
     draft.password = Some((plain_password(&word.text), args.span));
 }
 
 /// Version 2's password as it is on the wire: eight bytes, the rest zero.
-pub(crate) fn plain_password(text: &str) -> [u8; 8] {
-    let mut sent = [0; 8];
+pub(crate) fn plain_password(text: &str) -> [u8; PASSWORD_SIZE] {
+    let mut sent = [0; PASSWORD_SIZE];
     sent.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
     sent
 }

@@ -1,5 +1,6 @@
 //! One node of the pair under test: its processes, asked and killed from outside.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -30,7 +31,7 @@ impl Node {
     pub(crate) fn start(
         name: &'static str,
         tandem: &Path,
-        file: &Path,
+        files: &[(&str, &Path)],
         advert: &str,
         folder: &Path,
         host: &Namespace,
@@ -41,8 +42,7 @@ impl Node {
         let mut command = Command::new(tandem);
         command
             .arg("run")
-            .arg("-f")
-            .arg(file)
+            .args(files.iter().flat_map(|(option, file)| [OsStr::new(*option), file.as_os_str()]))
             .args(["-L", name, "--run-dir"])
             .arg(folder)
             .arg("--state-dir")

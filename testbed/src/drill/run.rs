@@ -89,7 +89,7 @@ impl World {
     }
 
     fn start(&self, name: &'static str, host: &Namespace) -> Result<Node, String> {
-        Node::start(name, &self.tandem, &self.file, &self.advert, &self.base.join(name), host)
+        Node::start(name, &self.tandem, &[("-f", &self.file)], &self.advert, &self.base.join(name), host)
     }
 
     pub(crate) fn run(&self, scenario: Scenario, number: u32, step: &dyn Fn(&str)) -> Result<Run, String> {

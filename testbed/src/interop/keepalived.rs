@@ -22,26 +22,39 @@ const LOOK: Duration = Duration::from_millis(10);
 /// The router as both sides write it.
 struct Router {
     title: &'static str,
-    ours: &'static str,
+    /// Lines of a `virtual-router` section, or of an instance in keepalived's own language.
+    ours: Ours,
     theirs: &'static str,
+}
+
+enum Ours {
+    Section(&'static str),
+    Instance(&'static str),
 }
 
 /// Version 2 as most files in the wild have it.
 const CLASSIC: Router = Router {
     title: "version 2, multicast, password",
-    ours: "    version 2\n    multicast\n    authentication bench\n    advert-interval 1s\n",
+    ours: Ours::Section("    version 2\n    multicast\n    authentication bench\n    advert-interval 1s\n"),
     theirs: "    version 2\n    advert_int 1\n    authentication {\n        auth_type PASS\n        auth_pass bench\n    }\n",
 };
 
 const MODERN: Router = Router {
     title: "version 3, unicast",
-    ours: "    unicast-peer 192.0.2.12\n    advert-interval 100ms\n",
+    ours: Ours::Section("    unicast-peer 192.0.2.12\n    advert-interval 100ms\n"),
     theirs: "    version 3\n    advert_int 0.1\n    unicast_src_ip 192.0.2.12\n    unicast_peer {\n        192.0.2.11\n    }\n",
 };
 
+/// Both sides in keepalived's language.
+const SAME: Router = Router {
+    title: "version 3, multicast, both from a keepalived.conf",
+    ours: Ours::Instance("    version 3\n    advert_int 0.1\n    mcast_src_ip 192.0.2.11\n"),
+    theirs: "    version 3\n    advert_int 0.1\n",
+};
+
 pub(super) fn run() -> Result<String, String> {
-    let mut said = Vec::new();
-    for (number, router) in [CLASSIC, MODERN].iter().enumerate() {
+    let mut said = vec![super::language::compare()?];
+    for (number, router) in [CLASSIC, MODERN, SAME].iter().enumerate() {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let mut stage = Stage::new(number, router, folder.path())?;
         stage.ours_is_preferred(&mut said)?;
@@ -138,25 +151,32 @@ impl<'r> Stage<'r> {
         let folder = self.folder.join("lb1");
         let text = format!(
             "global\n    stats socket {}/stats.sock\ndefaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n\
-             frontend web\n    bind {ADDRESS}:80\n    http-request return status 200\n\
-             virtual-router web\n    interface eth0\n    vrid 51\n    address {ADDRESS}/24\n    priority lb1 {priority}\n    preempt\n{}",
+             frontend web\n    bind {ADDRESS}:80\n    http-request return status 200\n",
             folder.display(),
-            self.router.ours
         );
+        let section = |lines| {
+            format!(
+                "virtual-router web\n    interface eth0\n    vrid 51\n    address {ADDRESS}/24\n    priority lb1 {priority}\n    preempt\n{lines}"
+            )
+        };
+        let (text, instance) = match self.router.ours {
+            Ours::Section(lines) => (text + &section(lines), String::new()),
+            Ours::Instance(lines) => (text, instance(priority, lines)),
+        };
         std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
-        let file = folder.join("tandem.cfg");
+        let (file, other) = (folder.join("tandem.cfg"), folder.join("keepalived.conf"));
         std::fs::write(&file, text).map_err(|e| e.to_string())?;
-        Node::start("lb1", &self.tandem, &file, "100ms", &folder, &self.here)
+        std::fs::write(&other, &instance).map_err(|e| e.to_string())?;
+        let files = [("-f", file.as_path()), ("-k", other.as_path())];
+        let files = if instance.is_empty() { &files[..1] } else { &files };
+        Node::start("lb1", &self.tandem, files, "100ms", &folder, &self.here)
     }
 
     fn start_theirs(&self, priority: u8) -> Result<Child, String> {
         let file = self.folder.join("keepalived.conf");
-        let text = format!(
-            "global_defs {{\n    script_user root\n}}\nvrrp_instance web {{\n    state BACKUP\n    interface eth0\n    virtual_router_id 51\n\
-             \x20   priority {priority}\n{}    virtual_ipaddress {{\n        {ADDRESS}/24\n    }}\n}}\n",
-            self.router.theirs
-        );
-        std::fs::write(&file, text).map_err(|e| e.to_string())?;
+        let instance = instance(priority, self.router.theirs);
+        std::fs::write(&file, format!("global_defs {{\n    script_user root\n}}\n{instance}"))
+            .map_err(|e| e.to_string())?;
         let program = crate::find_program("keepalived").ok_or("keepalived is not installed")?;
         let log = std::fs::File::create(self.folder.join("keepalived.log")).map_err(|e| e.to_string())?;
         let mut command = Command::new(program);
@@ -211,6 +231,14 @@ impl<'r> Stage<'r> {
         std::thread::sleep(Duration::from_millis(300));
         end(&mut they, &self.child(), Signal::TERM)
     }
+}
+
+/// The router in keepalived's language.
+fn instance(priority: u8, lines: &str) -> String {
+    format!(
+        "vrrp_instance web {{\n    state BACKUP\n    interface eth0\n    virtual_router_id 51\n    priority {priority}\n\
+         {lines}    virtual_ipaddress {{\n        {ADDRESS}/24\n    }}\n}}\n"
+    )
 }
 
 /// Sends a signal to keepalived's parent, which says goodbye; or kills all of it at once.

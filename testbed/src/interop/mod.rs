@@ -1,6 +1,7 @@
 //! The real programs as neighbours: keepalived as the other router.
 
 mod keepalived;
+mod language;
 
 use clap::ValueEnum;
 

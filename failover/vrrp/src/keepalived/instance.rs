@@ -7,7 +7,7 @@ use std::time::Duration;
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Word};
 
 use super::{BOOL, Defined, command};
-use crate::keywords::plain_password;
+use crate::keywords::{PASSWORD_SIZE, plain_password};
 use crate::{Centis, Notify, Version, VirtualRouter};
 
 pub(crate) const SECTION: Section = Section { name: "vrrp_instance", bit: Sections::VRRP_INSTANCE };
@@ -122,7 +122,14 @@ pub const TABLE: &[Keyword<Instance>] = &[
         &[Arg::Word("password")],
         "Version 2's plain password, eight bytes at most.",
         "authentication { auth_pass secret }",
-        |d, a, _| d.auth_pass = Some(a.word(0).clone()),
+        |d, a, diagnostics| {
+            let word = a.word(0);
+            if word.text.len() > PASSWORD_SIZE {
+                let text = format!("only the first {PASSWORD_SIZE} bytes of a password are sent");
+                diagnostics.error(word.span, text);
+            }
+            d.auth_pass = Some(word.clone());
+        },
     ),
     row(
         &["authentication auth_type"],
@@ -600,12 +607,7 @@ pub(crate) fn complete(
             warn(kind.span, "there is no 'auth_pass': nothing is authenticated".to_owned());
             None
         }
-        (Some(_), Some(word)) => {
-            if word.text.len() > 8 {
-                warn(word.span, "only the first eight bytes of a password are sent".to_owned());
-            }
-            Some(plain_password(&word.text))
-        }
+        (Some(_), Some(word)) => Some(plain_password(&word.text)),
         (None, _) => None,
     };
     let mut missing = |what: &str, example: &str| {

@@ -85,6 +85,10 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
         match statement.words[0].as_str() {
             "vrrp_instance" => {
                 let Some(name) = named(statement, diagnostics) else { continue };
+                if routers.contains_key(&name.text) {
+                    diagnostics.error(name.span, format!("there is an instance '{}' already", name.text));
+                    continue;
+                }
                 let mut draft = Instance::default();
                 lines(
                     statement,
@@ -96,9 +100,7 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
                 );
                 let version = globals.version.unwrap_or(Version::V2);
                 let router = instance::complete(name, draft, version, &defined, diagnostics);
-                if routers.contains_key(&name.text) {
-                    diagnostics.error(name.span, format!("there is an instance '{}' already", name.text));
-                } else if let Some(router) = router {
+                if let Some(router) = router {
                     order.push(name.text.clone());
                     routers.insert(name.text.clone(), router);
                 }

@@ -264,7 +264,13 @@ pub(crate) fn group(
     for member in draft.members.iter().filter(|member| !routers.contains_key(&member.text)) {
         diagnostics.error(member.span, format!("there is no instance '{}': it is passed over", member.text));
     }
-    if !draft.members.iter().any(|member| routers.contains_key(&member.text)) {
-        diagnostics.error(name.span, format!("group '{}' has no instance: it is left out", name.text));
+    match draft.members.iter().filter(|member| routers.contains_key(&member.text)).count() {
+        0 => {
+            diagnostics.error(name.span, format!("group '{}' has no instance: it is left out", name.text));
+        }
+        1 => {
+            diagnostics.error(name.span, format!("group '{}' has one instance only", name.text));
+        }
+        _ => {}
     }
 }
