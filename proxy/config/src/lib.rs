@@ -5,11 +5,13 @@
 
 mod address;
 mod draft;
+mod explain;
 pub mod keywords;
 mod migrate;
 pub mod model;
 mod read;
 mod resolve;
 
+pub use explain::{Explained, ExplainedLine, Origin, explain, placeless};
 pub use migrate::{Change, Migration, migrate};
 pub use read::{ABSENT_SECTIONS, SECTIONS, openers, read};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Block, Diagnostics, Level, Section, Sections, Word, nearest, read_line_among};
+use proxy_lang::{Block, Diagnostics, Level, Line, Section, Sections, Word, nearest, read_line_among};
 
 use crate::draft::{BindDraft, BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft};
 use crate::keywords;
@@ -132,8 +132,13 @@ pub fn read(
 
 fn lines(block: &Block, section: Section, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
     for line in &block.lines {
-        read_line_among(keywords::PROXY, section, line, draft, &keywords::home, diagnostics);
+        self::line(line, section, draft, diagnostics);
     }
+}
+
+/// Reads one line of a proxy section.
+pub(crate) fn line(line: &Line, section: Section, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
+    read_line_among(keywords::PROXY, section, line, draft, &keywords::home, diagnostics);
 }
 
 /// `listen NAME ADDRESS...`, as it was written until HAProxy 1.5: the address has one exact meaning.

@@ -19,7 +19,7 @@ use crate::draft::{
 };
 use crate::model::{
     Backend, BackendChoice, BackendId, Bind, BindAddress, CheckSettings, Config, Frontend, FrontendId,
-    Global, HttpCheck, LogTarget, Mode, Server, StatsPage, Tls, UseBackend,
+    Global, HttpCheck, LogTarget, Mode, Options, Server, StatsPage, Timeouts, Tls, UseBackend,
 };
 
 /// Reads a file that a section refers to.
@@ -240,8 +240,8 @@ impl Place<'_> {
             maxconn: draft.maxconn.unwrap_or_else(|| {
                 config.global.maxconn.and_then(|m| u32::try_from(m).ok()).unwrap_or(USUAL_MAXCONN)
             }),
-            timeouts: draft.timeouts,
-            options: draft.options,
+            timeouts: frontend_timeouts(draft),
+            options: frontend_options(draft),
             tcp_request_connection: self.ruleset(RulesetKind::TcpRequestConnection, &acls, diagnostics),
             tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
             http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
@@ -351,8 +351,12 @@ impl Place<'_> {
                 let expect = check.expect.clone().unwrap_or_else(|| vec![(200, 399)]);
                 HttpCheck { method, uri, version, headers: check.headers.clone(), expect }
             }),
-            timeouts,
-            options: draft.options,
+            timeouts: Timeouts {
+                client: timeouts.client.filter(|_| draft.is_frontend),
+                tarpit: timeouts.tarpit.or(timeouts.connect),
+                ..timeouts
+            },
+            options: backend_options(draft),
             retries: draft.retries.unwrap_or(3),
             redispatch: draft.redispatch,
             fullconn: draft.fullconn.unwrap_or(USUAL_MAXCONN / 10),
@@ -424,6 +428,30 @@ impl Place<'_> {
         }
         servers
     }
+}
+
+/// What of the timeouts means something to a frontend. A tarpit without a time of its own lasts as long as a
+/// connection may take to come about, which is the one thing a frontend takes from `timeout connect`.
+fn frontend_timeouts(draft: &ProxyDraft) -> Timeouts {
+    let timeouts = Timeouts { tarpit: draft.timeouts.tarpit.or(draft.timeouts.connect), ..draft.timeouts };
+    if draft.is_backend {
+        return timeouts;
+    }
+    Timeouts { server: None, connect: None, check: None, queue: None, tunnel: None, ..timeouts }
+}
+
+fn frontend_options(draft: &ProxyDraft) -> Options {
+    if draft.is_backend {
+        return draft.options;
+    }
+    Options { allbackups: false, redispatch: false, ..draft.options }
+}
+
+fn backend_options(draft: &ProxyDraft) -> Options {
+    if draft.is_frontend {
+        return draft.options;
+    }
+    Options { dontlognull: false, httplog: false, tcplog: false, ..draft.options }
 }
 
 fn check(draft: &ServerDraft, diagnostics: &mut Diagnostics) -> Option<CheckSettings> {

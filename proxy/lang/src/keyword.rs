@@ -185,6 +185,13 @@ fn misplaced(keyword: &Word, section: Section, places: Sections, diagnostics: &m
         .help(format!("it belongs in: {places}"));
 }
 
+/// The row that a line of a section is read by.
+pub fn row<D>(tables: &[&'static [Keyword<D>]], section: Section, words: &[Word]) -> Option<&'static Spec> {
+    let negated = words.first().is_some_and(|w| w.text == "no") && words.len() > 1;
+    let words = if negated { &words[1..] } else { words };
+    find(tables, words, |row| row.sections.meets(section.bit)).map(|(row, _)| &row.spec)
+}
+
 /// Where the keyword of a line may stand, if one of these rows is meant.
 pub fn home<D>(tables: &[&'static [Keyword<D>]], words: &[Word]) -> Option<Sections> {
     find(tables, words, |_| true).map(|(row, _)| row.sections)

@@ -180,13 +180,13 @@ impl Lexer<'_, '_> {
             'x' => {
                 let digits = self.text.get(self.position..self.position + 2).unwrap_or("");
                 match u8::from_str_radix(digits, 16) {
-                    Ok(byte) if byte.is_ascii() => {
+                    Ok(byte) if byte.is_ascii() && byte != 0 => {
                         text.push(char::from(byte));
                         self.position += 2;
                     }
                     _ => {
                         let span = self.span(start, self.position);
-                        self.diagnostics.error(span, "\\x needs two hexadecimal digits below 80");
+                        self.diagnostics.error(span, "\\x needs two hexadecimal digits from 01 to 7f");
                     }
                 }
             }

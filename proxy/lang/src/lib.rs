@@ -20,7 +20,9 @@ pub use arg::{Arg, Args, Unit, Value};
 pub use block::{Block, blocks};
 pub use condition::{Surroundings, condition};
 pub use diagnostic::{Diagnostic, Diagnostics, Level, render};
-pub use keyword::{Elsewhere, Keyword, Section, Sections, home, read_line, read_line_among, read_options};
+pub use keyword::{
+    Elsewhere, Keyword, Section, Sections, home, read_line, read_line_among, read_options, row,
+};
 pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex};
 pub use source::{FileId, Source, Sources, Span};
 pub use spec::{Spec, Status};

@@ -104,8 +104,7 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, tarpit: Op
             Verdict::Done => return Ok(()),
             Verdict::Stop(last) => return stop(stream, last),
             Verdict::Suspend { why: Wait::Tarpit { status }, .. } => {
-                let wait = tarpit.or(stream.frontend().timeouts.connect);
-                rest(wait.unwrap_or(Duration::ZERO)).await;
+                rest(tarpit.unwrap_or(Duration::ZERO)).await;
                 count_denied(stream);
                 return Err(Stream::error(status, By::Proxy, At::Tarpit));
             }

@@ -54,7 +54,10 @@ fn what_is_said_of_all_may_stand_behind_them() {
         "{REST} track_script {{\n  chk\n }}\n}}\nvrrp_script chk {{\n script /bin/true\n}}\n\
          global_defs {{\n vrrp_version 3\n router_id x\n}}\nvrrp_sync_group G {{\n group {{\n  A\n }}\n}}\n"
     ));
-    assert_eq!((asked.errors, asked.warnings), (vec![], vec!["18: group 'G' has one instance only".to_owned()]));
+    assert_eq!(
+        (asked.errors, asked.warnings),
+        (vec![], vec!["18: group 'G' has one instance only".to_owned()])
+    );
     assert_eq!(asked.routers[0].version, Version::V3);
     assert_eq!(asked.waiting, ["script", "track_script", "group"]);
 }

@@ -1,0 +1,144 @@
+//! What a file means, written out and read again, is the same configuration.
+
+use proxy_config::model::Config;
+use proxy_config::{Explained, explain, placeless};
+use proxy_lang::{Diagnostics, Sources, Surroundings, blocks, read_text};
+
+struct Here;
+impl Surroundings for Here {
+    fn variable(&self, name: &str) -> Option<String> {
+        (name == "HOST").then(|| "lb1 with 'quotes' and $".to_owned())
+    }
+    fn feature(&self, _: &str) -> bool {
+        true
+    }
+    fn version(&self) -> [u32; 3] {
+        [2, 6, 0]
+    }
+}
+
+/// The configuration, and what it is explained as; or the mistakes.
+fn read(text: &str) -> Result<(Config, Vec<Explained>), Vec<String>> {
+    let mut sources = Sources::default();
+    sources.add("t.cfg", text);
+    let mut diagnostics = Diagnostics::default();
+    let openers: Vec<&str> = proxy_config::openers().chain(["cluster", "virtual-router"]).collect();
+    let lines = read_text(&sources, &Here, &openers, &mut diagnostics);
+    let blocks = blocks(lines, &openers, &mut diagnostics);
+    match proxy_config::read(&blocks, &|_| Ok(String::new()), &mut diagnostics) {
+        Some(config) => {
+            let explained = explain(&blocks, &config);
+            Ok((config, explained))
+        }
+        None => Err(diagnostics.iter().map(|d| format!("{}: {}", d.span.line, d.message)).collect()),
+    }
+}
+
+fn write(sections: &[Explained]) -> String {
+    let mut text = String::new();
+    for section in sections {
+        text.push_str(&format!("{} {}\n", section.kind, section.name.clone().unwrap_or_default()));
+        for line in &section.lines {
+            text.push_str(&format!("    {}\n", line.text));
+        }
+    }
+    text
+}
+
+fn check(name: &str, text: &str) {
+    let Ok((config, explained)) = read(text) else { return };
+    let written = write(&explained);
+    let again = read(&written);
+    let (second, explained_again) =
+        again.unwrap_or_else(|said| panic!("{name}: not read again: {said:?}\n{written}"));
+    let (one, two) = (placeless(&format!("{config:?}")), placeless(&format!("{second:?}")));
+    if one != two {
+        let differs = one.split(", ").zip(two.split(", ")).enumerate().find(|(_, (a, b))| a != b);
+        panic!("{name}: means something else: {differs:?}\n{written}");
+    }
+    assert_eq!(write(&explained_again), written, "{name}");
+}
+
+#[test]
+fn what_is_explained_is_the_same_configuration() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    let mut read = 0;
+    let folders = std::env::var("TANDEM_FILES").unwrap_or_default();
+    for folder in ["docs/examples", "node/tests/files"]
+        .map(|f| format!("{root}{f}"))
+        .into_iter()
+        .chain(folders.split_terminator(':').map(str::to_owned))
+    {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let Ok(text) = std::fs::read_to_string(&path) else { continue };
+            check(&path.to_string_lossy(), &text);
+            read += usize::from(self::read(&text).is_ok());
+        }
+    }
+    eprintln!("{read} files");
+    assert!(read > 2, "too few files were good: {read}");
+}
+
+#[test]
+fn defaults_stand_where_they_act_and_what_is_superseded_is_gone() {
+    let text = "\
+defaults base
+    mode http
+    timeout client 10s
+    timeout server 10s
+    timeout connect 5s
+    log 127.0.0.1 local0
+    balance source
+defaults from base
+    timeout client 20s
+    option httplog
+    errorfile 503 /e
+frontend web
+    bind :80
+    log global
+    timeout client 30s
+    http-request set-header X \"a 'b' ${HOST} # c\" if { path '}' }
+    default_backend app
+backend app
+    balance leastconn
+    default-server check
+    server s1 192.0.2.1:80
+    server s2 192.0.2.2:80
+";
+    check("defaults", text);
+    let (_, explained) = read(text).unwrap();
+    assert_eq!(
+        write(&explained),
+        "\
+frontend web
+    maxconn 2000
+    timeout tarpit 5000ms
+    mode http
+    log 127.0.0.1 local0
+    option httplog
+    errorfile 503 /e
+    bind :80
+    log global
+    timeout client 30s
+    http-request set-header X \"a 'b' lb1 with 'quotes' and \\$ # c\" if { path '}' }
+    default_backend app
+backend app
+    retries 3
+    fullconn 200
+    mode http
+    timeout server 10s
+    timeout connect 5s
+    log 127.0.0.1 local0
+    option httplog
+    errorfile 503 /e
+    balance leastconn
+    default-server check
+    server s1 192.0.2.1:80
+    server s2 192.0.2.2:80
+"
+    );
+    let ids = |section: &Explained| section.lines.iter().filter_map(|line| line.id).collect::<Vec<_>>();
+    assert_eq!((explained[0].id, explained[1].id), (Some(2), Some(3)));
+    assert_eq!((ids(&explained[0]), ids(&explained[1])), (vec![3], vec![1, 2]));
+}
