@@ -12,7 +12,8 @@ use failover::Config as Failover;
 use failover_vrrp::{VirtualRouter, keepalived, keywords as virtual_router};
 use prost::Message;
 use proxy_config::model::Config as Proxied;
-use proxy_lang::{Diagnostics, Level, Sources, Surroundings, blocks, nearest, read_text, render};
+use proxy_config::{Explained, ExplainedLine, Origin};
+use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, blocks, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
 
 /// HAProxy's words and exit code for a configuration that is right and serves nobody.
@@ -154,13 +155,14 @@ pub(crate) fn load(files: &Files, warnings: Warnings, said: &mut Said) -> Option
 }
 
 /// Reads files without acting on them. `Err`: a file cannot be read.
-pub(crate) fn examine(files: &Files, depth: Depth) -> Result<Reading, String> {
+pub(crate) fn examine(files: &Files, depth: Depth, explain: Explain) -> Result<Reading, String> {
     let texts = Texts::gather(files)?;
     let folder = files.haproxy.first().and_then(|f| Path::new(f).parent()).map(Path::to_path_buf);
     Ok(texts.read(
         &|path| if depth == Depth::Syntax { Ok(String::new()) } else { read_named(folder.as_deref(), path) },
         &read_included,
         depth,
+        explain,
     ))
 }
 
@@ -296,11 +298,21 @@ pub(crate) enum Depth {
     Whole,
 }
 
+/// Whether a reading is written out as what it means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Explain {
+    No,
+    /// For this member, where a virtual router needs a name for it.
+    As(&'static str),
+}
+
 /// A reading: the texts, what is wrong with them, and what they mean if nothing is.
 pub(crate) struct Reading {
     pub(crate) sources: Sources,
     pub(crate) diagnostics: Diagnostics,
     pub(crate) everything: Option<Everything>,
+    /// What the files mean, section by section, if that was asked for.
+    pub(crate) explained: Vec<Explained>,
 }
 
 impl Texts {
@@ -309,6 +321,7 @@ impl Texts {
         named: &dyn Fn(&str) -> Result<String, String>,
         include: keepalived::Include<'_>,
         depth: Depth,
+        explain: Explain,
     ) -> Reading {
         let mut sources = Sources::default();
         for text in &self.files {
@@ -342,9 +355,27 @@ impl Texts {
             }
         }
         let proxy = proxy.filter(|_| diagnostics.errors() == 0);
+        let explained = match (explain, &proxy) {
+            (Explain::As(member), Some(config)) => explained(&blocks, config, &routers, member),
+            _ => Vec::new(),
+        };
         let everything = proxy.map(|proxy| Everything { proxy: Arc::new(proxy), cluster, routers });
-        Reading { sources, diagnostics, everything }
+        Reading { sources, diagnostics, everything, explained }
     }
+}
+
+/// What the files mean, section by section: routers of keepalived's language as sections too.
+fn explained(blocks: &[Block], config: &Proxied, routers: &[VirtualRouter], member: &str) -> Vec<Explained> {
+    let mut sections = proxy_config::explain(blocks, config);
+    let line = |text| ExplainedLine { text, origin: Origin::Own, id: None };
+    // Only keepalived's files are a node's own.
+    sections.extend(routers.iter().filter(|router| router.own_priority.is_some()).map(|router| Explained {
+        kind: virtual_router::SECTION.name.to_owned(),
+        name: Some(router.name.clone()),
+        id: None,
+        lines: router.lines(member).into_iter().map(line).collect(),
+    }));
+    sections
 }
 
 fn understand(
@@ -355,7 +386,7 @@ fn understand(
     said: &mut Said,
 ) -> Option<Everything> {
     let depth = if warnings == Warnings::Silent { Depth::Known } else { Depth::Whole };
-    let Reading { sources, diagnostics, everything } = texts.read(named, include, depth);
+    let Reading { sources, diagnostics, everything, .. } = texts.read(named, include, depth, Explain::No);
     let silent = warnings == Warnings::Silent && diagnostics.errors() == 0;
     let warned = !silent && said.add(&sources, &diagnostics);
     if diagnostics.errors() > 0 {

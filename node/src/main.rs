@@ -57,6 +57,7 @@ fn main() -> ExitCode {
             supervisor::run(start).map(|_| ())
         })),
         Command::Migrate(options) => ExitCode::from(cli::migrate::show(&options)),
+        Command::Diff(options) => ExitCode::from(cli::diff::show(&options)),
         Command::Check(options) => ExitCode::from(cli::check::show(&options)),
         Command::Status(options) => ExitCode::from(cli::status::show(&options)),
         Command::Peers(options) => ExitCode::from(cli::peers::show(&options)),

@@ -83,7 +83,7 @@ pub(crate) fn open(
 }
 
 /// An address as it is written.
-fn shown(address: &BindAddress) -> String {
+pub(crate) fn shown(address: &BindAddress) -> String {
     match address {
         BindAddress::Tcp(address) => address.to_string(),
         BindAddress::Unix(path) => format!("'{}'", path.display()),

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use proxy_lang::{
-    Arg, Args, Block, Diagnostics, Keyword, Section, Sections, Span, Spec, Unit, Word, read_line,
+    Arg, Args, Block, Diagnostics, Keyword, Section, Sections, Span, Spec, Unit, Word, quoted, read_line,
 };
 
 use crate::{Centis, Micros, Settings, Version};
@@ -67,6 +67,42 @@ impl VirtualRouter {
         self
     }
 
+    /// The lines of a `virtual-router` section that says the same of this member.
+    #[must_use]
+    pub fn lines(&self, member: &str) -> Vec<String> {
+        let mut lines = vec![format!("interface {}", self.interface), format!("vrid {}", self.vrid)];
+        lines.push(format!("version {}", if self.version == Version::V2 { 2 } else { 3 }));
+        lines.extend(self.addresses.iter().map(|(address, prefix)| format!("address {address}/{prefix}")));
+        let named = self.priorities.iter().map(|(name, (priority, _))| (name.as_str(), *priority));
+        let own = self.own_priority.map(|priority| (member, priority));
+        lines.extend(named.chain(own).map(|(name, priority)| format!("priority {name} {priority}")));
+        lines.push(format!("advert-interval {}ms", self.interval.micros().0 / 1_000));
+        lines.extend(self.source.map(|source| format!("source {source}")));
+        lines.extend(self.multicast.then(|| "multicast".to_owned()));
+        lines.extend(self.unicast_peers.iter().map(|peer| format!("unicast-peer {peer}")));
+        // A password is read again, so it is written: the file it came from has it too.
+        lines.extend(self.password.map(|password| {
+            let text = String::from_utf8_lossy(&password).trim_end_matches('\0').to_owned();
+            format!("authentication {}", quoted(&text))
+        }));
+        let notify = [
+            ("notify", &self.notify.every),
+            ("notify-master", &self.notify.master),
+            ("notify-backup", &self.notify.backup),
+            ("notify-fault", &self.notify.fault),
+            ("notify-stop", &self.notify.stop),
+        ];
+        for (keyword, command) in notify {
+            let words =
+                command.iter().map(|words| words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "));
+            lines.extend(words.map(|words| format!("{keyword} {words}")));
+        }
+        lines.extend(self.preempt.then(|| "preempt".to_owned()));
+        let delay = self.preempt_delay.as_millis();
+        lines.extend((delay > 0).then(|| format!("preempt-delay {delay}ms")));
+        lines
+    }
+
     /// What the state machine of one member needs; `source` is its own address.
     #[must_use]
     pub fn settings(&self, member: &str, source: Ipv4Addr) -> Settings {
@@ -111,6 +147,7 @@ pub struct Draft {
     version: Option<Version>,
     preempt: bool,
     preempt_delay: Option<Duration>,
+    source: Option<Ipv4Addr>,
     multicast: bool,
     unicast_peers: Vec<Ipv4Addr>,
     password: Option<([u8; 8], Span)>,
@@ -226,6 +263,13 @@ pub const TABLE: &[Keyword<Draft>] = &[
         priority,
     ),
     row(
+        &["source"],
+        &[Arg::Word("address")],
+        "This node's own address on the link, where it is neither its member's nor the interface's first one.",
+        "source 192.0.2.11",
+        |d, a, diagnostics| d.source = ipv4(a, diagnostics).or(d.source),
+    ),
+    row(
         &["unicast-peer"],
         &[Arg::Word("address")],
         "A router that is told beside the members, and heard: one that is no member, such as keepalived.",
@@ -249,13 +293,16 @@ pub const TABLE: &[Keyword<Draft>] = &[
 ];
 
 fn unicast_peer(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
+    draft.unicast_peers.extend(ipv4(args, diagnostics));
+}
+
+fn ipv4(args: &Args, diagnostics: &mut Diagnostics) -> Option<Ipv4Addr> {
     let word = args.word(0);
-    match word.text.parse() {
-        Ok(address) => draft.unicast_peers.push(address),
-        Err(_) => {
-            diagnostics.error(word.span, format!("'{}' is not an IPv4 address", word.text));
-        }
+    let address = word.text.parse().ok();
+    if address.is_none() {
+        diagnostics.error(word.span, format!("'{}' is not an IPv4 address", word.text));
     }
+    address
 }
 
 fn command(args: &Args) -> Vec<String> {
@@ -393,7 +440,7 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         addresses: draft.addresses,
         priorities: draft.priorities,
         own_priority: None,
-        source: None,
+        source: draft.source,
         interval: draft.interval.map_or(usual, |(interval, _)| interval),
         version,
         multicast: draft.multicast,

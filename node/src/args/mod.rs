@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Says what is wrong with a configuration, and what of it has no effect or is not built
     Check(Check),
+    /// Says what another configuration would change at run time
+    Diff(Diff),
     /// Rewrites what HAProxy has dropped in today's language, with the reason for each line
     Migrate(Migrate),
     /// Shows how this node is: role, peers, tables, servers
@@ -127,6 +129,7 @@ Exit code: 0 the file can be used, 1 it cannot, 2 it could, but nothing in it li
 Examples:
   tandem check haproxy.cfg
   tandem check -k keepalived.conf haproxy.cfg
+  tandem check --explain haproxy.cfg     what does it mean, with all defaults?
   tandem check --syntax haproxy.cfg      its certificates and error pages are elsewhere
   tandem check --json haproxy.cfg | jq '.problems[] | select(.level == \"error\")'")]
 pub(crate) struct Check {
@@ -138,7 +141,32 @@ pub(crate) struct Check {
     /// Leaves out what is not in the text: certificates, error pages, lists; lets through what is not built
     #[arg(long)]
     pub(crate) syntax: bool,
+    /// Writes out what the files mean: defaults where they act, variables and conditions resolved, numbers
+    /// of proxies and servers. Read again, it is the same configuration
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// As JSON, for editors
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Compared is what the files mean, not how they are written. Exit code: 0 the same, 1 they differ, 2 one of
+them cannot be used.
+
+Examples:
+  tandem diff /etc/tandem/haproxy.cfg new.cfg
+  tandem diff --json old.cfg new.cfg | jq .at_run_time")]
+pub(crate) struct Diff {
+    /// The configuration that runs: a file, or a folder of them
+    pub(crate) old: String,
+    /// The one that shall
+    pub(crate) new: String,
+    /// Leaves out what is not in the text: certificates, error pages, lists; lets through what is not built
+    #[arg(long)]
+    pub(crate) syntax: bool,
+    /// As JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
 }

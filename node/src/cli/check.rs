@@ -2,14 +2,17 @@
 
 use std::io::IsTerminal;
 
+use proxy_config::{Explained, Origin};
 use proxy_lang::{Diagnostic, Level, Sources, render};
 use serde::Serialize;
 
 use crate::args::Check;
-use crate::config::{Depth, Everything, NO_LISTENER, NOTHING_TO_RUN, Reading, alert, examine};
+use crate::config::{Depth, Everything, Explain, NO_LISTENER, NOTHING_TO_RUN, Reading, alert, examine};
 
 /// The configuration cannot be used.
 const NOT_USABLE: u8 = 1;
+/// What this node is called where a section of keepalived's becomes one of Tandem's, which names members.
+const THIS_NODE: &str = "this-node";
 
 #[derive(Serialize)]
 struct Report {
@@ -17,6 +20,27 @@ struct Report {
     problems: Vec<Problem>,
     /// What is read but not built, with `--syntax`.
     waiting: Vec<Waiting>,
+    /// What the files mean, with `--explain`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sections: Vec<Section>,
+}
+
+/// A section as it acts.
+#[derive(Serialize)]
+struct Section {
+    kind: String,
+    name: Option<String>,
+    id: Option<u32>,
+    lines: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    text: String,
+    /// A server's number, or that of the backend it names.
+    id: Option<u32>,
+    /// Why it is there, where it does not stand in the section.
+    from: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -40,14 +64,15 @@ struct Waiting {
 /// Reads the files and says what it found; the exit code.
 pub(crate) fn show(options: &Check) -> u8 {
     let depth = if options.syntax { Depth::Syntax } else { Depth::Whole };
-    let Reading { sources, diagnostics, everything } =
-        match examine(&options.keepalived.beside(&options.files), depth) {
-            Ok(reading) => reading,
-            Err(why) => {
-                alert(&why);
-                return NOT_USABLE;
-            }
-        };
+    let explain = if options.explain { Explain::As(THIS_NODE) } else { Explain::No };
+    let files = options.keepalived.beside(&options.files);
+    let Reading { sources, diagnostics, everything, explained } = match examine(&files, depth, explain) {
+        Ok(reading) => reading,
+        Err(why) => {
+            alert(&why);
+            return NOT_USABLE;
+        }
+    };
     let valid = everything.is_some();
     // A keepalived.conf alone listens to nobody.
     let reachable = options.files.is_empty() || everything.as_ref().is_some_and(Everything::is_reachable);
@@ -69,12 +94,17 @@ pub(crate) fn show(options: &Check) -> u8 {
                     name: name.clone(),
                 })
                 .collect(),
+            sections: explained.into_iter().map(|explained| section(&sources, explained)).collect(),
         };
         // Numbers and texts can always be written.
         println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
         return code;
     }
     let colour = std::io::stdout().is_terminal();
+    if options.explain && valid {
+        write(explained.into_iter().map(|explained| section(&sources, explained)));
+        return code;
+    }
     for diagnostic in diagnostics.iter() {
         println!("{}", render(&sources, diagnostic, std::process::id(), colour));
     }
@@ -90,6 +120,40 @@ pub(crate) fn show(options: &Check) -> u8 {
         _ => println!("{} mistakes", diagnostics.errors()),
     }
     code
+}
+
+fn section(sources: &Sources, explained: Explained) -> Section {
+    let from = |origin| match origin {
+        Origin::Own => None,
+        Origin::Defaults(span) => Some(format!("defaults, {}:{}", file(sources, span.file), span.line)),
+        Origin::Usual => Some("usual".to_owned()),
+    };
+    let lines = explained.lines.into_iter();
+    Section {
+        kind: explained.kind,
+        name: explained.name,
+        id: explained.id,
+        lines: lines.map(|line| Line { text: line.text, id: line.id, from: from(line.origin) }).collect(),
+    }
+}
+
+/// Writes the sections as a file that can be read again.
+fn write(sections: impl Iterator<Item = Section>) {
+    println!(
+        "# What the configuration means. Behind '#': numbers, and where a line comes from if not from here."
+    );
+    for Section { kind, name, id, lines } in sections {
+        let note = |parts: [Option<String>; 2]| {
+            let parts: Vec<String> = parts.into_iter().flatten().collect();
+            if parts.is_empty() { String::new() } else { format!("  # {}", parts.join(", ")) }
+        };
+        let number = |id: Option<u32>| id.map(|id| format!("id {id}"));
+        let name = name.map_or_else(String::new, |name| format!(" {}", proxy_lang::quoted(&name)));
+        println!("\n{kind}{name}{}", note([number(id), None]));
+        for line in lines {
+            println!("    {}{}", line.text, note([number(line.id), line.from]));
+        }
+    }
 }
 
 fn problem(sources: &Sources, diagnostic: &Diagnostic) -> Problem {

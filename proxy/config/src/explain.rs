@@ -88,7 +88,7 @@ fn proxy(block: &Block, section: Section, defaults: &[&Line], config: &Config) -
     let inherited: Vec<&Line> = defaults.iter().copied().filter(|line| stands(line, section)).collect();
     let old_bind = block.header.words.get(2).filter(|w| section.name == "listen" && w.text != "from");
     let old_bind = old_bind.map(|address| ExplainedLine {
-        text: format!("bind {}", quote(address)),
+        text: format!("bind {}", address.quoted()),
         origin: Origin::Own,
         id: None,
     });
@@ -104,7 +104,7 @@ fn proxy(block: &Block, section: Section, defaults: &[&Line], config: &Config) -
     let mut usual = Vec::new();
     let mut add = |keyword: &str, value: String| {
         let begins = |w: &&[Word]| keyword.split(' ').zip(w.iter()).all(|(name, word)| name == word.text);
-        if !words.iter().any(|w| begins(w)) {
+        if !words.iter().any(begins) {
             usual.push(ExplainedLine { text: format!("{keyword} {value}"), origin: Origin::Usual, id: None });
         }
     };
@@ -203,29 +203,5 @@ pub fn placeless(text: &str) -> String {
 
 /// Words as a line of a file has them.
 fn write(words: &[Word]) -> String {
-    words.iter().map(quote).collect::<Vec<_>>().join(" ")
-}
-
-/// A word as a file has it: it is read as the same text, and as quoted where it was.
-fn quote(word: &Word) -> String {
-    let special = |c: char| c.is_whitespace() || c.is_control() || "\"'\\#".contains(c);
-    let text = word.text.as_str();
-    if !word.quoted && !text.is_empty() && !text.contains(special) {
-        return text.to_owned();
-    }
-    if !text.contains(|c: char| c == '\'' || c.is_control()) {
-        return format!("'{text}'");
-    }
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' | '$' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            '\r' => quoted.push_str("\\r"),
-            '\t' => quoted.push_str("\\t"),
-            c if c.is_ascii_control() => quoted.push_str(&format!("\\x{:02x}", c as u32)),
-            c => quoted.push(c),
-        }
-    }
-    quoted + "\""
+    words.iter().map(Word::quoted).collect::<Vec<_>>().join(" ")
 }

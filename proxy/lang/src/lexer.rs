@@ -33,6 +33,40 @@ impl Word {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// The word as a file has it: it is read as the same text, and as quoted where it was.
+    #[must_use]
+    pub fn quoted(&self) -> String {
+        write(&self.text, self.quoted)
+    }
+}
+
+/// A text as a file has it, in quotes where it must be.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    write(text, false)
+}
+
+fn write(text: &str, quoted: bool) -> String {
+    let special = |c: char| c.is_whitespace() || c.is_control() || "\"'\\#".contains(c);
+    if !quoted && !text.is_empty() && !text.contains(special) {
+        return text.to_owned();
+    }
+    if !text.contains(|c: char| c == '\'' || c.is_control()) {
+        return format!("'{text}'");
+    }
+    let mut result = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' | '$' => result.extend(['\\', c]),
+            '\n' => result.push_str("\\n"),
+            '\r' => result.push_str("\\r"),
+            '\t' => result.push_str("\\t"),
+            c if c.is_ascii_control() => result.push_str(&format!("\\x{:02x}", c as u32)),
+            c => result.push(c),
+        }
+    }
+    result + "\""
 }
 
 /// The words of one line that has at least one.

@@ -23,7 +23,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Level, render};
 pub use keyword::{
     Elsewhere, Keyword, Section, Sections, home, read_line, read_line_among, read_options, row,
 };
-pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex};
+pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex, quoted};
 pub use source::{FileId, Source, Sources, Span};
 pub use spec::{Spec, Status};
 pub use suggest::nearest;
