@@ -13,7 +13,7 @@ use failover_vrrp::{VirtualRouter, keepalived, keywords as virtual_router};
 use prost::Message;
 use proxy_config::model::Config as Proxied;
 use proxy_config::{Explained, ExplainedLine, Origin};
-use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, blocks, nearest, read_text, render};
+use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
 
 /// HAProxy's words and exit code for a configuration that is right and serves nobody.
@@ -331,9 +331,17 @@ impl Texts {
         let mut openers: Vec<&str> = proxy_config::openers().collect();
         openers.extend([control::SECTION.name, virtual_router::SECTION.name]);
         let files = self.files.iter().map(|text| text.name.as_str()).collect::<Vec<_>>().join(";");
-        let lines = read_text(&sources, &Here { files }, &openers, &mut diagnostics);
-        let blocks = blocks(lines, &openers, &mut diagnostics);
-        let proxy = proxy_config::read(&blocks, named, &mut diagnostics);
+        let mut reader = proxy_config::Reader::new(&diagnostics);
+        // Sections of other rooms are few; all are kept only where they are to be explained.
+        let others = [control::SECTION.name, virtual_router::SECTION.name];
+        let mut blocks: Vec<Block> = Vec::new();
+        read_text(&sources, &Here { files }, &openers, &mut diagnostics, &mut |block, diagnostics| {
+            reader.section(&block, diagnostics);
+            if explain != Explain::No || others.contains(&block.kind()) {
+                blocks.push(block);
+            }
+        });
+        let proxy = reader.finish(named, &mut diagnostics);
         let cluster = control::read(&blocks, &mut diagnostics);
         let mut routers = virtual_router::read(&blocks, &mut diagnostics);
         let around = keepalived::Surroundings { id: &self.config_id, include };

@@ -14,4 +14,4 @@ mod resolve;
 
 pub use explain::{Explained, ExplainedLine, Origin, explain, placeless};
 pub use migrate::{Change, Migration, migrate};
-pub use read::{ABSENT_SECTIONS, SECTIONS, openers, read};
+pub use read::{ABSENT_SECTIONS, Reader, SECTIONS, openers, read};

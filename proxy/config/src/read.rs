@@ -48,31 +48,52 @@ pub fn read(
     files: &dyn Fn(&str) -> Result<String, String>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Config> {
-    let errors = diagnostics.errors();
-    let mut global = GlobalDraft::default();
-    let mut defaults = ProxyDraft::default();
-    let mut named: BTreeMap<String, ProxyDraft> = BTreeMap::new();
-    let mut proxies: Vec<ProxyDraft> = Vec::new();
-    let mut taken = Taken::new();
-    let mut peers: Vec<PeersDraft> = Vec::new();
-    // HAProxy numbers proxies from 2 on: 1 is its own.
-    let mut proxy_id = 2;
-    for block in blocks {
+    let mut reader = Reader::new(diagnostics);
+    blocks.iter().for_each(|block| reader.section(block, diagnostics));
+    reader.finish(files, diagnostics)
+}
+
+/// Sections on their way into a configuration, one after the other.
+pub struct Reader {
+    /// Mistakes that were there before.
+    errors: usize,
+    global: GlobalDraft,
+    defaults: ProxyDraft,
+    named: BTreeMap<String, ProxyDraft>,
+    proxies: Vec<ProxyDraft>,
+    taken: Taken,
+    peers: Vec<PeersDraft>,
+    proxy_id: u32,
+}
+
+impl Reader {
+    /// A reader that has seen nothing yet.
+    #[must_use]
+    pub fn new(diagnostics: &Diagnostics) -> Self {
+        Self {
+            errors: diagnostics.errors(),
+            global: GlobalDraft::default(),
+            defaults: ProxyDraft::default(),
+            named: BTreeMap::new(),
+            proxies: Vec::new(),
+            taken: Taken::new(),
+            peers: Vec::new(),
+            // HAProxy numbers proxies from 2 on: 1 is its own.
+            proxy_id: 2,
+        }
+    }
+
+    /// Reads a section; one of another room is passed over.
+    pub fn section(&mut self, block: &Block, diagnostics: &mut Diagnostics) {
         if let Some((name, why)) = ABSENT_SECTIONS.iter().find(|(name, _)| *name == block.kind()) {
             diagnostics.absent(block.header.span(), name, why);
         }
-        let Some(section) = SECTIONS.iter().find(|s| s.name == block.kind()).copied() else { continue };
+        let Some(section) = SECTIONS.iter().find(|s| s.name == block.kind()).copied() else { return };
         match section.name {
             "global" => {
                 for line in &block.lines {
-                    read_line_among(
-                        keywords::GLOBAL,
-                        section,
-                        line,
-                        &mut global,
-                        &keywords::home,
-                        diagnostics,
-                    );
+                    let home = &keywords::home;
+                    read_line_among(keywords::GLOBAL, section, line, &mut self.global, home, diagnostics);
                 }
             }
             "peers" => {
@@ -80,7 +101,7 @@ pub fn read(
                 for line in &block.lines {
                     read_line_among(keywords::PEERS, section, line, &mut draft, &keywords::home, diagnostics);
                 }
-                peers.push(draft);
+                self.peers.push(draft);
             }
             "resolvers" | "mailers" | "userlist" | "http-errors" | "ring" => {
                 if block.name().is_none() {
@@ -88,46 +109,50 @@ pub fn read(
                     diagnostics.error(span, format!("'{}' expects a name", section.name));
                 }
                 for line in &block.lines {
-                    read_line_among(
-                        keywords::NAMED,
-                        section,
-                        line,
-                        &mut NamedDraft,
-                        &keywords::home,
-                        diagnostics,
-                    );
+                    let home = &keywords::home;
+                    read_line_among(keywords::NAMED, section, line, &mut NamedDraft, home, diagnostics);
                 }
             }
             "defaults" => {
-                let mut draft = from(block, &ProxyDraft::default(), &named, diagnostics);
-                draft.proxy_id = proxy_id;
+                let mut draft = from(block, &ProxyDraft::default(), &self.named, diagnostics);
+                draft.proxy_id = self.proxy_id;
                 lines(block, section, &mut draft, diagnostics);
                 if let Some(name) = block.name().filter(|n| n.text != "from") {
-                    named.insert(name.text.clone(), draft.clone());
+                    self.named.insert(name.text.clone(), draft.clone());
                 }
-                defaults = draft;
+                self.defaults = draft;
             }
-            _ => {
-                let mut draft = from(block, &defaults, &named, diagnostics);
-                let Some(name) = block.name() else {
-                    let span = block.header.span();
-                    diagnostics.error(span, format!("'{}' expects a name", section.name));
-                    continue;
-                };
-                draft.is_frontend = section.name != "backend";
-                draft.is_backend = section.name != "frontend";
-                check_name(name, &draft, &mut taken, diagnostics);
-                draft.name = Some(name.clone());
-                draft.proxy_id = proxy_id;
-                proxy_id += 1;
-                old_listen(block, &mut draft, diagnostics);
-                lines(block, section, &mut draft, diagnostics);
-                proxies.push(draft);
-            }
+            _ => self.proxy(block, section, diagnostics),
         }
     }
-    let config = resolve(global, proxies, &peers, files, diagnostics);
-    (diagnostics.errors() == errors).then_some(config)
+
+    fn proxy(&mut self, block: &Block, section: Section, diagnostics: &mut Diagnostics) {
+        let mut draft = from(block, &self.defaults, &self.named, diagnostics);
+        let Some(name) = block.name() else {
+            let span = block.header.span();
+            diagnostics.error(span, format!("'{}' expects a name", section.name));
+            return;
+        };
+        draft.is_frontend = section.name != "backend";
+        draft.is_backend = section.name != "frontend";
+        check_name(name, &draft, &mut self.taken, diagnostics);
+        draft.name = Some(name.clone());
+        draft.proxy_id = self.proxy_id;
+        self.proxy_id += 1;
+        old_listen(block, &mut draft, diagnostics);
+        lines(block, section, &mut draft, diagnostics);
+        self.proxies.push(draft);
+    }
+
+    /// The configuration; `None` where anything was wrong. `files` reads what the sections refer to.
+    pub fn finish(
+        self,
+        files: &dyn Fn(&str) -> Result<String, String>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Config> {
+        let config = resolve(self.global, self.proxies, &self.peers, files, diagnostics);
+        (diagnostics.errors() == self.errors).then_some(config)
+    }
 }
 
 fn lines(block: &Block, section: Section, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {

@@ -262,8 +262,8 @@ fn no_text_ends_the_reader() {
         let file = sources.add("t.cfg", letters.into_iter().collect::<String>());
         let mut diagnostics = Diagnostics::default();
         let openers: Vec<&str> = proxy_config::openers().collect();
-        let lines = read_text(&sources, &Nowhere, &openers, &mut diagnostics);
-        let blocks = blocks(lines, &openers, &mut diagnostics);
+        let mut blocks = Vec::new();
+        read_text(&sources, &Nowhere, &openers, &mut diagnostics, &mut |block, _| blocks.push(block));
         let _ = proxy_config::read(&blocks, &|_| Ok("1.2.3.4\n".to_owned()), &mut diagnostics);
         diagnostics.refuse_later();
         let texts: String = diagnostics.iter().map(|d| proxy_lang::render(&sources, d, 1, false)).collect();

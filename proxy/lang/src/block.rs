@@ -27,21 +27,44 @@ impl Block {
 
 /// Groups lines into sections. Lines before the first section are reported, once for each.
 pub fn blocks(lines: Vec<Line>, openers: &[&str], diagnostics: &mut Diagnostics) -> Vec<Block> {
-    let mut blocks: Vec<Block> = Vec::new();
-    for line in lines {
-        let Some(first) = line.words.first() else { continue };
-        if openers.contains(&first.text.as_str()) {
-            blocks.push(Block { header: line, lines: Vec::new() });
-        } else if let Some(block) = blocks.last_mut() {
+    let mut group = Grouping::new(openers);
+    let mut blocks: Vec<Block> = lines.into_iter().filter_map(|line| group.line(line, diagnostics)).collect();
+    blocks.extend(group.end());
+    blocks
+}
+
+/// Lines on their way into sections.
+pub(crate) struct Grouping<'o> {
+    openers: &'o [&'o str],
+    open: Option<Block>,
+}
+
+impl<'o> Grouping<'o> {
+    pub(crate) fn new(openers: &'o [&'o str]) -> Self {
+        Self { openers, open: None }
+    }
+
+    /// Takes a line; the section before it where it opens one.
+    pub(crate) fn line(&mut self, line: Line, diagnostics: &mut Diagnostics) -> Option<Block> {
+        let first = line.words.first()?;
+        if self.openers.contains(&first.text.as_str()) {
+            return self.open.replace(Block { header: line, lines: Vec::new() });
+        }
+        if let Some(block) = &mut self.open {
             block.lines.push(line);
         } else {
-            let near = nearest(&first.text, openers.iter().copied());
+            let near = nearest(&first.text, self.openers.iter().copied());
             let note =
                 diagnostics.error(first.span, format!("unknown keyword '{}' out of section", first.text));
             if let Some(near) = near {
                 note.help(format!("did you mean the section '{near}'?"));
             }
         }
+        None
     }
-    blocks
+
+    /// The last section.
+    pub(crate) fn end(self) -> Option<Block> {
+        self.open
+    }
 }

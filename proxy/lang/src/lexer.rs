@@ -169,6 +169,14 @@ impl Lexer<'_, '_> {
 
     fn word(&mut self) -> Word {
         let start = self.position;
+        // Nearly every word is as it stands.
+        let rest = &self.text.as_bytes()[start..];
+        let end = rest.iter().position(|b| b" \t\r#'\"\\".contains(b)).unwrap_or(rest.len());
+        if rest.get(end).is_none_or(|b| b" \t\r#".contains(b)) {
+            self.position += end;
+            let text = self.text[start..self.position].to_owned();
+            return Word { text, span: self.span(start, self.position), quoted: false };
+        }
         let mut text = String::new();
         let mut quote = Quote::None;
         let mut quoted = false;

@@ -1,23 +1,47 @@
-//! Files to lines, one after the other as HAProxy reads them (manual chapters 2.3 and 2.4): what a line sets in
-//! the environment holds for those behind it, and what a condition leaves out is not there.
+//! Files to sections, line after line as HAProxy reads them (manual chapters 2.3 and 2.4): what a line sets in
+//! the environment holds for those behind it, and what a condition leaves out is not there. A section is handed
+//! over as soon as it is whole, so that a large file is never in memory as words.
 
 use std::collections::BTreeMap;
 
+use crate::block::Grouping;
 use crate::lexer::words_of;
-use crate::{Diagnostics, FileId, Level, Line, Source, Sources, Span, Surroundings, Word, condition};
+use crate::{Block, Diagnostics, FileId, Level, Line, Source, Sources, Span, Surroundings, Word, condition};
 
 /// Deepest nesting of conditional blocks, as in HAProxy.
 const MAX_NESTING: usize = 1_024;
 /// Words of a directive's message that are looked at.
 const DIRECTIVES: &[&str] = &[".if", ".elif", ".else", ".endif", ".diag", ".notice", ".warning", ".alert"];
 
-/// The lines of all files. `openers` are the words that open a section.
+/// Hands over every section of all files. `openers` are the words that open one.
 pub fn read_text(
     sources: &Sources,
     surroundings: &dyn Surroundings,
     openers: &[&str],
     diagnostics: &mut Diagnostics,
-) -> Vec<Line> {
+    each: &mut dyn FnMut(Block, &mut Diagnostics),
+) {
+    let mut group = Grouping::new(openers);
+    lines(sources, surroundings, openers, diagnostics, &mut |line, diagnostics| {
+        if let Some(block) = group.line(line, diagnostics) {
+            each(block, diagnostics);
+        }
+    });
+    if let Some(block) = group.end() {
+        each(block, diagnostics);
+    }
+}
+
+/// Who takes the lines that are read.
+type Sink<'s> = &'s mut dyn FnMut(Line, &mut Diagnostics);
+
+fn lines(
+    sources: &Sources,
+    surroundings: &dyn Surroundings,
+    openers: &[&str],
+    diagnostics: &mut Diagnostics,
+    sink: Sink<'_>,
+) {
     let mut reader = Reader {
         surroundings,
         openers,
@@ -25,11 +49,9 @@ pub fn read_text(
         cleared: None,
         section: [""; 2].map(String::from),
     };
-    let mut lines = Vec::new();
     for (file, source) in sources.iter() {
-        reader.file(file, source, &mut lines, diagnostics);
+        reader.file(file, source, sink, diagnostics);
     }
-    lines
 }
 
 struct Reader<'s> {
@@ -44,7 +66,7 @@ struct Reader<'s> {
 }
 
 /// One `.if` that is not closed.
-struct Block {
+struct Open {
     opened: Span,
     /// Whether its lines count now.
     active: bool,
@@ -54,8 +76,8 @@ struct Block {
 }
 
 impl Reader<'_> {
-    fn file(&mut self, file: FileId, source: &Source, lines: &mut Vec<Line>, diagnostics: &mut Diagnostics) {
-        let mut blocks: Vec<Block> = Vec::new();
+    fn file(&mut self, file: FileId, source: &Source, sink: Sink<'_>, diagnostics: &mut Diagnostics) {
+        let mut blocks: Vec<Open> = Vec::new();
         for (index, text) in source.text.lines().enumerate() {
             let number = u32::try_from(index + 1).unwrap_or(u32::MAX);
             let at = Span { file, line: number, start: 0, end: 1 };
@@ -71,7 +93,7 @@ impl Reader<'_> {
                 self.directive(&words, &mut blocks, diagnostics);
             } else if blocks.last().is_none_or(|block| block.active) {
                 self.note(&words, diagnostics);
-                lines.push(Line { words });
+                sink(Line { words }, diagnostics);
             }
         }
         for block in blocks {
@@ -98,7 +120,7 @@ impl Reader<'_> {
         if left { self.surroundings.variable(name) } else { None }
     }
 
-    fn directive(&self, words: &[Word], blocks: &mut Vec<Block>, diagnostics: &mut Diagnostics) {
+    fn directive(&self, words: &[Word], blocks: &mut Vec<Open>, diagnostics: &mut Diagnostics) {
         let (first, rest) = (&words[0], &words[1..]);
         let active = blocks.last().is_none_or(|block| block.active);
         let span = rest.last().map_or(first.span, |last| first.span.to(last.span));
@@ -108,12 +130,7 @@ impl Reader<'_> {
             }
             ".if" => {
                 let holds = active && self.holds(span, rest, diagnostics);
-                blocks.push(Block {
-                    opened: span,
-                    active: holds,
-                    settled: holds || !active,
-                    has_else: false,
-                });
+                blocks.push(Open { opened: span, active: holds, settled: holds || !active, has_else: false });
             }
             ".elif" | ".else" => {
                 let Some(block) = blocks.last_mut().filter(|block| !block.has_else) else {
@@ -241,7 +258,10 @@ mod tests {
         let mut sources = Sources::default();
         sources.add("t.cfg", text);
         let mut diagnostics = Diagnostics::default();
-        let lines = read_text(&sources, &Here, &["global", "frontend"], &mut diagnostics);
+        let mut lines = Vec::new();
+        super::lines(&sources, &Here, &["global", "frontend"], &mut diagnostics, &mut |line, _| {
+            lines.push(line);
+        });
         let join = |line: &Line| line.words.iter().map(Word::as_str).collect::<Vec<_>>().join("|");
         let said = diagnostics.iter().map(|d| format!("{:?} {}: {}", d.level, d.span.line, d.message));
         (lines.iter().map(join).collect(), said.collect())
