@@ -331,7 +331,7 @@ impl Texts {
         let mut openers: Vec<&str> = proxy_config::openers().collect();
         openers.extend([control::SECTION.name, virtual_router::SECTION.name]);
         let files = self.files.iter().map(|text| text.name.as_str()).collect::<Vec<_>>().join(";");
-        let mut reader = proxy_config::Reader::new(&diagnostics);
+        let mut reader = proxy_config::Reader::new(&sources, &diagnostics);
         // Sections of other rooms are few; all are kept only where they are to be explained.
         let others = [control::SECTION.name, virtual_router::SECTION.name];
         let mut blocks: Vec<Block> = Vec::new();
@@ -364,7 +364,7 @@ impl Texts {
         }
         let proxy = proxy.filter(|_| diagnostics.errors() == 0);
         let explained = match (explain, &proxy) {
-            (Explain::As(member), Some(config)) => explained(&blocks, config, &routers, member),
+            (Explain::As(member), Some(config)) => explained(&sources, &blocks, config, &routers, member),
             _ => Vec::new(),
         };
         let everything = proxy.map(|proxy| Everything { proxy: Arc::new(proxy), cluster, routers });
@@ -373,8 +373,14 @@ impl Texts {
 }
 
 /// What the files mean, section by section: routers of keepalived's language as sections too.
-fn explained(blocks: &[Block], config: &Proxied, routers: &[VirtualRouter], member: &str) -> Vec<Explained> {
-    let mut sections = proxy_config::explain(blocks, config);
+fn explained(
+    sources: &Sources,
+    blocks: &[Block],
+    config: &Proxied,
+    routers: &[VirtualRouter],
+    member: &str,
+) -> Vec<Explained> {
+    let mut sections = proxy_config::explain(sources, blocks, config);
     let line = |text| ExplainedLine { text, origin: Origin::Own, id: None };
     // Only keepalived's files are a node's own.
     sections.extend(routers.iter().filter(|router| router.own_priority.is_some()).map(|router| Explained {

@@ -19,7 +19,7 @@ const DEFAULT_INTERVAL: u16 = 100;
 /// Bytes of version 2's plain password on the wire.
 pub(crate) const PASSWORD_SIZE: usize = 8;
 /// Most addresses of one router: their count and list must fit a packet.
-const MAX_ADDRESSES: usize = 64;
+pub(crate) const MAX_ADDRESSES: usize = 64;
 
 /// An address floating between the members, as the file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -328,7 +328,7 @@ pub(crate) fn plain_password(text: &str) -> [u8; PASSWORD_SIZE] {
 fn address(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
     let word = args.word(0);
     let (text, prefix) = word.text.split_once('/').unwrap_or((&word.text, "32"));
-    let prefix = prefix.parse::<u8>().ok().filter(|p| (1..=32).contains(p));
+    let prefix = prefix.parse::<u8>().ok().filter(|p| *p <= 32);
     match (text.parse::<Ipv4Addr>(), prefix) {
         (Ok(address), Some(prefix)) => draft.addresses.push((address, prefix)),
         (Err(_), _) if text.contains(':') => {

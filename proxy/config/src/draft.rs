@@ -13,6 +13,30 @@ use crate::model::{
 #[derive(Clone, Debug, Default)]
 pub struct GlobalDraft {
     pub(crate) global: Global,
+    /// `default-path` lines, in the order they stand.
+    pub(crate) bases: Vec<(Span, Base)>,
+}
+
+/// What relative names of files are relative to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Base {
+    Current,
+    Config,
+    Parent,
+    Origin(String),
+}
+
+impl Base {
+    /// The folder that is meant in a file of this name; `None`: the one the program was started in.
+    pub(crate) fn folder(&self, file: &str) -> Option<String> {
+        let own = file.rsplit_once('/').map(|(folder, _)| if folder.is_empty() { "/" } else { folder });
+        match self {
+            Self::Current => None,
+            Self::Config => own.map(str::to_owned),
+            Self::Parent => Some(own.map_or_else(|| "..".to_owned(), |folder| format!("{folder}/.."))),
+            Self::Origin(folder) => Some(folder.clone()),
+        }
+    }
 }
 
 /// A section that others refer to by name: nothing of it acts yet.

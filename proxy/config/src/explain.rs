@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Block, Diagnostics, Line, Section, Span, Status, Word, row};
+use proxy_lang::{Block, Diagnostics, FileId, Line, Section, Sources, Span, Status, Word, quoted, row};
 
-use crate::draft::ProxyDraft;
+use crate::draft::{Base, ProxyDraft};
 use crate::keywords;
 use crate::model::{Balance, Config, Mode};
 use crate::read::{self, SECTIONS};
@@ -47,11 +47,13 @@ pub struct Explained {
 
 /// Explains the sections that made a configuration; those of other rooms are passed through.
 #[must_use]
-pub fn explain(blocks: &[Block], config: &Config) -> Vec<Explained> {
+pub fn explain(sources: &Sources, blocks: &[Block], config: &Config) -> Vec<Explained> {
     let mut sections = Vec::new();
+    let mut bases = Bases { sources, base: Base::Current, file: FileId(0) };
     let mut defaults: Vec<&Line> = Vec::new();
     let mut named: BTreeMap<&str, Vec<&Line>> = BTreeMap::new();
     for block in blocks {
+        sections.extend(bases.enter(block));
         let words = &block.header.words;
         let from = words.iter().position(|w| w.text == "from").and_then(|place| words.get(place + 1));
         let from = from.and_then(|name| named.get(name.text.as_str()));
@@ -71,11 +73,55 @@ pub fn explain(blocks: &[Block], config: &Config) -> Vec<Explained> {
                 kind: block.kind().to_owned(),
                 name: block.name().map(|name| name.text.clone()),
                 id: None,
-                lines: block.lines.iter().map(|line| explained(line, Origin::Own)).collect(),
+                lines: block.lines.iter().map(|line| bases.line(line)).collect(),
             }),
         }
     }
     sections
+}
+
+/// What relative names of files are relative to, so that what is written out means the same anywhere.
+struct Bases<'s> {
+    sources: &'s Sources,
+    base: Base,
+    file: FileId,
+}
+
+impl Bases<'_> {
+    /// A section that says what this one's names are relative to, where a new file changes that.
+    fn enter(&mut self, block: &Block) -> Option<Explained> {
+        let file = block.header.span().file;
+        let moved = std::mem::replace(&mut self.file, file) != file;
+        let follows = moved && matches!(self.base, Base::Config | Base::Parent);
+        follows.then(|| Explained {
+            kind: "global".to_owned(),
+            name: None,
+            id: None,
+            lines: vec![ExplainedLine { text: self.text(), origin: Origin::Own, id: None }],
+        })
+    }
+
+    fn line(&mut self, line: &Line) -> ExplainedLine {
+        let words: Vec<&str> = line.words.iter().map(Word::as_str).collect();
+        let base = match words[..] {
+            ["default-path", "config"] => Base::Config,
+            ["default-path", "parent"] => Base::Parent,
+            ["default-path", "current"] => Base::Current,
+            ["default-path", "origin", folder] => Base::Origin(folder.to_owned()),
+            _ => return explained(line, Origin::Own),
+        };
+        self.base = base;
+        ExplainedLine { text: self.text(), origin: Origin::Own, id: None }
+    }
+
+    fn text(&self) -> String {
+        let name = self.sources.source(self.file).map_or("", |source| source.name.as_str());
+        let folder = self.base.folder(name);
+        folder.map_or_else(
+            || "default-path current".to_owned(),
+            |folder| format!("default-path origin {}", quoted(&folder)),
+        )
+    }
 }
 
 fn explained(line: &Line, origin: Origin) -> ExplainedLine {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Block, Diagnostics, Level, Line, Section, Sections, Word, nearest, read_line_among};
+use proxy_lang::{
+    Block, Diagnostics, Level, Line, Section, Sections, Sources, Word, nearest, read_line_among,
+};
 
 use crate::draft::{BindDraft, BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft};
 use crate::keywords;
@@ -44,17 +46,20 @@ pub fn openers() -> impl Iterator<Item = &'static str> {
 /// Reads sections into a configuration; `None` where anything is wrong. Sections of other rooms are
 /// passed over. `files` reads what the sections refer to.
 pub fn read(
+    sources: &Sources,
     blocks: &[Block],
     files: &dyn Fn(&str) -> Result<String, String>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Config> {
-    let mut reader = Reader::new(diagnostics);
+    let mut reader = Reader::new(sources, diagnostics);
     blocks.iter().for_each(|block| reader.section(block, diagnostics));
     reader.finish(files, diagnostics)
 }
 
 /// Sections on their way into a configuration, one after the other.
 pub struct Reader {
+    /// What the files are called.
+    names: Vec<String>,
     /// Mistakes that were there before.
     errors: usize,
     global: GlobalDraft,
@@ -69,8 +74,9 @@ pub struct Reader {
 impl Reader {
     /// A reader that has seen nothing yet.
     #[must_use]
-    pub fn new(diagnostics: &Diagnostics) -> Self {
+    pub fn new(sources: &Sources, diagnostics: &Diagnostics) -> Self {
         Self {
+            names: sources.iter().map(|(_, source)| source.name.clone()).collect(),
             errors: diagnostics.errors(),
             global: GlobalDraft::default(),
             defaults: ProxyDraft::default(),
@@ -150,7 +156,7 @@ impl Reader {
         files: &dyn Fn(&str) -> Result<String, String>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Config> {
-        let config = resolve(self.global, self.proxies, &self.peers, files, diagnostics);
+        let config = resolve(self.global, self.proxies, &self.peers, &self.names, files, diagnostics);
         (diagnostics.errors() == self.errors).then_some(config)
     }
 }

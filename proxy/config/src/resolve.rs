@@ -15,15 +15,38 @@ use proxy_table::{DataType, Schema, Stored, TableId};
 
 use crate::address;
 use crate::draft::{
-    BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, PeersDraft, ProxyDraft, ServerDraft,
+    Base, BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, PeersDraft, ProxyDraft, ServerDraft,
 };
 use crate::model::{
     Backend, BackendChoice, BackendId, Bind, BindAddress, CheckSettings, Config, Frontend, FrontendId,
     Global, HttpCheck, LogTarget, Mode, Options, Server, StatsPage, Timeouts, Tls, UseBackend,
 };
 
-/// Reads a file that a section refers to.
-pub(crate) type Files<'f> = &'f dyn Fn(&str) -> Result<String, String>;
+/// The files that sections refer to.
+#[derive(Clone, Copy)]
+pub(crate) struct Files<'f> {
+    /// Reads one.
+    pub(crate) read: &'f dyn Fn(&str) -> Result<String, String>,
+    /// What the configuration's own files are called, by their number.
+    pub(crate) names: &'f [String],
+    /// From where on relative names are relative to what.
+    pub(crate) bases: &'f [(Span, Base)],
+}
+
+impl Files<'_> {
+    fn read(&self, word: &Word) -> Result<String, String> {
+        (self.read)(&self.path(word))
+    }
+
+    /// The file that a word names (manual chapter 3.1, `default-path`).
+    fn path(&self, word: &Word) -> String {
+        let before = |span: &Span| (span.file, span.line) <= (word.span.file, word.span.line);
+        let base = self.bases.iter().rev().find(|(span, _)| before(span)).map(|(_, base)| base);
+        let own = self.names.get(word.span.file.0 as usize).map_or("", String::as_str);
+        let folder = base.filter(|_| !word.text.starts_with('/')).and_then(|base| base.folder(own));
+        folder.map_or_else(|| word.text.clone(), |folder| format!("{folder}/{}", word.text))
+    }
+}
 
 /// Connections of a frontend where nothing says otherwise.
 const USUAL_MAXCONN: u32 = 2_000;
@@ -35,9 +58,11 @@ pub(crate) fn resolve(
     global: GlobalDraft,
     proxies: Vec<ProxyDraft>,
     peers: &[PeersDraft],
-    files: Files<'_>,
+    names: &[String],
+    read: &dyn Fn(&str) -> Result<String, String>,
     diagnostics: &mut Diagnostics,
 ) -> Config {
+    let files = Files { read, names, bases: &global.bases };
     let mut config = Config { global: global.global, ..Config::default() };
     let proxies: Vec<ProxyDraft> = proxies.into_iter().filter(|p| !p.disabled).collect();
     let names = Names::of(&proxies, diagnostics);
@@ -144,7 +169,7 @@ impl Place<'_> {
             schemas: &self.names.tables,
             backend_exists: &|name| self.names.backends.contains_key(name),
             backend: if in_backend { &own } else { "" },
-            file: self.files,
+            file: &|word| self.files.read(word),
             stage,
             http: self.mode() == Mode::Http,
         })
@@ -187,7 +212,7 @@ impl Place<'_> {
     fn error_replies(&self, diagnostics: &mut Diagnostics) -> BTreeMap<u16, Vec<u8>> {
         let mut replies = BTreeMap::new();
         for (status, file) in &self.draft.error_files {
-            match (self.files)(&file.text) {
+            match self.files.read(file) {
                 Ok(text) => {
                     replies.insert(*status, text.into_bytes());
                 }
@@ -214,7 +239,7 @@ impl Place<'_> {
                         frontend: id,
                         address,
                         backlog: bind.options.backlog.or(draft.backlog),
-                        tls: bind.options.ssl.then(|| tls(&bind.options)),
+                        tls: bind.options.ssl.then(|| tls(&bind.options, self.files)),
                         at: bind.address.span,
                     })),
                     Err(why) => {
@@ -476,9 +501,9 @@ fn check(draft: &ServerDraft, diagnostics: &mut Diagnostics) -> Option<CheckSett
     })
 }
 
-fn tls(options: &BindOptions) -> Tls {
+fn tls(options: &BindOptions, files: Files<'_>) -> Tls {
     Tls {
-        certificates: options.certificates.iter().map(|w| (w.text.clone(), w.span)).collect(),
+        certificates: options.certificates.iter().map(|w| (files.path(w), w.span)).collect(),
         alpn: options.alpn.clone(),
         oldest: options.oldest,
         newest: options.newest,

@@ -25,9 +25,9 @@ fn read(text: &str) -> Result<(Config, Vec<Explained>), Vec<String>> {
     let openers: Vec<&str> = proxy_config::openers().chain(["cluster", "virtual-router"]).collect();
     let mut blocks = Vec::new();
     read_text(&sources, &Here, &openers, &mut diagnostics, &mut |block, _| blocks.push(block));
-    match proxy_config::read(&blocks, &|_| Ok(String::new()), &mut diagnostics) {
+    match proxy_config::read(&sources, &blocks, &|_| Ok(String::new()), &mut diagnostics) {
         Some(config) => {
-            let explained = explain(&blocks, &config);
+            let explained = explain(&sources, &blocks, &config);
             Ok((config, explained))
         }
         None => Err(diagnostics.iter().map(|d| format!("{}: {}", d.span.line, d.message)).collect()),

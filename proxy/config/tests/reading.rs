@@ -14,7 +14,7 @@ fn read(text: &str) -> (Option<Config>, Vec<String>) {
         "black.lst" => Ok("# nobody\n198.51.100.0/24\n".to_owned()),
         other => Err(format!("{other} is not there")),
     };
-    let config = proxy_config::read(&blocks, &files, &mut diagnostics);
+    let config = proxy_config::read(&sources, &blocks, &files, &mut diagnostics);
     let said = diagnostics.iter().map(|d| format!("{}: {}", d.span.line, d.message)).collect();
     (config, said)
 }
@@ -264,11 +264,45 @@ fn no_text_ends_the_reader() {
         let openers: Vec<&str> = proxy_config::openers().collect();
         let mut blocks = Vec::new();
         read_text(&sources, &Nowhere, &openers, &mut diagnostics, &mut |block, _| blocks.push(block));
-        let _ = proxy_config::read(&blocks, &|_| Ok("1.2.3.4\n".to_owned()), &mut diagnostics);
+        let _ = proxy_config::read(&sources, &blocks, &|_| Ok("1.2.3.4\n".to_owned()), &mut diagnostics);
         diagnostics.refuse_later();
         let texts: String = diagnostics.iter().map(|d| proxy_lang::render(&sources, d, 1, false)).collect();
         assert_eq!(diagnostics.errors() > 0, texts.contains("[ALERT]"), "{:?}", sources.source(file));
         if diagnostics.errors() == 0 { taken += 1 } else { refused += 1 }
     }
     assert!(taken > 50 && refused > 500, "{taken} {refused}");
+}
+
+#[test]
+fn relative_names_are_looked_for_where_the_file_says() {
+    let ask = |policy: &str| {
+        let mut sources = Sources::default();
+        let proxy = |name: &str| {
+            format!(
+                "frontend {name}\n bind :80\n errorfile 503 e\n acl a src -f b\n bind :81 ssl crt /c crt d\n"
+            )
+        };
+        sources.add("etc/one.cfg", format!("{}global\n {policy}\n{}", proxy("before"), proxy("one")));
+        sources.add("two.cfg", proxy("two"));
+        let mut diagnostics = Diagnostics::default();
+        let openers: Vec<&str> = proxy_config::openers().collect();
+        let mut blocks = Vec::new();
+        read_text(&sources, &Nowhere, &openers, &mut diagnostics, &mut |block, _| blocks.push(block));
+        let asked = std::cell::RefCell::new(Vec::new());
+        let files = |path: &str| {
+            asked.borrow_mut().push(path.to_owned());
+            Ok(String::new())
+        };
+        let config = proxy_config::read(&sources, &blocks, &files, &mut diagnostics).unwrap();
+        let mut asked = asked.into_inner();
+        let tls = config.binds.into_iter().filter_map(|bind| bind.tls);
+        asked.extend(tls.flat_map(|tls| tls.certificates).map(|(name, _)| name));
+        asked.join(" ")
+    };
+    let usual = "b e b e b e /c d /c d /c d";
+    assert_eq!(ask("default-path current"), usual);
+    assert_eq!(ask("default-path config"), "b e etc/b etc/e b e /c d /c etc/d /c d");
+    assert_eq!(ask("default-path parent"), "b e etc/../b etc/../e ../b ../e /c d /c etc/../d /c ../d");
+    assert_eq!(ask("default-path origin /o"), "b e /o/b /o/e /o/b /o/e /c d /c /o/d /c /o/d");
+    assert_eq!(ask("default-path origin /o\n default-path current"), usual);
 }

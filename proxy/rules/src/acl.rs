@@ -229,7 +229,7 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
     let mut method = method.unwrap_or_else(|| Method::usual(expr.yields()));
     let mut patterns: Vec<String> = rest.iter().map(|w| w.text.clone()).collect();
     for file in files {
-        match (context.file)(&file.text) {
+        match (context.file)(file) {
             Ok(text) => patterns.extend(lines(&text)),
             Err(why) => {
                 diagnostics.error(file.span, format!("cannot read patterns from '{}' : {why}", file.text));

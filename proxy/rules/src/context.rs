@@ -1,6 +1,6 @@
 //! What rules may refer to while they are read.
 
-use proxy_lang::{Diagnostics, Span};
+use proxy_lang::{Diagnostics, Span, Word};
 use proxy_table::{Schema, TableId};
 
 /// Which part of an exchange must be there for a fetch.
@@ -27,7 +27,7 @@ pub struct Context<'c> {
     /// The backend a rule stands in; empty in a frontend.
     pub backend: &'c str,
     /// Reads a file named in a rule.
-    pub file: &'c dyn Fn(&str) -> Result<String, String>,
+    pub file: &'c dyn Fn(&Word) -> Result<String, String>,
     /// What is there when the rule runs.
     pub stage: Stage,
     /// Whether the proxy is in mode http.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Word};
 
 use super::{BOOL, Defined, command};
-use crate::keywords::{PASSWORD_SIZE, plain_password};
+use crate::keywords::{MAX_ADDRESSES, PASSWORD_SIZE, plain_password};
 use crate::{Centis, Notify, Version, VirtualRouter};
 
 pub(crate) const SECTION: Section = Section { name: "vrrp_instance", bit: Sections::VRRP_INSTANCE };
@@ -462,7 +462,12 @@ fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
     if let Some(user) = rest.first() {
         diagnostics.later(user.span, "the user of a notify script");
     }
-    Some(command(&first.text))
+    let command = command(&first.text);
+    if command.is_empty() {
+        diagnostics.error(first.span, "no command is named");
+        return None;
+    }
+    Some(command)
 }
 
 fn source(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
@@ -610,6 +615,10 @@ pub(crate) fn complete(
         (Some(_), Some(word)) => Some(plain_password(&word.text)),
         (None, _) => None,
     };
+    if draft.addresses.len() > MAX_ADDRESSES {
+        let text = format!("instance '{}' has more than {MAX_ADDRESSES} addresses", name.text);
+        diagnostics.fatal(name.span, text);
+    }
     let mut missing = |what: &str, example: &str| {
         let text = format!("instance '{}' has no '{what}'", name.text);
         diagnostics.fatal(name.span, text).help(example.to_owned());

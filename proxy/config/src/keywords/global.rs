@@ -4,7 +4,7 @@ use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit};
 
 use super::spec;
 use crate::address;
-use crate::draft::GlobalDraft;
+use crate::draft::{Base, GlobalDraft};
 use crate::model::{BindAddress, Level, StatsSocket};
 
 const HERE: Sections = Sections::GLOBAL;
@@ -21,6 +21,20 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         sections: HERE,
         negatable: true,
         apply: |d, a, _| d.global.daemon = !a.negated,
+    },
+    Keyword {
+        spec: spec!(
+            &["default-path"],
+            &[
+                Arg::OneOf("origin", &["current", "config", "parent", "origin"]),
+                Arg::Optional(&Arg::Word("folder")),
+            ],
+            "What relative names of files are relative to, from here on: the folder the program was started in, that of the configuration, the one above it, or the one named.",
+            "default-path config"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: default_path,
     },
     Keyword {
         spec: spec!(
@@ -190,4 +204,22 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
             .help("mode <octal>, level user|operator|admin are expected");
     }
     draft.global.stats_sockets.push(socket);
+}
+
+fn default_path(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let base = match (args.text(0).as_str(), args.optional_word(1)) {
+        ("config", None) => Base::Config,
+        ("parent", None) => Base::Parent,
+        ("origin", Some(folder)) => Base::Origin(folder.text.clone()),
+        ("origin", None) => {
+            diagnostics.error(args.span, "'default-path origin' expects a folder");
+            return;
+        }
+        (_, None) => Base::Current,
+        (kind, Some(extra)) => {
+            diagnostics.error(extra.span, format!("unexpected '{}' behind '{kind}'", extra.text));
+            return;
+        }
+    };
+    draft.bases.push((args.span, base));
 }

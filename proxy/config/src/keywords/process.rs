@@ -71,6 +71,48 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     ),
     Keyword::inert(
         HERE,
+        true,
+        Spec::accepted(
+            ALWAYS,
+            &[
+                "busy-polling",
+                "noepoll",
+                "nokqueue",
+                "nopoll",
+                "noevports",
+                "nosplice",
+                "noreuseport",
+                "no-memory-trimming",
+                "nogetaddrinfo",
+            ],
+            &[],
+            "Ways of waiting that HAProxy can be denied.",
+            "noepoll",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::later(
+            &["close-spread-time"],
+            &[Arg::Duration("time", Unit::Millis)],
+            "Time over which idle connections are closed at a stop.",
+            "close-spread-time 10s",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            SIZED,
+            &["cpu-map", "numa-cpu-mapping"],
+            &[Arg::Rest("sets")],
+            "Which core runs which thread.",
+            "cpu-map auto:1/1-4 0-3",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
         false,
         Spec::later(
             &["default-path"],

@@ -279,7 +279,7 @@ fn reply(
             "content-type" => content_type = value.text.clone().into_bytes(),
             "string" => body = Body::Fixed(value.text.clone().into_bytes()),
             "lf-string" => body = Body::Format(Format::parse(value, context, diagnostics)?),
-            "file" => match (context.file)(&value.text) {
+            "file" => match (context.file)(value) {
                 Ok(text) => body = Body::Fixed(text.into_bytes()),
                 Err(why) => {
                     diagnostics.error(value.span, format!("cannot read '{}' : {why}", value.text));
