@@ -84,6 +84,8 @@ pub(crate) struct Everything {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warnings {
     Say,
+    /// Details too.
+    Everything,
     Refuse,
     /// Another process has said them.
     Silent,
@@ -94,6 +96,8 @@ pub(crate) enum Warnings {
 pub(crate) struct Said {
     pub(crate) text: String,
     colour: bool,
+    /// Whether what only the curious want to know is said too (`-dD`).
+    details: bool,
 }
 
 impl Said {
@@ -104,7 +108,7 @@ impl Said {
     /// Adds everything that is wrong; whether there were warnings.
     fn add(&mut self, sources: &Sources, diagnostics: &Diagnostics) -> bool {
         let mut warned = false;
-        for diagnostic in diagnostics.iter().filter(|d| d.level != Level::Detail) {
+        for diagnostic in diagnostics.iter().filter(|d| self.details || d.level != Level::Detail) {
             warned |= diagnostic.level == Level::Warning;
             self.text.push_str(&render(sources, diagnostic, std::process::id(), self.colour));
             self.text.push('\n');
@@ -118,7 +122,8 @@ impl Said {
 
 /// Reads the files from disk and says on standard error what is wrong. `None`: they are not usable.
 pub(crate) fn load_aloud(files: &Files, warnings: Warnings) -> Option<(Everything, Texts)> {
-    let mut said = Said { text: String::new(), colour: std::io::stderr().is_terminal() };
+    let colour = std::io::stderr().is_terminal();
+    let mut said = Said { text: String::new(), colour, details: warnings == Warnings::Everything };
     let loaded = load(files, warnings, &mut said);
     eprint!("{}", said.text);
     loaded

@@ -125,11 +125,12 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
     } else {
         None
     };
-    let warnings = match (&parent, options.strict) {
+    let warnings = match &parent {
         // The process that launched this one has said what there is to say.
-        (Some(_), _) => Warnings::Silent,
-        (None, true) => Warnings::Refuse,
-        (None, false) => Warnings::Say,
+        Some(_) => Warnings::Silent,
+        None if options.strict => Warnings::Refuse,
+        None if options.details => Warnings::Everything,
+        None => Warnings::Say,
     };
     let Some(mut loaded) = config::load_aloud(&Keepalived::default().beside(files), warnings) else {
         return Ok(ExitCode::from(FAILURE));

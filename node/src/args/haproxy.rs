@@ -23,6 +23,7 @@ Usage: tandem -f FILE [-f FILE]... [options]
   -q         say nothing when all is well
   -V         say more
   -dW        warnings are fatal
+  -dD        say more about the configuration: '.diag' messages, and keywords that have no effect here
   -x SOCKET  accepted: ports are shared with the process before, nothing is taken from it
              (a reload of one process, `kill -USR2`, hands everything over; this does not)
   -dM -dI -dr -de -dp -dS -dV -dG -dR   accepted for HAProxy's scripts; without effect here
@@ -66,6 +67,8 @@ pub(crate) struct Options {
     pub(crate) check: bool,
     pub(crate) quiet: bool,
     pub(crate) strict: bool,
+    /// Say what only the curious want to know.
+    pub(crate) details: bool,
     pub(crate) style: Style,
     /// Tell systemd.
     pub(crate) notify: bool,
@@ -105,6 +108,7 @@ pub(crate) fn read(words: &[String]) -> Result<Asked, String> {
             "-W" => supervised = true,
             "-Ws" => (supervised, options.notify) = (true, true),
             "-dW" => options.strict = true,
+            "-dD" => options.details = true,
             "--no-vip" => options.no_virtual_addresses = true,
             "-x" => drop(value()?),
             "-sf" | "-st" => {
@@ -147,6 +151,7 @@ mod tests {
     fn haproxys_scripts_can_start_it() {
         let options = Options { files: vec!["a".into(), "b".into()], check: true, ..Options::default() };
         assert_eq!(ask("-c -f a -f b"), Ok(Asked::Run(options)));
+        assert!(matches!(ask("-dD -f a"), Ok(Asked::Run(o)) if o.details));
         assert!(
             matches!(ask("-d -dM -dI -dW -f a -L lb1"), Ok(Asked::Run(o)) if o.strict && o.member.as_deref() == Some("lb1"))
         );

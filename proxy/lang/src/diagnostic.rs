@@ -163,7 +163,8 @@ pub fn render(sources: &Sources, diagnostic: &Diagnostic, pid: u32, colour: bool
     let (tag, mark) = match diagnostic.level {
         Level::Error => ("[ALERT]   ", Mark::ERROR),
         Level::Warning => ("[WARNING] ", Mark::WARNING),
-        Level::Note | Level::Detail => ("[NOTICE]  ", Mark::NOTE),
+        Level::Note => ("[NOTICE]  ", Mark::NOTE),
+        Level::Detail => ("[DIAG]    ", Mark::NOTE),
     };
     let span = diagnostic.span;
     let name = sources.source(span.file).map_or("?", |s| s.name.as_str());
