@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use failover_vrrp::{Advertisement, Eligibility, Input, Micros, Output, Role, Router, VirtualRouter, Why};
+use failover_vrrp::{
+    Advertisement, Effective, Eligibility, Input, Micros, Observed, Output, Role, Router, Track,
+    VirtualRouter, Watch, Why, effective,
+};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::address::{self, LIFETIME_SECONDS, RENEW_EVERY_MICROS};
@@ -21,6 +24,7 @@ use crate::notify::{Notifier, State};
 use crate::socket::{GROUP, Packet, TTL, VrrpSocket};
 use crate::status::{RouterStatus, Scheduling};
 use crate::sys;
+use crate::watch::{Seen, Watchers};
 
 /// Longest sleep: status is published and links are looked at at least this often.
 const LONGEST_SLEEP: Micros = Micros(500_000);
@@ -56,6 +60,8 @@ pub type Routed = Box<dyn Fn(Change) + Send>;
 
 enum Order {
     Eligible(Eligibility),
+    /// What a watcher has seen of the condition at this place.
+    Observed(usize, Observed),
     HandOver,
     Stop,
 }
@@ -66,6 +72,8 @@ pub struct Agent {
     wake: Arc<OwnedFd>,
     status: Arc<Mutex<Vec<RouterStatus>>>,
     thread: Option<JoinHandle<()>>,
+    /// Ends before the thread that it tells.
+    watchers: Option<Watchers>,
 }
 
 impl Agent {
@@ -79,8 +87,18 @@ impl Agent {
         let status = Arc::new(Mutex::new(Vec::new()));
         let (orders, receiver) = channel();
         let mut room = Room::open(config, changed, Arc::clone(&wake), receiver, Arc::clone(&status))?;
+        let watches = room.watches.clone();
         let thread = std::thread::Builder::new().name("vrrp".to_owned()).spawn(move || room.run())?;
-        Ok(Self { orders, wake, status, thread: Some(thread) })
+        let mut agent = Self { orders, wake, status, thread: Some(thread), watchers: None };
+        let (teller, waker) = (Mutex::new(agent.orders.clone()), Arc::clone(&agent.wake));
+        let seen: Seen = Arc::new(move |place, observed| {
+            // An agent that has ended takes no orders.
+            let _ =
+                teller.lock().unwrap_or_else(PoisonError::into_inner).send(Order::Observed(place, observed));
+            let _ = rustix::io::write(&*waker, &1_u64.to_ne_bytes());
+        });
+        agent.watchers = Some(Watchers::start(&watches, &seen)?);
+        Ok(agent)
     }
 
     /// Says what this node can do.
@@ -109,6 +127,7 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
+        self.watchers = None;
         self.order(Order::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
@@ -131,6 +150,11 @@ fn own_address(
     own.ok_or_else(|| io::Error::other(format!("interface '{}' has no IPv4 address", settings.interface)))
 }
 
+/// What an interface is as a condition.
+fn seen_of(link: Option<Link>) -> Observed {
+    if link.is_some_and(|link| link.usable) { Observed::Well } else { Observed::Failed }
+}
+
 /// One virtual router with its interface.
 struct Post {
     settings: VirtualRouter,
@@ -147,6 +171,12 @@ struct Post {
     announcing: Option<(Micros, usize)>,
     /// While what still arrives for addresses that have moved is served.
     aside: Option<Aside>,
+    /// Its priority while nothing that it follows changes it.
+    base: u8,
+    /// What it follows, each with its place among all that is watched.
+    tracks: Vec<(Track, usize)>,
+    /// Whether the router takes part: its interface is usable, and nothing it follows is a fault.
+    takes_part: bool,
     status: RouterStatus,
 }
 
@@ -158,6 +188,9 @@ struct Room {
     netlink: Netlink,
     monitor: Monitor,
     posts: Vec<Post>,
+    /// Everything that is watched, once each, and what has been seen of it.
+    watches: Vec<Watch>,
+    observed: Vec<Observed>,
     notifier: Notifier,
     stopping: bool,
     refused: BTreeMap<&'static str, u64>,
@@ -179,16 +212,29 @@ impl Room {
         let monitor = Monitor::open().map_err(say("cannot listen to the kernel"))?;
         let mut netlink = Netlink::open().map_err(say("cannot talk to the kernel"))?;
         let mut posts = Vec::new();
+        let mut watches: Vec<Watch> = Vec::new();
         for settings in &config.routers {
             let link = netlink.link(&settings.interface)?;
             let own = own_address(&mut netlink, &config, settings, link)?;
             let mut post = Post::new(settings.clone(), &config, own);
+            for track in &settings.tracks {
+                let known = watches.iter().position(|watch| *watch == track.watch);
+                let place = known.unwrap_or(watches.len());
+                watches.resize_with(watches.len().max(place + 1), || track.watch.clone());
+                post.tracks.push((track.clone(), place));
+            }
             post.attach(link).map_err(say(&format!("cannot open sockets on '{}'", settings.interface)))?;
             // What a killed process left must not answer beside the real owner.
             post.release(&mut netlink);
             posts.push(post);
         }
         let epoch = Instant::now();
+        let mut observed = vec![Observed::Unknown; watches.len()];
+        for (watch, observed) in watches.iter().zip(&mut observed) {
+            if let Watch::Interface(name) = watch {
+                *observed = seen_of(netlink.link(name).ok());
+            }
+        }
         Ok(Self {
             changed,
             wake,
@@ -197,6 +243,8 @@ impl Room {
             netlink,
             monitor,
             posts,
+            watches,
+            observed,
             notifier: Notifier::start()?,
             stopping: false,
             refused: BTreeMap::new(),
@@ -216,13 +264,9 @@ impl Room {
         } else {
             Scheduling::Ordinary
         };
-        let now = self.now();
         for place in 0..self.posts.len() {
             self.posts[place].status.scheduling = scheduling;
-            if self.posts[place].link.is_some_and(|l| l.usable) {
-                self.posts[place].router.handle_input(now, Input::Start);
-            }
-            self.perform(place);
+            self.reconsider(place);
         }
         loop {
             self.publish();
@@ -268,9 +312,49 @@ impl Room {
                 Order::Stop => return true,
                 Order::Eligible(eligible) => self.tell_all(&Input::Eligible(eligible)),
                 Order::HandOver => self.tell_all(&Input::HandOver),
+                Order::Observed(watch, observed) => self.observe(watch, observed),
             }
         }
         false
+    }
+
+    /// Something that is watched is otherwise than before.
+    fn observe(&mut self, watch: usize, observed: Observed) {
+        if self.observed.get(watch).is_none_or(|before| *before == observed) {
+            return;
+        }
+        self.observed[watch] = observed;
+        for place in 0..self.posts.len() {
+            if self.posts[place].tracks.iter().any(|(_, followed)| *followed == watch) {
+                self.reconsider(place);
+            }
+        }
+    }
+
+    /// What a router's interface and the conditions it follows mean for its priority, and for whether it takes part.
+    fn reconsider(&mut self, place: usize) {
+        let now = self.now();
+        let post = &mut self.posts[place];
+        let followed = post
+            .tracks
+            .iter()
+            .map(|(track, watch)| (track, self.observed.get(*watch).copied().unwrap_or_default()));
+        let Effective { priority, fault } = effective(post.base, followed);
+        let usable = post.link.is_some_and(|l| l.usable);
+        let down = (!usable).then(|| format!("interface '{}' is down", post.settings.interface));
+        let trouble = down.or_else(|| fault.map(|name| format!("'{name}' has failed")));
+        let takes_part = trouble.is_none();
+        post.status.trouble = trouble;
+        if priority != post.status.priority {
+            tracing::info!(router = post.settings.name, before = post.status.priority, priority, "priority");
+            post.status.priority = priority;
+            post.router.handle_input(now, Input::Priority(priority));
+        }
+        if takes_part != post.takes_part {
+            post.takes_part = takes_part;
+            post.router.handle_input(now, if takes_part { Input::Start } else { Input::Fault });
+        }
+        self.perform(place);
     }
 
     fn tell_all(&mut self, input: &Input) {
@@ -283,6 +367,16 @@ impl Room {
 
     fn hear_kernel(&mut self) {
         for news in self.monitor.news() {
+            for watch in 0..self.watches.len() {
+                let Watch::Interface(name) = &self.watches[watch] else { continue };
+                let link = match &news {
+                    News::Link(changed, link) if changed == name => Some(*link),
+                    News::LinkGone(gone) if gone == name => None,
+                    News::Lost => self.netlink.link(name).ok(),
+                    News::Link(..) | News::LinkGone(_) | News::AddressGone(..) => continue,
+                };
+                self.observe(watch, seen_of(link));
+            }
             for place in 0..self.posts.len() {
                 match &news {
                     News::Link(name, link) if *name == self.posts[place].settings.interface => {
@@ -304,7 +398,6 @@ impl Room {
 
     /// The interface changed: without it the router takes no part.
     fn relink(&mut self, place: usize, link: Option<Link>) {
-        let now = self.now();
         let post = &mut self.posts[place];
         if post.link == link {
             return;
@@ -312,7 +405,7 @@ impl Room {
         match link {
             Some(link) => {
                 if let Err(error) = post.attach(link) {
-                    post.status.trouble = Some(error.to_string());
+                    tracing::error!(interface = post.settings.interface, %error, "cannot open sockets");
                 }
             }
             None => {
@@ -320,10 +413,7 @@ impl Room {
                 post.socket = None;
             }
         }
-        let usable = link.is_some_and(|l| l.usable);
-        post.status.trouble = (!usable).then(|| format!("interface '{}' is down", post.settings.interface));
-        post.router.handle_input(now, if usable { Input::Start } else { Input::Stop });
-        self.perform(place);
+        self.reconsider(place);
     }
 
     /// An address left the interface. If it was not due, somebody else removed it: it is put back.
@@ -487,6 +577,7 @@ impl Post {
             trouble: None,
             scheduling: Scheduling::Ordinary,
         };
+        let base = machine.priority;
         let router = Router::new(machine);
         Self {
             settings,
@@ -499,6 +590,9 @@ impl Post {
             renewed: None,
             announcing: None,
             aside: None,
+            tracks: Vec::new(),
+            base,
+            takes_part: false,
             status,
         }
     }

@@ -6,11 +6,14 @@ mod address;
 mod agent;
 mod announce;
 mod aside;
+mod command;
 pub mod netlink;
 mod notify;
 mod socket;
 mod status;
 mod sys;
+pub mod users;
+mod watch;
 
 pub use agent::{Agent, Change, Config, Routed};
 pub use failover_vrrp::{Eligibility, Role, Why};

@@ -1,14 +1,13 @@
 //! Commands on a change of role: run one after the other on a thread of their own, so that the agent never
 //! waits for them and nobody sees a change before the one it followed.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use failover_vrrp::{Notify, Role};
+use failover_vrrp::{Command, Notify, Role};
+
+use crate::command;
 
 /// A command that runs longer is killed: the next change must not wait for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -46,7 +45,7 @@ impl State {
 }
 
 struct Job {
-    command: Vec<String>,
+    command: Command,
     router: String,
 }
 
@@ -74,7 +73,9 @@ impl Notifier {
         let general = notify.every.iter().map(|command| {
             let added =
                 ["INSTANCE".to_owned(), router.to_owned(), state.word().to_owned(), priority.to_string()];
-            command.iter().cloned().chain(added).collect()
+            let mut command = command.clone();
+            command.words.extend(added);
+            command
         });
         for command in own.iter().cloned().chain(general) {
             if let Some(jobs) = &self.jobs {
@@ -97,42 +98,23 @@ impl Drop for Notifier {
 fn work(jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
         if let Err(error) = run(&job.command) {
-            tracing::error!(router = job.router, command = job.command.join(" "), %error, "notify failed");
+            tracing::error!(router = job.router, command = job.command.text(), %error, "notify failed");
         }
     }
 }
 
-fn run(command: &[String]) -> Result<(), String> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    check(Path::new(program))?;
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .spawn()
-        .map_err(|e| e.to_string())?;
+fn run(command: &Command) -> Result<(), String> {
+    let mut child = command::start(command)?;
     let begin = Instant::now();
     loop {
         match child.try_wait().map_err(|e| e.to_string())? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => return Err(status.to_string()),
             None if begin.elapsed() > PATIENCE => {
-                child.kill().and_then(|()| child.wait()).map_err(|e| e.to_string())?;
+                command::kill(&mut child);
                 return Err(format!("it ran longer than {} s and was killed", PATIENCE.as_secs()));
             }
             None => std::thread::sleep(LOOK),
         }
     }
-}
-
-/// What root runs, others must not be able to write (keepalived's script security).
-fn check(program: &Path) -> Result<(), String> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let about = std::fs::metadata(program).map_err(|e| e.to_string())?;
-    if about.uid() != 0 || about.mode() & 0o022 != 0 {
-        return Err("it is run as root, and others than root may write it".to_owned());
-    }
-    Ok(())
 }

@@ -8,7 +8,10 @@ use proxy_lang::{
     Arg, Args, Block, Diagnostics, Keyword, Section, Sections, Span, Spec, Unit, Word, quoted, read_line,
 };
 
-use crate::{Centis, Micros, Settings, Version};
+use crate::{Centis, Command, Micros, RunAs, Settings, Track, Version};
+
+pub mod track;
+use track::Kind;
 
 /// The section this room reads.
 pub const SECTION: Section = Section { name: "virtual-router", bit: Sections::VIRTUAL_ROUTER };
@@ -50,6 +53,8 @@ pub struct VirtualRouter {
     pub password: Option<[u8; 8]>,
     /// Commands to run when the role changes.
     pub notify: Notify,
+    /// Conditions it follows.
+    pub tracks: Vec<Track>,
     /// Whether a higher priority takes the address from a living master.
     pub preempt: bool,
     /// How long it waits before it does.
@@ -93,10 +98,10 @@ impl VirtualRouter {
             ("notify-stop", &self.notify.stop),
         ];
         for (keyword, command) in notify {
-            let words =
-                command.iter().map(|words| words.iter().map(|w| quoted(w)).collect::<Vec<_>>().join(" "));
-            lines.extend(words.map(|words| format!("{keyword} {words}")));
+            let words = command.iter().map(|command| command.words.iter().map(|word| quoted(word)));
+            lines.extend(words.map(|words| format!("{keyword} {}", words.collect::<Vec<_>>().join(" "))));
         }
+        lines.extend(self.tracks.iter().map(track::line));
         lines.extend(self.preempt.then(|| "preempt".to_owned()));
         let delay = self.preempt_delay.as_millis();
         lines.extend((delay > 0).then(|| format!("preempt-delay {delay}ms")));
@@ -121,19 +126,33 @@ impl VirtualRouter {
     }
 }
 
-/// Commands to run when the role changes: a program and its arguments.
+/// Commands to run when the role changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Notify {
     /// On every change, with `INSTANCE`, the router's name, the state and the priority added.
-    pub every: Option<Vec<String>>,
+    pub every: Option<Command>,
     /// On becoming master.
-    pub master: Option<Vec<String>>,
+    pub master: Option<Command>,
     /// On becoming backup.
-    pub backup: Option<Vec<String>>,
+    pub backup: Option<Command>,
     /// When the interface is lost.
-    pub fault: Option<Vec<String>>,
+    pub fault: Option<Command>,
     /// When the node stops.
-    pub stop: Option<Vec<String>>,
+    pub stop: Option<Command>,
+}
+
+impl Notify {
+    /// The same, where commands that name nobody have these rights.
+    #[must_use]
+    pub(crate) fn run_as(mut self, user: &RunAs) -> Self {
+        for command in [&mut self.every, &mut self.master, &mut self.backup, &mut self.fault, &mut self.stop]
+        {
+            if let Some(command) = command.as_mut().filter(|command| command.user == RunAs::Us) {
+                command.user = user.clone();
+            }
+        }
+        self
+    }
 }
 
 /// What the lines of a section ask for.
@@ -152,6 +171,7 @@ pub struct Draft {
     unicast_peers: Vec<Ipv4Addr>,
     password: Option<([u8; 8], Span)>,
     notify: Notify,
+    tracks: Vec<Track>,
 }
 
 const fn row(
@@ -257,8 +277,8 @@ pub const TABLE: &[Keyword<Draft>] = &[
     ),
     row(
         &["priority"],
-        &[Arg::Word("member"), Arg::Int("priority", 1, 254)],
-        "A member's priority: the highest that can serve is master.",
+        &[Arg::Word("member"), Arg::Int("priority", 1, 255)],
+        "A member's priority: the highest that can serve is master. 255 owns the addresses: it takes them as soon as it can serve.",
         "priority lb1 150",
         priority,
     ),
@@ -268,6 +288,34 @@ pub const TABLE: &[Keyword<Draft>] = &[
         "This node's own address on the link, where it is neither its member's nor the interface's first one.",
         "source 192.0.2.11",
         |d, a, diagnostics| d.source = ipv4(a, diagnostics).or(d.source),
+    ),
+    row(
+        &["track-file"],
+        &[Arg::Word("name"), Arg::Word("path"), Arg::Rest("option")],
+        "Follows a number in a file: its weight times the number is added to the priority; without a weight any number but 0 is a fault.",
+        "track-file drain /run/drain weight -1",
+        |d, a, diagnostics| track::read(Kind::File, &mut d.tracks, a, diagnostics),
+    ),
+    row(
+        &["track-interface"],
+        &[Arg::Word("name"), Arg::Rest("option")],
+        "Follows an interface: it is well while it is up and its cable is in. Its own interface a router follows anyway.",
+        "track-interface eth1 weight -20",
+        |d, a, diagnostics| track::read(Kind::Interface, &mut d.tracks, a, diagnostics),
+    ),
+    row(
+        &["track-process"],
+        &[Arg::Word("name"), Arg::Word("command"), Arg::Rest("option")],
+        "Follows processes: it is well while there are enough of them.",
+        "track-process dns named at-least 1",
+        |d, a, diagnostics| track::read(Kind::Process, &mut d.tracks, a, diagnostics),
+    ),
+    row(
+        &["track-script"],
+        &[Arg::Word("name"), Arg::Word("command"), Arg::Rest("option")],
+        "Follows a command that is run again and again: it is well while its exit code is 0.",
+        "track-script uplink '/usr/bin/ping -c1 -W1 192.0.2.1' interval 2s fall 2 weight -20",
+        |d, a, diagnostics| track::read(Kind::Script, &mut d.tracks, a, diagnostics),
     ),
     row(
         &["unicast-peer"],
@@ -305,8 +353,9 @@ fn ipv4(args: &Args, diagnostics: &mut Diagnostics) -> Option<Ipv4Addr> {
     address
 }
 
-fn command(args: &Args) -> Vec<String> {
-    args.words(0).iter().map(|word| word.text.clone()).collect()
+fn command(args: &Args) -> Command {
+    let words = args.words(0).iter().map(|word| word.text.clone()).collect();
+    Command { words, user: RunAs::Us }
 }
 
 fn password(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
@@ -447,6 +496,7 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         unicast_peers: draft.unicast_peers,
         password: draft.password.map(|(password, _)| password),
         notify: draft.notify,
+        tracks: draft.tracks,
         preempt: draft.preempt,
         preempt_delay: draft.preempt_delay.unwrap_or_default(),
         span,

@@ -8,8 +8,13 @@ pub mod keepalived;
 pub mod keywords;
 mod packet;
 mod router;
+mod track;
 
 pub use interval::{Centis, Micros};
 pub use keywords::{Notify, VirtualRouter};
 pub use packet::{Advertisement, Checksum, Refusal, Version};
 pub use router::{Eligibility, Input, Output, Role, Router, Settings, Timer, Why};
+pub use track::{
+    Command, Counted, Effective, MAX_TRACKS, MAX_WEIGHT, Observed, Parameters, Process, RunAs, Script, Track,
+    Watch, effective,
+};

@@ -7,6 +7,9 @@ use std::net::Ipv4Addr;
 
 use crate::{Advertisement, Centis, Micros, Version};
 
+/// The priority of who owns the addresses.
+const OWNER: u8 = 255;
+
 /// What the file says of a virtual router.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -70,6 +73,8 @@ pub enum Why {
     MasterLeft,
     /// The master's priority is lower than ours.
     Preempted,
+    /// A condition that the router follows has failed.
+    Fault,
     /// Another master's priority is higher, or equal with a higher address.
     HigherMaster,
     /// This node cannot serve.
@@ -104,6 +109,7 @@ impl Why {
             Self::MasterSilent => "the master fell silent",
             Self::MasterLeft => "the master said goodbye",
             Self::Preempted => "a higher priority than the master's",
+            Self::Fault => "a condition it follows has failed",
             Self::HigherMaster => "another master has the higher priority",
             Self::NotReady => "this node cannot serve",
             Self::Slept => "this node slept through its deadlines",
@@ -120,6 +126,10 @@ pub enum Input {
     Start,
     /// Leave in an orderly way.
     Stop,
+    /// A condition that it follows has failed, its interface for one: leave until the next [`Input::Start`].
+    Fault,
+    /// Its priority is this from now on.
+    Priority(u8),
     /// Let another one become master, and hold the addresses until it is.
     HandOver,
     /// An advertisement came from this address.
@@ -221,16 +231,23 @@ impl Router {
     /// Something happened.
     pub fn handle_input(&mut self, now: Micros, input: Input) {
         match (input, self.role) {
-            (Input::Start, Role::Initialize) => self.become_backup(now, Why::Started),
+            (Input::Start, Role::Initialize) => {
+                self.become_backup(now, Why::Started);
+                self.claim(now);
+            }
             (Input::Start, Role::Backup | Role::Master) | (Input::Packet(..), Role::Initialize) => {}
-            (Input::Stop, role) => {
-                if role == Role::Master {
-                    self.leave();
-                    self.handing_over = None;
-                }
-                if role != Role::Initialize {
-                    self.deadline = None;
-                    self.change(Role::Initialize, Why::Stopped);
+            (Input::Stop, role) => self.end(role, Why::Stopped),
+            (Input::Fault, role) => self.end(role, Why::Fault),
+            (Input::Priority(priority), role) => {
+                let before = std::mem::replace(&mut self.settings.priority, priority);
+                if role != Role::Master || self.handing_over.is_some() || priority == before {
+                    // A backup's next deadline reckons with it.
+                } else if priority < before && !self.settings.preempt {
+                    // Nobody preempts here, so that a node that has become worse must ask for it.
+                    self.handle_input(now, Input::HandOver);
+                } else {
+                    self.transmit(priority);
+                    self.deadline = Some(now.after(self.settings.interval.micros()));
                 }
             }
             (Input::Fenced, Role::Master) => {
@@ -255,6 +272,8 @@ impl Router {
                     self.become_backup(now, Why::NotReady);
                 } else if role == Role::Backup && eligible.ready && self.masterless {
                     self.become_master(now);
+                } else if role == Role::Backup {
+                    self.claim(now);
                 }
             }
         }
@@ -289,6 +308,24 @@ impl Router {
         }
     }
 
+    /// Who owns the addresses (RFC 9568 6.4.1) waits for nobody, once it can serve as well as the others.
+    fn claim(&mut self, now: Micros) {
+        if self.settings.priority == OWNER && self.eligible.ready && self.eligible.learnt {
+            self.become_master(now);
+        }
+    }
+
+    fn end(&mut self, role: Role, why: Why) {
+        if role == Role::Master {
+            self.leave();
+            self.handing_over = None;
+        }
+        if role != Role::Initialize {
+            self.deadline = None;
+            self.change(Role::Initialize, why);
+        }
+    }
+
     fn hear_as_backup(&mut self, now: Micros, source: Ipv4Addr, said: &Advertisement) {
         if said.vrid != self.settings.vrid || source == self.settings.source {
             return;
@@ -300,7 +337,8 @@ impl Router {
             return;
         }
         self.left = false;
-        let mut may_preempt = self.settings.preempt && self.eligible.ready && self.eligible.learnt;
+        let owner = self.settings.priority == OWNER;
+        let mut may_preempt = (self.settings.preempt || owner) && self.eligible.ready && self.eligible.learnt;
         may_preempt &= said.priority < self.settings.priority && !self.yielded;
         if may_preempt {
             let at = *self.preempt_at.get_or_insert(now.after(self.settings.preempt_delay));

@@ -27,6 +27,8 @@ fn input(words: &[&str]) -> Option<Input> {
         ["start"] => Input::Start,
         ["stop"] => Input::Stop,
         ["handover"] => Input::HandOver,
+        ["fault"] => Input::Fault,
+        ["priority", number] => Input::Priority(number.parse().unwrap()),
         ["ready"] => eligible(true, true),
         ["ready", "unlearnt"] => eligible(true, false),
         ["unready"] => eligible(false, false),

@@ -1,5 +1,6 @@
 //! What a child gives up before its first thread starts: root, groups, the file system, capabilities.
 
+use failover::users::{find_group, find_user};
 use proxy_config::model::Global;
 use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
 use rustix::thread::{
@@ -76,38 +77,4 @@ fn is_one_user_namespace() -> bool {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     let counts = map.lines().filter_map(|line| line.split_whitespace().nth(2)?.parse::<u64>().ok());
     counts.sum::<u64>() == 1
-}
-
-/// The number and the group of a user, from `/etc/passwd`.
-fn find_user(name: &str) -> Result<(u32, u32), String> {
-    let file = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    row(&file, name, 3).ok_or_else(|| format!("there is no user '{name}'"))
-}
-
-fn find_group(name: &str) -> Result<u32, String> {
-    let file = std::fs::read_to_string("/etc/group").unwrap_or_default();
-    row(&file, name, 2).map(|(number, _)| number).ok_or_else(|| format!("there is no group '{name}'"))
-}
-
-/// The third field of the row that begins with a name, and another one.
-fn row(file: &str, name: &str, other: usize) -> Option<(u32, u32)> {
-    file.lines().find_map(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        (fields.first() == Some(&name))
-            .then(|| Some((fields.get(2)?.parse().ok()?, fields.get(other)?.parse().ok()?)))?
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::row;
-
-    #[test]
-    fn rows_of_passwd_are_found_by_their_whole_name() {
-        let file = "root:x:0:0::/root:/bin/sh\nhaproxy:x:105:113::/var/lib/haproxy:/usr/sbin/nologin\nhap:x:7:8::::\n";
-        assert_eq!(row(file, "haproxy", 3), Some((105, 113)));
-        assert_eq!(row(file, "hap", 3), Some((7, 8)));
-        assert_eq!(row(file, "proxy", 3), None);
-        assert_eq!(row("haproxy:x:113:\n", "haproxy", 2), Some((113, 113)));
-    }
 }

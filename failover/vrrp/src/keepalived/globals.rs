@@ -3,7 +3,7 @@
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec};
 
 use super::BOOL;
-use crate::Version;
+use crate::{RunAs, Version};
 
 pub(crate) const SECTION: Section = Section { name: "global_defs", bit: Sections::GLOBAL_DEFS };
 /// Lines outside of all blocks.
@@ -13,7 +13,18 @@ pub(crate) const OUTERMOST: Section = Section { name: "keepalived.conf", bit: Se
 #[derive(Debug, Default)]
 pub struct Globals {
     pub(crate) version: Option<Version>,
+    script_user: Option<RunAs>,
 }
+
+impl Globals {
+    /// Whose rights scripts have that name nobody.
+    pub(crate) fn script_user(&self) -> RunAs {
+        self.script_user.clone().unwrap_or(RunAs::IfThere(SCRIPT_USER))
+    }
+}
+
+/// keepalived's user for scripts, where a system has one.
+const SCRIPT_USER: &str = "keepalived_script";
 
 /// Nothing outside of blocks acts.
 #[derive(Debug, Default)]
@@ -259,11 +270,14 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "What this node is called.",
         "router_id lb1",
     ),
-    later(
+    row(
         &["script_user"],
         &[Arg::Word("user"), Arg::Optional(&Arg::Word("group"))],
-        "Whose rights scripts have.",
+        "Whose rights scripts have that name nobody; otherwise keepalived_script's, if there is such a user.",
         "script_user nobody",
+        |d, a, _| {
+            d.script_user = Some(RunAs::User(a.text(0), a.optional_word(1).map(|group| group.text.clone())));
+        },
     ),
     later(&["smtp_alert", "smtp_alert_vrrp"], &[OPTIONAL_BOOL], "Sends mails on changes.", "smtp_alert on"),
     later(

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Word};
 
-use super::{BOOL, Defined, command};
+use super::globals::Globals;
+use super::trackers::{Tracks, follow};
+use super::{BOOL, Defined};
 use crate::keywords::{MAX_ADDRESSES, PASSWORD_SIZE, plain_password};
-use crate::{Centis, Notify, Version, VirtualRouter};
+use crate::{Centis, Command, Notify, RunAs, Version, VirtualRouter};
 
 pub(crate) const SECTION: Section = Section { name: "vrrp_instance", bit: Sections::VRRP_INSTANCE };
 /// Priority where the file says nothing.
@@ -21,6 +23,7 @@ const LABEL_SIZE: usize = 16;
 /// What a tracker watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Tracked {
+    Interface,
     Script,
     Process,
     File,
@@ -30,6 +33,7 @@ impl Tracked {
     /// How keepalived calls it.
     pub(crate) fn word(self) -> &'static str {
         match self {
+            Self::Interface => "interface",
             Self::Script => "script",
             Self::Process => "process",
             Self::File => "file",
@@ -62,7 +66,7 @@ pub struct Instance {
     nopreempt: Option<Span>,
     preempt_delay: Option<(Duration, Span)>,
     notify: Notify,
-    pub(super) tracks: Vec<(Tracked, Word)>,
+    pub(super) tracks: Vec<Tracks>,
 }
 
 const fn row(
@@ -318,10 +322,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
         &[Arg::Int("priority", 1, 255)],
         "This node's priority: the highest that can serve is master.",
         "priority 150",
-        |d, a, diagnostics| {
-            if a.int(0) == 255 {
-                diagnostics.later(a.span, "priority 255");
-            }
+        |d, a, _| {
             d.priority = u8::try_from(a.int(0)).ok().map(|priority| (priority, a.span));
         },
     ),
@@ -359,29 +360,37 @@ pub const TABLE: &[Keyword<Instance>] = &[
         &["track_bfd"],
         "Follows a BFD session.",
     ),
-    later(
+    // What is tracked is noted with the line: it may be defined behind the instance.
+    row(
         &["track_file"],
         &[Arg::Words("file")],
         "Adds a number in a file to the priority.",
         "track_file { name weight 2 }",
+        |_, _, _| {},
     ),
-    later(
+    // What is tracked is noted with the line: it may be defined behind the instance.
+    row(
         &["track_interface"],
         &[Arg::Words("interface")],
         "Faults, or another priority, when an interface is down.",
         "track_interface { eth1 weight 10 }",
+        |_, _, _| {},
     ),
-    later(
+    // What is tracked is noted with the line: it may be defined behind the instance.
+    row(
         &["track_process"],
         &[Arg::Words("process")],
         "Faults, or another priority, when a process is not there.",
         "track_process { haproxy weight 10 }",
+        |_, _, _| {},
     ),
-    later(
+    // What is tracked is noted with the line: it may be defined behind the instance.
+    row(
         &["track_script"],
         &[Arg::Words("script")],
         "Faults, or another priority, when a script fails.",
         "track_script { chk weight 10 }",
+        |_, _, _| {},
     ),
     later(&["track_src_ip"], &[], "Faults when this node's own address is gone.", "track_src_ip"),
     later(
@@ -457,13 +466,14 @@ pub const TABLE: &[Keyword<Instance>] = &[
     later(&["vrf"], &[Arg::Word("interface")], "The VRF to live in.", "vrf blue"),
 ];
 
-fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Vec<String>> {
+fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Command> {
     let (first, rest) = args.words(0).split_first()?;
-    if let Some(user) = rest.first() {
-        diagnostics.later(user.span, "the user of a notify script");
-    }
-    let command = command(&first.text);
-    if command.is_empty() {
+    // Who runs it where nobody is named is known when all is read.
+    let user = rest.first().map_or(RunAs::Us, |user| {
+        RunAs::User(user.text.clone(), rest.get(1).map(|group| group.text.clone()))
+    });
+    let command = Command::parse(&first.text, user);
+    if command.words.is_empty() {
         diagnostics.error(first.span, "no command is named");
         return None;
     }
@@ -555,10 +565,11 @@ fn address(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
 pub(crate) fn complete(
     name: &Word,
     mut draft: Instance,
-    usual_version: Version,
+    globals: &Globals,
     defined: &Defined,
     diagnostics: &mut Diagnostics,
 ) -> Option<VirtualRouter> {
+    let tracks = follow(&draft.tracks, &format!("instance '{}'", name.text), defined, diagnostics);
     let mut warn = |span: Span, text: String| {
         diagnostics.error(span, format!("instance '{}': {text}", name.text));
     };
@@ -573,11 +584,6 @@ pub(crate) fn complete(
         }
         fits
     });
-    for (kind, tracked) in &draft.tracks {
-        if !defined.has(*kind, &tracked.text) {
-            warn(tracked.span, format!("there is no {} '{}': it is not tracked", kind.word(), tracked.text));
-        }
-    }
     if draft.addresses.is_empty() {
         warn(name.span, "no address floats".to_owned());
     }
@@ -591,7 +597,7 @@ pub(crate) fn complete(
             }
         }
     }
-    let version = if is_six { Version::V3 } else { draft.version.unwrap_or(usual_version) };
+    let version = if is_six { Version::V3 } else { draft.version.or(globals.version).unwrap_or(Version::V2) };
     let centis = draft.interval.map_or(100, |(interval, span)| {
         let asked = interval.as_millis() / 10;
         if version == Version::V2 && !asked.is_multiple_of(100) {
@@ -653,7 +659,8 @@ pub(crate) fn complete(
         multicast: draft.peers.is_empty(),
         unicast_peers: draft.peers,
         password,
-        notify: draft.notify,
+        notify: draft.notify.run_as(&globals.script_user()),
+        tracks,
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.map(|(delay, _)| delay).unwrap_or_default(),
         span: name.span,

@@ -7,7 +7,7 @@ mod instance;
 mod text;
 mod trackers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use proxy_lang::{Arg, Diagnostics, Keyword, Line, Section, Sources, Word, home, read_line_among};
 
@@ -19,7 +19,7 @@ pub use trackers::{
     SCRIPT as VRRP_SCRIPT, Tracker,
 };
 
-use crate::{Version, VirtualRouter};
+use crate::{Track, VirtualRouter};
 use instance::Tracked;
 use text::Statement;
 
@@ -28,11 +28,17 @@ const BOOL: Arg = Arg::OneOf("on|off", &["on", "off", "true", "false", "yes", "n
 
 /// What can be tracked, by kind and name.
 #[derive(Default)]
-pub(crate) struct Defined(BTreeSet<(Tracked, String)>);
+pub(crate) struct Defined(BTreeMap<(Tracked, String), Track>);
 
 impl Defined {
-    fn has(&self, kind: Tracked, name: &str) -> bool {
-        self.0.contains(&(kind, name.to_owned()))
+    /// What an instance that names it follows.
+    fn get(&self, kind: Tracked, name: &str) -> Option<Track> {
+        match kind {
+            Tracked::Interface => Some(trackers::interface(name)),
+            Tracked::Script | Tracked::Process | Tracked::File => {
+                self.0.get(&(kind, name.to_owned())).cloned()
+            }
+        }
     }
 }
 
@@ -54,27 +60,19 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
     // What is said of all instances, and what they track, may stand behind them.
     let mut globals = Globals::default();
     let mut defined = Defined::default();
+    for statement in statements.iter().filter(|s| s.words[0].text == "global_defs") {
+        lines(statement, &[globals::TABLE], globals::SECTION, &mut globals, diagnostics, |_, _, _| {});
+    }
     for statement in statements {
         let kind = match statement.words[0].as_str() {
-            "global_defs" => {
-                lines(
-                    statement,
-                    &[globals::TABLE],
-                    globals::SECTION,
-                    &mut globals,
-                    diagnostics,
-                    |_, _, _| {},
-                );
-                continue;
-            }
             "vrrp_script" => Tracked::Script,
             "vrrp_track_process" | "track_process" => Tracked::Process,
             "vrrp_track_file" | "track_file" => Tracked::File,
             _ => continue,
         };
         if let Some(name) = named(statement, diagnostics) {
-            let good = trackers::read(kind, name, statement, diagnostics);
-            if good && !defined.0.insert((kind, name.text.clone())) {
+            let Some(track) = trackers::read(kind, name, statement, &globals, diagnostics) else { continue };
+            if defined.0.insert((kind, name.text.clone()), track).is_some() {
                 diagnostics.error(name.span, format!("there is a {} '{}' already", kind.word(), name.text));
             }
         }
@@ -98,8 +96,7 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
                     diagnostics,
                     |draft, words, diagnostics| draft.tracks.extend(trackers::tracked(words, diagnostics)),
                 );
-                let version = globals.version.unwrap_or(Version::V2);
-                let router = instance::complete(name, draft, version, &defined, diagnostics);
+                let router = instance::complete(name, draft, &globals, &defined, diagnostics);
                 if let Some(router) = router {
                     order.push(name.text.clone());
                     routers.insert(name.text.clone(), router);
@@ -170,21 +167,6 @@ fn knows<D>(tables: &[&'static [Keyword<D>]], statement: &Statement) -> bool {
     let begins = |name: &&str| name.split(' ').next() == Some(first);
     home(tables, &statement.words).is_some()
         || tables.iter().flat_map(|t| t.iter()).any(|row| row.spec.names.iter().any(begins))
-}
-
-/// A script and its arguments, as keepalived splits them: at blanks, except between single quotes.
-fn command(text: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quoted = false;
-    for c in text.chars() {
-        match c {
-            '\'' => quoted = !quoted,
-            c if c.is_whitespace() && !quoted => words.push(String::new()),
-            c => words.last_mut().map_or((), |word| word.push(c)),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use proxy_lang::Level;
 
 use super::*;
+use crate::{RunAs, Version};
 
 const REST: &str =
     "vrrp_instance A {\n interface eth0\n virtual_router_id 51\n virtual_ipaddress {\n  192.0.2.9/24\n }\n";
@@ -43,7 +44,9 @@ fn an_instance_is_a_virtual_router() {
     assert_eq!((router.password, router.multicast), (Some(*b"nzh\0\0\0\0\0"), false));
     assert_eq!(router.unicast_peers.len(), 2);
     assert_eq!((router.preempt, router.preempt_delay.as_millis()), (false, 1_500));
-    assert_eq!(router.notify.every.as_deref(), Some(&["/etc/n.sh", "a b", "c"].map(String::from)[..]));
+    let every = router.notify.every.clone().unwrap();
+    assert_eq!(every.words, ["/etc/n.sh", "a b", "c"]);
+    assert_eq!(every.user, RunAs::IfThere("keepalived_script"));
     let settings = router.settings("whoever", "192.0.2.11".parse().unwrap());
     assert_eq!(settings.priority, 90);
 }
@@ -59,7 +62,8 @@ fn what_is_said_of_all_may_stand_behind_them() {
         (vec![], vec!["18: group 'G' has one instance only".to_owned()])
     );
     assert_eq!(asked.routers[0].version, Version::V3);
-    assert_eq!(asked.waiting, ["script", "track_script", "group"]);
+    assert_eq!(asked.waiting, ["group"]);
+    assert_eq!(asked.routers[0].tracks[0].name, "chk");
 }
 
 #[test]

@@ -1,0 +1,53 @@
+//! Commands that operators name: started with the rights the file says, and never as root if others may write them.
+
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use failover_vrrp::{Command, RunAs};
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::users;
+
+/// Starts a command in a process group of its own, with nothing to read and nobody who reads what it says.
+pub(crate) fn start(command: &Command) -> Result<Child, String> {
+    let (program, arguments) = command.words.split_first().ok_or("no command")?;
+    let user = match &command.user {
+        RunAs::Us => None,
+        RunAs::IfThere(name) => users::find_user(name).ok(),
+        RunAs::User(name, group) => {
+            let (user, own) = users::find_user(name)?;
+            let group = group.as_deref().map(users::find_group).transpose()?;
+            Some((user, group.unwrap_or(own)))
+        }
+    };
+    let as_root = user.map_or_else(|| rustix::process::geteuid().is_root(), |(user, _)| user == 0);
+    if as_root {
+        check(Path::new(program))?;
+    }
+    let mut started = std::process::Command::new(program);
+    started.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).process_group(0);
+    if let Some((user, group)) = user.filter(|(user, _)| *user != rustix::process::geteuid().as_raw()) {
+        started.uid(user).gid(group);
+    }
+    started.spawn().map_err(|e| format!("{program}: {e}"))
+}
+
+/// Ends a command and everything it has started.
+pub(crate) fn kill(child: &mut Child) {
+    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        // It may have ended by itself.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+/// What root runs, others must not be able to write (keepalived's script security).
+fn check(program: &Path) -> Result<(), String> {
+    let about = std::fs::metadata(program).map_err(|e| format!("{}: {e}", program.display()))?;
+    if about.uid() != 0 || about.mode() & 0o022 != 0 {
+        return Err(format!("{}: it is run as root, and others than root may write it", program.display()));
+    }
+    Ok(())
+}
