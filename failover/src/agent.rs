@@ -3,25 +3,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use failover_vrrp::{
     Advertisement, Effective, Eligibility, Input, Micros, Observed, Output, Role, Router, Track,
-    VirtualRouter, Watch, Why, effective,
+    VirtualAddress, VirtualRouter, Watch, Why, effective,
 };
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::address::{self, LIFETIME_SECONDS, RENEW_EVERY_MICROS};
-use crate::announce::{Announcer, SCHEDULE};
+use crate::announce::Announcer;
 use crate::aside::{ASIDE_SECONDS, Aside};
 use crate::netlink::{Link, Monitor, Netlink, News};
 use crate::notify::{Notifier, State};
-use crate::socket::{GROUP, Packet, TTL, VrrpSocket};
+use crate::socket::{Packet, TTL, VrrpSocket, group};
 use crate::status::{RouterStatus, Scheduling};
 use crate::sys;
 use crate::watch::{Seen, Watchers};
@@ -37,9 +37,9 @@ pub struct Config {
     /// This member's name.
     pub member: String,
     /// This member's own address; where there is none, an interface's first one.
-    pub own: Option<Ipv4Addr>,
+    pub own: Option<IpAddr>,
     /// The other members' addresses.
-    pub peers: Vec<Ipv4Addr>,
+    pub peers: Vec<IpAddr>,
     /// The virtual routers.
     pub routers: Vec<VirtualRouter>,
 }
@@ -141,13 +141,26 @@ fn own_address(
     config: &Config,
     settings: &VirtualRouter,
     link: Link,
-) -> io::Result<Ipv4Addr> {
-    if let Some(own) = settings.source.or(config.own) {
+) -> io::Result<IpAddr> {
+    let of_family = |address: &IpAddr| address.is_ipv6() == settings.is_ipv6();
+    if let Some(own) = settings.source.or(config.own.filter(of_family)) {
         return Ok(own);
     }
     let addresses = netlink.addresses(link.index)?;
-    let own = addresses.iter().map(|(a, _)| *a).find(|a| settings.addresses.iter().all(|(v, _)| v != a));
-    own.ok_or_else(|| io::Error::other(format!("interface '{}' has no IPv4 address", settings.interface)))
+    let virtual_one = |own: &IpAddr| settings.addresses.iter().any(|v| v.address == *own);
+    let own: Vec<IpAddr> =
+        addresses.iter().map(|(own, _)| *own).filter(|own| of_family(own) && !virtual_one(own)).collect();
+    // Over IPv6 routers know each other by the addresses of their link (RFC 9568 5.1.2.1), unless peers are farther.
+    let far = settings.unicast_peers.iter().any(|peer| !is_of_link(*peer));
+    let fits = |own: &&IpAddr| own.is_ipv4() || is_of_link(**own) != far;
+    own.iter().find(fits).or(own.first()).copied().ok_or_else(|| {
+        let family = if settings.is_ipv6() { "IPv6" } else { "IPv4" };
+        io::Error::other(format!("interface '{}' has no {family} address", settings.interface))
+    })
+}
+
+fn is_of_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(six) if six.is_unicast_link_local())
 }
 
 /// What an interface is as a condition.
@@ -158,17 +171,19 @@ fn seen_of(link: Option<Link>) -> Observed {
 /// One virtual router with its interface.
 struct Post {
     settings: VirtualRouter,
-    own: Ipv4Addr,
+    own: IpAddr,
     /// Who is told, and heard, unless it is the group.
-    peers: Vec<Ipv4Addr>,
+    peers: Vec<IpAddr>,
     router: Router,
     link: Option<Link>,
     socket: Option<VrrpSocket>,
     announcer: Option<Announcer>,
+    /// Other interfaces that carry addresses of its, as they were when they were last used.
+    devices: BTreeMap<String, (u32, Announcer)>,
     /// When the addresses were last renewed; `None` while we do not hold them.
     renewed: Option<Micros>,
     /// When the addresses came, and how many announcements have been made since.
-    announcing: Option<(Micros, usize)>,
+    announcing: Option<(Micros, u32)>,
     /// While what still arrives for addresses that have moved is served.
     aside: Option<Aside>,
     /// Its priority while nothing that it follows changes it.
@@ -224,6 +239,7 @@ impl Room {
                 post.tracks.push((track.clone(), place));
             }
             post.attach(link).map_err(say(&format!("cannot open sockets on '{}'", settings.interface)))?;
+            post.find_devices(&mut netlink);
             // What a killed process left must not answer beside the real owner.
             post.release(&mut netlink);
             posts.push(post);
@@ -417,12 +433,12 @@ impl Room {
     }
 
     /// An address left the interface. If it was not due, somebody else removed it: it is put back.
-    fn lost_address(&mut self, place: usize, index: u32, address: Ipv4Addr) {
+    fn lost_address(&mut self, place: usize, index: u32, address: IpAddr) {
         let now = self.now();
         let post = &mut self.posts[place];
-        let ours = post.settings.addresses.iter().any(|(a, _)| *a == address);
-        let Some(renewed) = post.renewed.filter(|_| ours && post.link.is_some_and(|l| l.index == index))
-        else {
+        let ours =
+            post.settings.addresses.iter().any(|a| a.address == address && post.index(a) == Some(index));
+        let Some(renewed) = post.renewed.filter(|_| ours) else {
             return;
         };
         if now > renewed.after(Micros(u64::from(LIFETIME_SECONDS) * 1_000_000)) {
@@ -466,7 +482,7 @@ impl Room {
     fn accept(&self, place: usize, packet: &Packet) -> Result<Advertisement, Option<&'static str>> {
         let post = &self.posts[place];
         let VirtualRouter { multicast, version, password, vrid, .. } = post.settings;
-        if multicast != (packet.destination == GROUP) {
+        if multicast != (packet.destination == group(post.own)) {
             return Err(None);
         }
         if !multicast && !post.peers.contains(&packet.source) {
@@ -554,17 +570,22 @@ impl Room {
 }
 
 impl Post {
-    fn new(settings: VirtualRouter, config: &Config, own: Ipv4Addr) -> Self {
+    fn new(settings: VirtualRouter, config: &Config, own: IpAddr) -> Self {
         let machine = settings.settings(&config.member, own);
         // A member may be named as a peer too: it is told once.
-        let peers: BTreeSet<Ipv4Addr> =
-            config.peers.iter().chain(&settings.unicast_peers).copied().filter(|peer| *peer != own).collect();
+        let peers: BTreeSet<IpAddr> = config
+            .peers
+            .iter()
+            .chain(&settings.unicast_peers)
+            .copied()
+            .filter(|p| *p != own && p.is_ipv6() == own.is_ipv6())
+            .collect();
         let peers = peers.into_iter().collect();
         let status = RouterStatus {
             name: settings.name.clone(),
             vrid: settings.vrid,
             interface: settings.interface.clone(),
-            addresses: machine.addresses.clone(),
+            addresses: settings.addresses.iter().map(|a| a.address).collect(),
             role: Role::Initialize,
             since: Instant::now(),
             why: None,
@@ -587,6 +608,7 @@ impl Post {
             link: None,
             socket: None,
             announcer: None,
+            devices: BTreeMap::new(),
             renewed: None,
             announcing: None,
             aside: None,
@@ -600,13 +622,14 @@ impl Post {
     fn attach(&mut self, link: Link) -> io::Result<()> {
         self.link = Some(link);
         self.announcer = Some(Announcer::open(link.index, link.mac)?);
-        let group = self.settings.multicast.then_some((self.settings.interface.as_str(), link.index));
-        self.socket = Some(VrrpSocket::open(self.own, group)?);
+        let VirtualRouter { interface, multicast, .. } = &self.settings;
+        self.socket = Some(VrrpSocket::open(self.own, interface, link.index, *multicast)?);
         Ok(())
     }
 
     fn transmit(&mut self, said: &Advertisement) {
-        let to = if self.settings.multicast { &[GROUP][..] } else { &self.peers };
+        let group = group(self.own);
+        let to = if self.settings.multicast { std::slice::from_ref(&group) } else { &self.peers };
         for destination in to {
             let bytes = said.encode(self.settings.version, self.own, *destination, self.settings.password);
             match self.socket.as_ref().map(|socket| socket.send(&bytes, *destination)) {
@@ -624,7 +647,36 @@ impl Post {
 
     fn announce_at(&self) -> Option<Micros> {
         let (began, count) = self.announcing?;
-        SCHEDULE.get(count).map(|after| began.after(Micros(*after)))
+        self.settings.announcing.due(count).map(|(after, _)| began.after(micros(after)))
+    }
+
+    /// The interface that carries an address.
+    fn index(&self, address: &VirtualAddress) -> Option<u32> {
+        match &address.device {
+            Some(device) if *device != self.settings.interface => {
+                self.devices.get(device).map(|(index, _)| *index)
+            }
+            _ => self.link.map(|link| link.index),
+        }
+    }
+
+    /// Looks up the other interfaces that carry addresses.
+    fn find_devices(&mut self, netlink: &mut Netlink) {
+        for device in self.settings.addresses.iter().filter_map(|address| address.device.as_ref()) {
+            if *device == self.settings.interface {
+                continue;
+            }
+            let found = netlink
+                .link(device)
+                .and_then(|link| Ok((link.index, Announcer::open(link.index, link.mac)?)));
+            match found {
+                Ok(found) => drop(self.devices.insert(device.clone(), found)),
+                Err(error) => {
+                    tracing::error!(device, %error, "an interface that carries addresses is not there");
+                    self.devices.remove(device);
+                }
+            }
+        }
     }
 
     fn next_deadline(&self) -> Option<Micros> {
@@ -635,9 +687,8 @@ impl Post {
 
     /// The addresses live elsewhere now; what neighbours still send here is served for a while.
     fn step_aside(&mut self, netlink: &mut Netlink, now: Micros) {
-        let addresses: Vec<Ipv4Addr> = self.settings.addresses.iter().map(|(a, _)| *a).collect();
         let until = now.after(Micros(u64::from(ASIDE_SECONDS) * 1_000_000));
-        match Aside::begin(netlink, &self.settings.interface, &addresses, until) {
+        match Aside::begin(netlink, &self.settings.interface, &self.settings.addresses, until) {
             Ok(aside) => self.aside = Some(aside),
             Err(error) => tracing::info!(
                 %error,
@@ -656,12 +707,15 @@ impl Post {
     /// Adds the addresses, or renews them.
     fn hold(&mut self, netlink: &mut Netlink, now: Micros) {
         self.come_back(netlink);
-        let Some(link) = self.link else { return };
+        if self.renewed.is_none() {
+            self.find_devices(netlink);
+        }
         self.renewed = Some(now);
-        for (address, prefix) in &self.settings.addresses {
-            if let Err(error) = address::hold(netlink, link.index, *address, *prefix) {
-                tracing::error!(%address, %error, "cannot hold the virtual address");
-                self.status.trouble = Some(format!("cannot hold {address}: {error}"));
+        for address in &self.settings.addresses {
+            let Some(index) = self.index(address) else { continue };
+            if let Err(error) = address::hold(netlink, index, address) {
+                tracing::error!(address = %address.address, %error, "cannot hold the virtual address");
+                self.status.trouble = Some(format!("cannot hold {}: {error}", address.address));
             }
         }
     }
@@ -669,22 +723,31 @@ impl Post {
     fn release(&mut self, netlink: &mut Netlink) {
         self.renewed = None;
         self.announcing = None;
-        let Some(link) = self.link else { return };
-        for (address, prefix) in &self.settings.addresses {
-            if let Err(error) = address::release(netlink, link.index, *address, *prefix) {
-                tracing::error!(%address, %error, "cannot remove the virtual address");
+        for address in &self.settings.addresses {
+            let Some(index) = self.index(address) else { continue };
+            if let Err(error) = address::release(netlink, index, address) {
+                tracing::error!(address = %address.address, %error, "cannot remove the virtual address");
             }
         }
     }
 
     /// Makes the announcement that is due.
     fn announce(&mut self) {
-        let (Some((began, count)), Some(announcer)) = (self.announcing, &self.announcer) else { return };
-        for (address, _) in &self.settings.addresses {
-            if let Err(error) = announcer.announce(*address) {
-                tracing::debug!(%address, %error, "announcement not sent");
+        let Some((began, count)) = self.announcing else { return };
+        let Some((_, repeat)) = self.settings.announcing.due(count) else { return };
+        for _ in 0..repeat {
+            for address in &self.settings.addresses {
+                let other = address.device.as_ref().and_then(|device| self.devices.get(device));
+                let announcer = other.map(|(_, announcer)| announcer).or(self.announcer.as_ref());
+                if let Some(Err(error)) = announcer.map(|announcer| announcer.announce(address.address)) {
+                    tracing::debug!(address = %address.address, %error, "announcement not sent");
+                }
             }
         }
-        self.announcing = Some((began, count + 1)).filter(|(_, count)| *count < SCHEDULE.len());
+        self.announcing = Some((began, count.saturating_add(1)));
     }
+}
+
+fn micros(time: Duration) -> Micros {
+    Micros(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
 }

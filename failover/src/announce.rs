@@ -1,8 +1,9 @@
-//! Gratuitous ARP: where an address lives now. As keepalived sends it: a request, from the address to the
-//! address; Linux takes that for existing entries at once.
+//! Where an address lives now. Gratuitous ARP as keepalived sends it: a request, from the address to the
+//! address; Linux takes that for existing entries at once. For IPv6 an unsolicited neighbour advertisement
+//! (RFC 4861 7.2.6).
 
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use pnet_base::MacAddr;
 use pnet_packet::arp::{ArpHardwareTypes, ArpOperations, MutableArpPacket};
@@ -11,10 +12,6 @@ use pnet_packet::ethernet::{EtherTypes, MutableEthernetPacket};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use crate::sys;
-
-/// When an address is announced, in microseconds after it came: past the second during which Linux
-/// ignores a neighbour that changes again, and past a switch that was still learning.
-pub(crate) const SCHEDULE: [u64; 6] = [0, 50_000, 200_000, 1_100_000, 2_500_000, 5_000_000];
 
 const ETHERNET: usize = 14;
 const FRAME: usize = ETHERNET + 28;
@@ -35,8 +32,12 @@ impl Announcer {
         Ok(Self { socket, to: sys::link_address(index)?, mac: MacAddr::new(a, b, c, d, e, f) })
     }
 
-    pub(crate) fn announce(&self, address: Ipv4Addr) -> io::Result<()> {
-        self.socket.send_to(&frame(self.mac, address), &self.to).map(|_| ())
+    pub(crate) fn announce(&self, address: IpAddr) -> io::Result<()> {
+        let sent = match address {
+            IpAddr::V4(address) => self.socket.send_to(&frame(self.mac, address), &self.to),
+            IpAddr::V6(address) => self.socket.send_to(&advertisement(self.mac, address), &self.to),
+        };
+        sent.map(|_| ())
     }
 }
 
@@ -61,9 +62,59 @@ fn frame(mac: MacAddr, address: Ipv4Addr) -> [u8; FRAME] {
     bytes
 }
 
+/// Every node of a link.
+const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ICMPV6: u8 = 58;
+const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
+/// What was known before is replaced (RFC 4861 4.4).
+const OVERRIDE: u8 = 0x20;
+/// Hop limit of what must not have crossed a router.
+const HOP_LIMIT: u8 = 255;
+
+fn advertisement(mac: MacAddr, address: Ipv6Addr) -> Vec<u8> {
+    let mac = mac.octets();
+    let mut message = vec![NEIGHBOUR_ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0];
+    message.extend(address.octets());
+    // Option: the target's link-layer address, one unit of eight bytes.
+    message.extend([2, 1]);
+    message.extend(mac);
+    let length = u8::try_from(message.len()).unwrap_or(u8::MAX);
+    let mut summed: Vec<u8> = Vec::new();
+    summed.extend(address.octets());
+    summed.extend(ALL_NODES.octets());
+    summed.extend([0, 0, 0, length, 0, 0, 0, ICMPV6]);
+    summed.extend(&message);
+    let mut sum: u32 = summed.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    let checksum = !u16::try_from(sum).unwrap_or(0);
+    message[2..4].copy_from_slice(&checksum.to_be_bytes());
+    // To the group's hardware address, from ours.
+    let mut frame = vec![0x33, 0x33, 0, 0, 0, 1];
+    frame.extend(mac);
+    frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, length, ICMPV6, HOP_LIMIT]);
+    frame.extend(address.octets());
+    frame.extend(ALL_NODES.octets());
+    frame.extend(message);
+    frame
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Captured from keepalived 2.2.7.
+    #[test]
+    fn the_advertisement_is_keepaliveds() {
+        let sent = advertisement(MacAddr::new(2, 0, 0, 0, 0, 1), "2001:db8::55".parse().unwrap());
+        let hex: String = sent[54..].iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "8800f88220000000".to_owned() + "20010db8000000000000000000000055" + "0201020000000001"
+        );
+        assert_eq!(sent[..14], [0x33, 0x33, 0, 0, 0, 1, 2, 0, 0, 0, 0, 1, 0x86, 0xdd]);
+    }
 
     /// Captured from keepalived 2.2.7.
     #[test]

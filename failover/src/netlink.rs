@@ -2,7 +2,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "the kernel's messages grow, and most are not for us")]
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netlink_packet_core::{
@@ -17,6 +17,7 @@ use netlink_sys::{Socket, SocketAddr};
 /// Multicast groups of the kernel's news (linux/rtnetlink.h).
 const GROUP_LINK: u32 = 1;
 const GROUP_IPV4_ADDRESS: u32 = 0x10;
+const GROUP_IPV6_ADDRESS: u32 = 0x100;
 
 /// An interface as the kernel has it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,11 +77,11 @@ impl Netlink {
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no interface '{name}'")))
     }
 
-    /// The IPv4 addresses of an interface, with the lengths of their prefixes.
+    /// The addresses of an interface, with the lengths of their prefixes.
     ///
     /// # Errors
     /// The kernel's answer.
-    pub fn addresses(&mut self, index: u32) -> io::Result<Vec<(Ipv4Addr, u8)>> {
+    pub fn addresses(&mut self, index: u32) -> io::Result<Vec<(IpAddr, u8)>> {
         let every = self.list(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
         Ok(every
             .iter()
@@ -126,7 +127,7 @@ pub enum News {
     /// An interface is gone.
     LinkGone(String),
     /// An address left an interface, by the interface's number.
-    AddressGone(u32, Ipv4Addr),
+    AddressGone(u32, IpAddr),
     /// More was said than could be kept: look at everything again.
     Lost,
 }
@@ -141,7 +142,7 @@ impl Monitor {
     /// The kernel refuses it.
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        socket.bind(&SocketAddr::new(0, GROUP_LINK | GROUP_IPV4_ADDRESS))?;
+        socket.bind(&SocketAddr::new(0, GROUP_LINK | GROUP_IPV4_ADDRESS | GROUP_IPV6_ADDRESS))?;
         socket.set_non_blocking(true)?;
         Ok(Self(socket))
     }
@@ -208,14 +209,18 @@ fn named_link(message: &RouteNetlinkMessage) -> Option<(String, Link)> {
     Some((name?, Link { index: link.header.index, mac, usable }))
 }
 
-fn local_address(message: &RouteNetlinkMessage) -> Option<(u32, Ipv4Addr, u8)> {
+fn local_address(message: &RouteNetlinkMessage) -> Option<(u32, IpAddr, u8)> {
     let (RouteNetlinkMessage::NewAddress(found) | RouteNetlinkMessage::DelAddress(found)) = message else {
         return None;
     };
-    found.attributes.iter().find_map(|attribute| match attribute {
-        AddressAttribute::Local(IpAddr::V4(address)) => {
-            Some((found.header.index, *address, found.header.prefix_len))
-        }
+    // Of IPv4 the far end of a line may stand beside the address itself; of IPv6 there is this one only.
+    let own = found.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Local(address) => Some(*address),
         _ => None,
-    })
+    });
+    let six = found.attributes.iter().find_map(|attribute| match attribute {
+        AddressAttribute::Address(address @ IpAddr::V6(_)) => Some(*address),
+        _ => None,
+    });
+    own.or(six).map(|address| (found.header.index, address, found.header.prefix_len))
 }

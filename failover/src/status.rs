@@ -1,7 +1,7 @@
 //! What people are told of a virtual router.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Instant;
 
 use failover_vrrp::{Role, Why};
@@ -39,7 +39,7 @@ pub struct RouterStatus {
     /// Its interface.
     pub interface: String,
     /// Its addresses.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// Its role.
     pub role: Role,
     /// Since when.
@@ -49,7 +49,7 @@ pub struct RouterStatus {
     /// This node's priority.
     pub priority: u8,
     /// The member whose advertisements are heard, and when the last one came.
-    pub master: Option<(Ipv4Addr, Instant)>,
+    pub master: Option<(IpAddr, Instant)>,
     /// Advertisements sent.
     pub sent: u64,
     /// Advertisements accepted.

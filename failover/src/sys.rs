@@ -3,9 +3,10 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, RawFd};
+use std::net::Ipv6Addr;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
-use socket2::SockAddr;
+use socket2::{SockAddr, Socket};
 
 /// The lowest real-time priority: above everything ordinary, below the kernel's own threads.
 const REAL_TIME: i32 = 1;
@@ -33,6 +34,79 @@ pub(crate) fn initialized(buffer: &[MaybeUninit<u8>], length: usize) -> &[u8] {
     let filled = &buffer[..length.min(buffer.len())];
     // SAFETY: the kernel has written `length` bytes from the beginning, and bytes need no alignment.
     unsafe { std::slice::from_raw_parts(filled.as_ptr().cast(), filled.len()) }
+}
+
+/// What the kernel says of a packet whose header it keeps.
+pub(crate) struct About {
+    pub(crate) length: usize,
+    pub(crate) source: Ipv6Addr,
+    pub(crate) destination: Option<Ipv6Addr>,
+    pub(crate) hop_limit: Option<u8>,
+}
+
+/// Has the kernel tell with each packet where it was sent to and its hop limit (RFC 3542 4).
+pub(crate) fn tell_of_packets(socket: &Socket) -> io::Result<()> {
+    for option in [libc::IPV6_RECVPKTINFO, libc::IPV6_RECVHOPLIMIT] {
+        let on: libc::c_int = 1;
+        // SAFETY: the value outlives the call, and its size is said.
+        let result = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_IPV6,
+                option,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        if result != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+/// Receives a packet of IPv6 and what its header said.
+pub(crate) fn receive_with_header(socket: &Socket, bytes: &mut [u8]) -> io::Result<About> {
+    /// Room for both messages of control, aligned as they must be.
+    #[repr(align(8))]
+    struct Room([u8; 128]);
+    let mut room = Room([0; 128]);
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+    // SAFETY: plain structures of numbers and pointers, for which all zeroes are valid.
+    let (mut from, mut header) =
+        unsafe { (std::mem::zeroed::<libc::sockaddr_in6>(), std::mem::zeroed::<libc::msghdr>()) };
+    header.msg_name = (&raw mut from).cast();
+    header.msg_namelen = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = room.0.as_mut_ptr().cast();
+    header.msg_controllen = room.0.len() as _;
+    // SAFETY: every pointer in the header points at something that outlives the call, with its size.
+    let length = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, 0) };
+    let length = usize::try_from(length).map_err(|_| io::Error::last_os_error())?;
+    let mut about =
+        About { length, source: Ipv6Addr::from(from.sin6_addr.s6_addr), destination: None, hop_limit: None };
+    // SAFETY: the kernel has filled `msg_controllen` bytes with whole messages; the macros stay within them, and what a
+    // message holds is read without demands on its alignment.
+    unsafe {
+        let mut message = libc::CMSG_FIRSTHDR(&raw const header);
+        while !message.is_null() {
+            let data = libc::CMSG_DATA(message);
+            match ((*message).cmsg_level, (*message).cmsg_type) {
+                (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
+                    let info = data.cast::<libc::in6_pktinfo>().read_unaligned();
+                    about.destination = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr));
+                }
+                (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT) => {
+                    let hops = data.cast::<libc::c_int>().read_unaligned();
+                    about.hop_limit = u8::try_from(hops).ok();
+                }
+                _ => {}
+            }
+            message = libc::CMSG_NXTHDR(&raw const header, message);
+        }
+    }
+    Ok(about)
 }
 
 /// The descriptor of something that owns it, for as long as that is borrowed.

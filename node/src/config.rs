@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -445,19 +444,24 @@ fn check_routers(
                 }
             }
         }
-        for (address, _) in &router.addresses {
-            if let Some(owner) = cluster.members.iter().find(|m| m.address == IpAddr::V4(*address)) {
+        for address in router.addresses.iter().map(|address| address.address) {
+            if let Some(owner) = cluster.members.iter().find(|m| m.address == address) {
                 let text = format!("virtual address {address} is member '{}'s own", owner.name);
                 diagnostics.error(router.span, text).help("a virtual address belongs to nobody for ever");
             }
         }
     }
-    if let Some(six) = cluster.members.iter().find(|m| m.address.is_ipv6())
-        && let Some(first) = routers.first()
-    {
-        diagnostics
-            .error(first.span, format!("member '{}' has an IPv6 address", six.name))
-            .help("VRRP over IPv6 is not built yet: members of a virtual router need IPv4 addresses");
+    for router in routers.iter().filter(|r| !r.multicast && r.unicast_peers.is_empty()) {
+        let other = cluster.members.iter().find(|m| m.address.is_ipv6() != router.is_ipv6());
+        if let Some(other) = other {
+            let text = format!(
+                "virtual router '{}' cannot tell member '{}', whose address is of another family than the router's",
+                router.name, other.name
+            );
+            diagnostics
+                .error(router.span, text)
+                .help("use 'multicast': the members need addresses of its family on the link only");
+        }
     }
 }
 
@@ -478,8 +482,8 @@ impl Everything {
         let cluster = self.cluster.as_ref();
         (!self.routers.is_empty()).then(|| Failover {
             member: member.to_owned(),
-            own: cluster.and_then(|c| c.member(member)).and_then(|m| four(m.address)),
-            peers: cluster.iter().flat_map(|c| c.others(member)).filter_map(|m| four(m.address)).collect(),
+            own: cluster.and_then(|c| c.member(member)).map(|m| m.address),
+            peers: cluster.iter().flat_map(|c| c.others(member)).map(|m| m.address).collect(),
             routers: self.routers.clone(),
         })
     }
@@ -528,13 +532,6 @@ impl Everything {
             Some(count) => usize::try_from(count).unwrap_or(1),
             None => std::thread::available_parallelism().map_or(1, usize::from),
         }
-    }
-}
-
-fn four(address: IpAddr) -> Option<Ipv4Addr> {
-    match address {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
     }
 }
 

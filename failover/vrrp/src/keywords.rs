@@ -1,14 +1,16 @@
 //! The `virtual-router` section: its rows, and its lines to a [`VirtualRouter`].
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proxy_lang::{
     Arg, Args, Block, Diagnostics, Keyword, Section, Sections, Span, Spec, Unit, Word, quoted, read_line,
 };
 
-use crate::{Centis, Command, Micros, RunAs, Settings, Track, Version};
+use crate::{
+    Announcing, Centis, Command, Micros, RunAs, Settings, Track, Version, VirtualAddress, longest_prefix,
+};
 
 pub mod track;
 use track::Kind;
@@ -19,6 +21,8 @@ pub const SECTION: Section = Section { name: "virtual-router", bit: Sections::VI
 const DEFAULT_PRIORITY: u8 = 100;
 /// Interval where the file says nothing: a second.
 const DEFAULT_INTERVAL: u16 = 100;
+/// Longest label of an address, with its terminator (`IFNAMSIZ`).
+pub(crate) const LABEL_SIZE: usize = 16;
 /// Bytes of version 2's plain password on the wire.
 pub(crate) const PASSWORD_SIZE: usize = 8;
 /// Most addresses of one router: their count and list must fit a packet.
@@ -33,14 +37,14 @@ pub struct VirtualRouter {
     pub interface: String,
     /// Its number on the link, 1..=255.
     pub vrid: u8,
-    /// The addresses and their prefix lengths.
-    pub addresses: Vec<(Ipv4Addr, u8)>,
+    /// The addresses.
+    pub addresses: Vec<VirtualAddress>,
     /// What the file says of members' priorities, with its place.
     pub priorities: BTreeMap<String, (u8, Span)>,
     /// This node's priority, whichever member it is, where the file is a node's own (keepalived's).
     pub own_priority: Option<u8>,
     /// This node's own address on the link, where the file says it.
-    pub source: Option<Ipv4Addr>,
+    pub source: Option<IpAddr>,
     /// Between advertisements.
     pub interval: Centis,
     /// VRRP's version.
@@ -48,13 +52,15 @@ pub struct VirtualRouter {
     /// Whether advertisements go to VRRP's group instead of to the members.
     pub multicast: bool,
     /// Routers that are told beside the members: keepalived, for one.
-    pub unicast_peers: Vec<Ipv4Addr>,
+    pub unicast_peers: Vec<IpAddr>,
     /// Version 2's plain password, as it is on the wire.
     pub password: Option<[u8; 8]>,
     /// Commands to run when the role changes.
     pub notify: Notify,
     /// Conditions it follows.
     pub tracks: Vec<Track>,
+    /// When it tells the link where its addresses live.
+    pub announcing: Announcing,
     /// Whether a higher priority takes the address from a living master.
     pub preempt: bool,
     /// How long it waits before it does.
@@ -77,7 +83,7 @@ impl VirtualRouter {
     pub fn lines(&self, member: &str) -> Vec<String> {
         let mut lines = vec![format!("interface {}", self.interface), format!("vrid {}", self.vrid)];
         lines.push(format!("version {}", if self.version == Version::V2 { 2 } else { 3 }));
-        lines.extend(self.addresses.iter().map(|(address, prefix)| format!("address {address}/{prefix}")));
+        lines.extend(self.addresses.iter().map(address_line));
         let named = self.priorities.iter().map(|(name, (priority, _))| (name.as_str(), *priority));
         let own = self.own_priority.map(|priority| (member, priority));
         lines.extend(named.chain(own).map(|(name, priority)| format!("priority {name} {priority}")));
@@ -101,6 +107,7 @@ impl VirtualRouter {
             let words = command.iter().map(|command| command.words.iter().map(|word| quoted(word)));
             lines.extend(words.map(|words| format!("{keyword} {}", words.collect::<Vec<_>>().join(" "))));
         }
+        lines.extend(self.announcing.lines());
         lines.extend(self.tracks.iter().map(track::line));
         lines.extend(self.preempt.then(|| "preempt".to_owned()));
         let delay = self.preempt_delay.as_millis();
@@ -108,9 +115,16 @@ impl VirtualRouter {
         lines
     }
 
+    /// Whether it is one of IPv6: the first address that it advertises says so.
+    #[must_use]
+    pub fn is_ipv6(&self) -> bool {
+        let advertised = self.addresses.iter().find(|address| !address.excluded);
+        advertised.or(self.addresses.first()).is_some_and(|address| address.address.is_ipv6())
+    }
+
     /// What the state machine of one member needs; `source` is its own address.
     #[must_use]
-    pub fn settings(&self, member: &str, source: Ipv4Addr) -> Settings {
+    pub fn settings(&self, member: &str, source: IpAddr) -> Settings {
         Settings {
             vrid: self.vrid,
             priority: self.own_priority.unwrap_or_else(|| {
@@ -120,7 +134,7 @@ impl VirtualRouter {
             interval: self.interval,
             preempt: self.preempt,
             preempt_delay: Micros(u64::try_from(self.preempt_delay.as_micros()).unwrap_or(u64::MAX)),
-            addresses: self.addresses.iter().map(|(address, _)| *address).collect(),
+            addresses: self.addresses.iter().filter(|a| !a.excluded).map(|a| a.address).collect(),
             source,
         }
     }
@@ -160,18 +174,19 @@ impl Notify {
 pub struct Draft {
     interface: Option<String>,
     vrid: Option<u8>,
-    addresses: Vec<(Ipv4Addr, u8)>,
+    addresses: Vec<(VirtualAddress, Span)>,
     priorities: BTreeMap<String, (u8, Span)>,
     interval: Option<(Centis, Span)>,
     version: Option<Version>,
     preempt: bool,
     preempt_delay: Option<Duration>,
-    source: Option<Ipv4Addr>,
+    source: Option<IpAddr>,
     multicast: bool,
-    unicast_peers: Vec<Ipv4Addr>,
+    unicast_peers: Vec<IpAddr>,
     password: Option<([u8; 8], Span)>,
     notify: Notify,
     tracks: Vec<Track>,
+    announcing: Announcing,
 }
 
 const fn row(
@@ -193,9 +208,9 @@ const fn row(
 pub const TABLE: &[Keyword<Draft>] = &[
     row(
         &["address"],
-        &[Arg::Word("address/prefix")],
-        "A virtual address and the length of its network's prefix; a line for each.",
-        "address 192.0.2.100/24",
+        &[Arg::Word("address/prefix"), Arg::Rest("option")],
+        "A virtual address and the length of its network's prefix; a line for each. All are of one family, or 'excluded' from the advertisements. 'dev' names another interface, 'label' what `ip address` shows.",
+        "address 192.0.2.100/24 dev eth0 label eth0:1",
         address,
     ),
     row(
@@ -204,6 +219,23 @@ pub const TABLE: &[Keyword<Draft>] = &[
         "Time between a master's advertisements: 10 ms to 40.95 s in steps of 10 ms; a backup moves after three.",
         "advert-interval 100ms",
         interval,
+    ),
+    row(
+        &["announce"],
+        &[Arg::Int("count", 1, 100), Arg::Optional(&Arg::Duration("again", Unit::Seconds))],
+        "How often a new master announces its addresses at once, and, after this time, again. Without the line: at 0, 50, 200, 1100, 2500 and 5000 ms.",
+        "announce 5 5s",
+        |d, a, _| d.announcing.set(u32::try_from(a.int(0)).ok(), a.has(1).then(|| a.duration(1))),
+    ),
+    row(
+        &["announce-refresh"],
+        &[Arg::Duration("interval", Unit::Seconds), Arg::Optional(&Arg::Int("count", 1, 100))],
+        "How often a master announces its addresses for as long as it is one; 0: never. Without the line: every minute.",
+        "announce-refresh 30s",
+        |d, a, _| {
+            d.announcing.refresh = Some(a.duration(0));
+            d.announcing.refresh_repeat = u32::try_from(a.int(1)).unwrap_or(1).max(1);
+        },
     ),
     row(
         &["authentication"],
@@ -287,7 +319,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
         &[Arg::Word("address")],
         "This node's own address on the link, where it is neither its member's nor the interface's first one.",
         "source 192.0.2.11",
-        |d, a, diagnostics| d.source = ipv4(a, diagnostics).or(d.source),
+        |d, a, diagnostics| d.source = ip_address(a, diagnostics).or(d.source),
     ),
     row(
         &["track-file"],
@@ -341,14 +373,14 @@ pub const TABLE: &[Keyword<Draft>] = &[
 ];
 
 fn unicast_peer(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
-    draft.unicast_peers.extend(ipv4(args, diagnostics));
+    draft.unicast_peers.extend(ip_address(args, diagnostics));
 }
 
-fn ipv4(args: &Args, diagnostics: &mut Diagnostics) -> Option<Ipv4Addr> {
+fn ip_address(args: &Args, diagnostics: &mut Diagnostics) -> Option<IpAddr> {
     let word = args.word(0);
     let address = word.text.parse().ok();
     if address.is_none() {
-        diagnostics.error(word.span, format!("'{}' is not an IPv4 address", word.text));
+        diagnostics.error(word.span, format!("'{}' is not an address", word.text));
     }
     address
 }
@@ -376,21 +408,52 @@ pub(crate) fn plain_password(text: &str) -> [u8; PASSWORD_SIZE] {
 
 fn address(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
     let word = args.word(0);
-    let (text, prefix) = word.text.split_once('/').unwrap_or((&word.text, "32"));
-    let prefix = prefix.parse::<u8>().ok().filter(|p| *p <= 32);
-    match (text.parse::<Ipv4Addr>(), prefix) {
-        (Ok(address), Some(prefix)) => draft.addresses.push((address, prefix)),
-        (Err(_), _) if text.contains(':') => {
-            diagnostics
-                .error(word.span, "virtual IPv6 addresses are not built yet")
-                .help("an IPv4 address is expected");
-        }
-        _ => {
-            diagnostics
-                .error(word.span, format!("'{}' is not an address with a prefix", word.text))
-                .help("it looks like this: address 192.0.2.100/24");
+    let (text, length) = word.text.split_once('/').map_or((word.text.as_str(), None), |(a, l)| (a, Some(l)));
+    let Ok(address) = text.parse::<IpAddr>() else {
+        diagnostics
+            .error(word.span, format!("'{}' is not an address with a prefix", word.text))
+            .help("it looks like this: address 192.0.2.100/24");
+        return;
+    };
+    let most = longest_prefix(address);
+    let Some(prefix) = length.map_or(Some(most), |l| l.parse().ok().filter(|l| *l <= most)) else {
+        diagnostics.error(word.span, format!("'{}': a prefix has 0 to {most} bits", word.text));
+        return;
+    };
+    let mut address = VirtualAddress::new(address, prefix);
+    let mut words = args.words(1).iter();
+    while let Some(word) = words.next() {
+        let mut value = || words.next().map(|word| word.text.clone());
+        match word.text.as_str() {
+            "excluded" => address.excluded = true,
+            "dev" => address.device = value(),
+            "label" => address.label = value(),
+            other => {
+                diagnostics
+                    .error(word.span, format!("'{other}' is not understood behind an address"))
+                    .help("'dev', 'label' or 'excluded'");
+                return;
+            }
         }
     }
+    if let Some(label) = address.label.as_ref().filter(|label| label.len() >= LABEL_SIZE) {
+        diagnostics.error(args.span, format!("label '{label}' is longer than {}", LABEL_SIZE - 1));
+    }
+    if let Some((other, _)) = draft.addresses.iter().find(|(other, _)| other.address == address.address) {
+        diagnostics.error(word.span, format!("{} stands here already", other.address));
+    }
+    draft.addresses.push((address, word.span));
+}
+
+/// The line of an address.
+fn address_line(of: &VirtualAddress) -> String {
+    let mut line = format!("address {}/{}", of.address, of.prefix);
+    for (keyword, value) in [("dev", &of.device), ("label", &of.label)] {
+        line.push_str(
+            &value.as_ref().map_or_else(String::new, |value| format!(" {keyword} {}", quoted(value))),
+        );
+    }
+    line + if of.excluded { " excluded" } else { "" }
 }
 
 fn interval(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
@@ -467,7 +530,21 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
     if draft.addresses.len() > MAX_ADDRESSES {
         diagnostics.error(span, format!("virtual router '{name}' has more than {MAX_ADDRESSES} addresses"));
     }
+    let mut advertised = draft.addresses.iter().filter(|(address, _)| !address.excluded);
+    let is_six = advertised.next().is_some_and(|(first, _)| first.address.is_ipv6());
+    if let Some((other, span)) = advertised.find(|(other, _)| other.address.is_ipv6() != is_six) {
+        diagnostics
+            .error(*span, format!("{} is of another family than the first address", other.address))
+            .help("put 'excluded' behind it: it moves with the others, and the advertisements do not tell of it");
+    }
+    let told = draft.unicast_peers.iter().chain(&draft.source);
+    if let Some(other) = told.into_iter().find(|other| other.is_ipv6() != is_six) {
+        diagnostics.error(span, format!("{other} is of another family than the addresses"));
+    }
     let version = draft.version.unwrap_or(Version::V3);
+    if is_six && version == Version::V2 {
+        diagnostics.error(span, "version 2 knows no IPv6").help("remove the line 'version 2'");
+    }
     if let Some((interval, span)) = draft.interval
         && version == Version::V2
         && !interval.wire().is_multiple_of(100)
@@ -486,7 +563,7 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         name,
         interface: draft.interface.unwrap_or_default(),
         vrid: draft.vrid.unwrap_or_default(),
-        addresses: draft.addresses,
+        addresses: draft.addresses.into_iter().map(|(address, _)| address).collect(),
         priorities: draft.priorities,
         own_priority: None,
         source: draft.source,
@@ -497,6 +574,7 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         password: draft.password.map(|(password, _)| password),
         notify: draft.notify,
         tracks: draft.tracks,
+        announcing: draft.announcing,
         preempt: draft.preempt,
         preempt_delay: draft.preempt_delay.unwrap_or_default(),
         span,
@@ -537,9 +615,9 @@ mod tests {
             "virtual-router web\n interface eth0\n vrid 51\n address 192.0.2.100/24\n priority lb1 150\n",
         );
         assert_eq!(said, Vec::<String>::new());
-        let settings = routers[0].settings("lb1", Ipv4Addr::new(192, 0, 2, 11));
+        let settings = routers[0].settings("lb1", "192.0.2.11".parse().unwrap());
         assert_eq!((settings.priority, settings.interval.wire(), settings.preempt), (150, 100, false));
-        assert_eq!(routers[0].settings("lb2", Ipv4Addr::LOCALHOST).priority, 100);
+        assert_eq!(routers[0].settings("lb2", "127.0.0.1".parse().unwrap()).priority, 100);
     }
 
     #[test]
@@ -553,7 +631,7 @@ mod tests {
         ));
         assert_eq!(routers.len(), 2);
         for expected in [
-            "'192.0.2.100/33' is not an address with a prefix",
+            "'192.0.2.100/33': a prefix has 0 to 32 bits",
             "an interval of 15 ms cannot be sent",
             "virtual router 'a' has no 'address'",
             "virtual router 'b' has no 'interface'",

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod address;
 mod interval;
 pub mod keepalived;
 pub mod keywords;
@@ -10,6 +11,7 @@ mod packet;
 mod router;
 mod track;
 
+pub use address::{Announcing, VirtualAddress, longest_prefix};
 pub use interval::{Centis, Micros};
 pub use keywords::{Notify, VirtualRouter};
 pub use packet::{Advertisement, Checksum, Refusal, Version};

@@ -1,7 +1,8 @@
-//! Advertisements to bytes and back (RFC 9568 5, RFC 3768 5). Version 3 is sent with the IPv4
+//! Advertisements to bytes and back (RFC 9568 5, RFC 3768 5). Version 3 over IPv4 is sent with the
 //! pseudo-header in its checksum, as keepalived does; without it is accepted too, as other routers do.
+//! Over IPv6 it is always there.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::Centis;
 
@@ -26,7 +27,7 @@ pub enum Version {
 pub enum Checksum {
     /// Over the message alone.
     Message,
-    /// With the IPv4 pseudo-header.
+    /// With the IP pseudo-header.
     PseudoHeader,
 }
 
@@ -72,7 +73,7 @@ pub struct Advertisement {
     /// The master's interval.
     pub interval: Centis,
     /// The virtual addresses.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
 }
 
 impl Advertisement {
@@ -81,8 +82,8 @@ impl Advertisement {
     pub fn encode(
         &self,
         version: Version,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
+        source: IpAddr,
+        destination: IpAddr,
         password: Option<[u8; 8]>,
     ) -> Vec<u8> {
         // The count is one byte; the configuration bounds it long before.
@@ -99,7 +100,10 @@ impl Advertisement {
         }
         bytes.extend([0, 0]);
         for address in addresses {
-            bytes.extend(address.octets());
+            match address {
+                IpAddr::V4(address) => bytes.extend(address.octets()),
+                IpAddr::V6(address) => bytes.extend(address.octets()),
+            }
         }
         let sum = match version {
             Version::V2 => {
@@ -118,8 +122,8 @@ impl Advertisement {
     /// Why it is refused.
     pub fn decode(
         bytes: &[u8],
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
+        source: IpAddr,
+        destination: IpAddr,
         password: Option<[u8; 8]>,
     ) -> Result<(Self, Version, Checksum), Refusal> {
         let header: &[u8; HEADER] = bytes.first_chunk().ok_or(Refusal::Length)?;
@@ -132,11 +136,15 @@ impl Advertisement {
             return Err(Refusal::Type);
         }
         let tail = if version == Version::V2 { AUTHENTICATION } else { 0 };
-        let length = HEADER + 4 * usize::from(header[3]) + tail;
+        let size = if source.is_ipv4() { size_of::<Ipv4Addr>() } else { size_of::<Ipv6Addr>() };
+        if version == Version::V2 && source.is_ipv6() {
+            return Err(Refusal::Version);
+        }
+        let length = HEADER + size * usize::from(header[3]) + tail;
         // Ethernet pads short frames: what follows the message is not part of it.
         let message = bytes.get(..length).ok_or(Refusal::Length)?;
         let plain = sum(message);
-        let checksum = if fold(plain) == 0xffff {
+        let checksum = if fold(plain) == 0xffff && source.is_ipv4() {
             Checksum::Message
         } else if version == Version::V3 && fold(plain + pseudo_header(source, destination, length)) == 0xffff
         {
@@ -165,8 +173,8 @@ impl Advertisement {
                 return Err(Refusal::Authentication);
             }
         }
-        let addresses = message[HEADER..length - tail].chunks_exact(4);
-        let addresses = addresses.map(|a| Ipv4Addr::new(a[0], a[1], a[2], a[3])).collect();
+        let addresses = message[HEADER..length - tail].chunks_exact(size);
+        let addresses = addresses.filter_map(address).collect();
         let advertisement = Self { vrid: header[1], priority: header[2], interval, addresses };
         Ok((advertisement, version, checksum))
     }
@@ -177,11 +185,19 @@ fn sum(bytes: &[u8]) -> u32 {
     bytes.chunks(2).map(pair).sum()
 }
 
-fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, length: usize) -> u32 {
-    sum(&source.octets())
-        + sum(&destination.octets())
-        + u32::from(PROTOCOL)
-        + u32::try_from(length).unwrap_or(0)
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+fn pseudo_header(source: IpAddr, destination: IpAddr, length: usize) -> u32 {
+    let of = |address| match address {
+        IpAddr::V4(address) => sum(&address.octets()),
+        IpAddr::V6(address) => sum(&address.octets()),
+    };
+    of(source) + of(destination) + u32::from(PROTOCOL) + u32::try_from(length).unwrap_or(0)
 }
 
 fn fold(mut sum: u32) -> u16 {
@@ -195,15 +211,15 @@ fn fold(mut sum: u32) -> u16 {
 mod tests {
     use super::*;
 
-    const SOURCE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
-    const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 18);
+    const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    const GROUP: IpAddr = IpAddr::V4(Ipv4Addr::new(224, 0, 0, 18));
 
     fn bytes(hex: &str) -> Vec<u8> {
         (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
     }
 
     fn say(vrid: u8, priority: u8, centis: u16, last: &[u8]) -> Advertisement {
-        let addresses = last.iter().map(|l| Ipv4Addr::new(192, 0, 2, *l)).collect();
+        let addresses = last.iter().map(|l| IpAddr::V4(Ipv4Addr::new(192, 0, 2, *l))).collect();
         Advertisement { vrid, priority, interval: Centis::new(centis).unwrap(), addresses }
     }
 
@@ -211,7 +227,7 @@ mod tests {
     #[test]
     fn keepalived_sends_and_reads_the_same_bytes() {
         let password = Some(*b"bench\0\0\0");
-        let unicast = Ipv4Addr::new(192, 0, 2, 2);
+        let unicast = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2));
         for (hex, said, version, destination, password) in [
             (
                 "2133960201018ae9c000020ac000020b62656e6368000000",
@@ -236,6 +252,27 @@ mod tests {
             let (read, seen, _) = Advertisement::decode(&bytes(hex), SOURCE, destination, password).unwrap();
             assert_eq!((read, seen), (said, version), "{hex}");
         }
+    }
+
+    /// Captured from keepalived 2.2.7.
+    #[test]
+    fn keepalived_sends_and_reads_the_same_bytes_over_ipv6() {
+        let six = |text: &str| text.parse::<IpAddr>().unwrap();
+        let said = Advertisement {
+            vrid: 55,
+            priority: 120,
+            interval: Centis::new(50).unwrap(),
+            addresses: vec![six("fe80::5"), six("2001:db8::55")],
+        };
+        let hex = "3137780200322cd1fe80000000000000000000000000000520010db8000000000000000000000055";
+        let (source, group) = (six("fe80::ff:fe00:1"), six("ff02::12"));
+        assert_eq!(said.encode(Version::V3, source, group, None), bytes(hex));
+        let read = Advertisement::decode(&bytes(hex), source, group, None);
+        assert_eq!(read, Ok((said, Version::V3, Checksum::PseudoHeader)));
+        let other = Advertisement::decode(&bytes(hex), six("fe80::2"), group, None);
+        assert_eq!(other, Err(Refusal::Checksum));
+        let two = bytes("213264010002b8b5c00002140000000000000000");
+        assert_eq!(Advertisement::decode(&two, source, group, None), Err(Refusal::Version));
     }
 
     #[test]

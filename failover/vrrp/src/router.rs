@@ -3,7 +3,7 @@
 //! slept through its own deadlines stops answering before it asks who is master.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use crate::{Advertisement, Centis, Micros, Version};
 
@@ -26,9 +26,9 @@ pub struct Settings {
     /// How long it waits before it does.
     pub preempt_delay: Micros,
     /// The virtual addresses.
-    pub addresses: Vec<Ipv4Addr>,
+    pub addresses: Vec<IpAddr>,
     /// Our own address on the link: it breaks ties.
-    pub source: Ipv4Addr,
+    pub source: IpAddr,
 }
 
 /// Master is what RFC 9568 calls Active.
@@ -133,7 +133,7 @@ pub enum Input {
     /// Let another one become master, and hold the addresses until it is.
     HandOver,
     /// An advertisement came from this address.
-    Packet(Ipv4Addr, Advertisement),
+    Packet(IpAddr, Advertisement),
     /// What this node can do changed.
     Eligible(Eligibility),
     /// The addresses went away because nobody renewed them in time: others have moved by now.
@@ -326,7 +326,7 @@ impl Router {
         }
     }
 
-    fn hear_as_backup(&mut self, now: Micros, source: Ipv4Addr, said: &Advertisement) {
+    fn hear_as_backup(&mut self, now: Micros, source: IpAddr, said: &Advertisement) {
         if said.vrid != self.settings.vrid || source == self.settings.source {
             return;
         }
@@ -355,11 +355,11 @@ impl Router {
         self.deadline = Some(now.after(self.master_down()));
     }
 
-    fn hear_as_master(&mut self, now: Micros, source: Ipv4Addr, said: &Advertisement) {
+    fn hear_as_master(&mut self, now: Micros, source: IpAddr, said: &Advertisement) {
         if said.vrid != self.settings.vrid || source == self.settings.source {
             return;
         }
-        let ours = (self.settings.priority, u32::from(self.settings.source));
+        let ours = (self.settings.priority, self.settings.source);
         if self.handing_over.is_some() && said.priority > 0 {
             self.outputs.push_back(Output::StepAside);
             self.master_interval = said.interval.micros();
@@ -370,7 +370,7 @@ impl Router {
         } else if said.priority == 0 {
             self.transmit(self.settings.priority);
             self.deadline = Some(now.after(self.settings.interval.micros()));
-        } else if (said.priority, u32::from(source)) > ours {
+        } else if (said.priority, source) > ours {
             // One last word, so that the winner knows there was a duel and announces the address again.
             self.transmit(self.settings.priority);
             self.outputs.push_back(Output::RemoveAddresses);

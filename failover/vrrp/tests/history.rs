@@ -4,9 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 #![allow(clippy::disallowed_methods, reason = "histories are files")]
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use failover_vrrp::{Advertisement, Centis, Eligibility, Input, Micros, Output, Router, Settings, Version};
+
+fn host(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+}
 
 fn settings(preempt: bool) -> Settings {
     Settings {
@@ -16,8 +20,8 @@ fn settings(preempt: bool) -> Settings {
         interval: Centis::new(10).unwrap(),
         preempt,
         preempt_delay: Micros(0),
-        addresses: vec![Ipv4Addr::new(192, 0, 2, 100)],
-        source: Ipv4Addr::new(192, 0, 2, 12),
+        addresses: vec![host(100)],
+        source: host(12),
     }
 }
 
@@ -37,9 +41,9 @@ fn input(words: &[&str]) -> Option<Input> {
                 vrid: 51,
                 priority: priority.parse().unwrap(),
                 interval: Centis::new(10).unwrap(),
-                addresses: vec![Ipv4Addr::new(192, 0, 2, 100)],
+                addresses: vec![self::host(100)],
             };
-            Input::Packet(Ipv4Addr::new(192, 0, 2, host.parse().unwrap()), said)
+            Input::Packet(self::host(host.parse().unwrap()), said)
         }
         ["wait" | "sleep"] => return None,
         other => panic!("no such input: {other:?}"),

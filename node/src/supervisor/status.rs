@@ -10,7 +10,7 @@ use crate::status::{DRAINING, Health, NodeStatus, PREPARING, ProcessView, Router
 pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> NodeStatus {
     let routers = supervisor.agent.iter().flat_map(failover::Agent::status);
     let cluster = supervisor.runs.everything.cluster.as_ref();
-    let name_of = |address: std::net::Ipv4Addr| {
+    let name_of = |address: std::net::IpAddr| {
         let member = cluster.and_then(|c| c.members.iter().find(|m| m.address == address));
         member.map_or_else(|| address.to_string(), |m| m.name.clone())
     };
@@ -42,7 +42,7 @@ fn processes(supervisor: &Supervisor) -> Vec<ProcessView> {
     views
 }
 
-fn view(router: RouterStatus, name_of: &dyn Fn(std::net::Ipv4Addr) -> String) -> RouterView {
+fn view(router: RouterStatus, name_of: &dyn Fn(std::net::IpAddr) -> String) -> RouterView {
     let heard = router.master.filter(|_| router.role == failover::Role::Backup);
     RouterView {
         name: router.name,

@@ -1,6 +1,6 @@
 //! keepalived 2 as the other router of a virtual address: each side master, crashing, stopping, preempting.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -201,7 +201,7 @@ impl<'r> Stage<'r> {
             netlink.addresses(index)
         };
         let addresses = host.inside(look).and_then(|found| found);
-        addresses.is_ok_and(|list| list.iter().any(|(address, _)| *address == ADDRESS))
+        addresses.is_ok_and(|list| list.iter().any(|(address, _)| *address == IpAddr::V4(ADDRESS)))
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {

@@ -1,9 +1,11 @@
 //! `global_defs`, and what stands outside of all blocks.
 
+use std::time::Duration;
+
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec};
 
 use super::BOOL;
-use crate::{RunAs, Version};
+use crate::{Announcing, RunAs, Version};
 
 pub(crate) const SECTION: Section = Section { name: "global_defs", bit: Sections::GLOBAL_DEFS };
 /// Lines outside of all blocks.
@@ -14,7 +16,44 @@ pub(crate) const OUTERMOST: Section = Section { name: "keepalived.conf", bit: Se
 pub struct Globals {
     pub(crate) version: Option<Version>,
     script_user: Option<RunAs>,
+    pub(crate) garp: Garp,
 }
+
+/// When a master tells the link where its addresses live, as far as lines say it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Garp {
+    pub(crate) delay: Option<Duration>,
+    pub(crate) repeat: Option<u32>,
+    pub(crate) refresh: Option<Duration>,
+    pub(crate) refresh_repeat: Option<u32>,
+}
+
+impl Garp {
+    /// What an instance says, or else what is said of all.
+    pub(crate) fn or(self, all: &Self) -> Self {
+        Self {
+            delay: self.delay.or(all.delay),
+            repeat: self.repeat.or(all.repeat),
+            refresh: self.refresh.or(all.refresh),
+            refresh_repeat: self.refresh_repeat.or(all.refresh_repeat),
+        }
+    }
+
+    /// What that means, where nothing is said what is usual here, which is more often than keepalived's usual.
+    pub(crate) fn announcing(&self) -> Announcing {
+        let mut announcing = Announcing::default();
+        if self.delay.is_some() || self.repeat.is_some() {
+            announcing.set(self.repeat.or(Some(KEEPALIVEDS_REPEAT)), self.delay.or(Some(KEEPALIVEDS_DELAY)));
+        }
+        announcing.refresh = self.refresh.or(announcing.refresh);
+        announcing.refresh_repeat = self.refresh_repeat.unwrap_or(announcing.refresh_repeat);
+        announcing
+    }
+}
+
+/// How often keepalived announces at a time, and after which time again.
+const KEEPALIVEDS_REPEAT: u32 = 5;
+const KEEPALIVEDS_DELAY: Duration = Duration::from_secs(5);
 
 impl Globals {
     /// Whose rights scripts have that name nobody.
@@ -306,17 +345,38 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "vrrp_down_timer_adverts 3",
     ),
     later(
-        &[
-            "vrrp_garp_lower_prio_delay",
-            "vrrp_garp_lower_prio_repeat",
-            "vrrp_garp_master_delay",
-            "vrrp_garp_master_refresh",
-            "vrrp_garp_master_refresh_repeat",
-            "vrrp_garp_master_repeat",
-        ],
+        &["vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_repeat"],
         &[COUNT],
-        "When, and how often, a master tells the link where its addresses live.",
+        "When, and how often, a master that hears a lesser one announces its addresses.",
+        "vrrp_garp_lower_prio_delay 1",
+    ),
+    row(
+        &["vrrp_garp_master_delay"],
+        &[Arg::Seconds("seconds", 0, 3_600_000)],
+        "Seconds after which a new master announces its addresses again; 0: not at all.",
+        "vrrp_garp_master_delay 1",
+        |d, a, _| d.garp.delay = Some(a.duration(0)),
+    ),
+    row(
+        &["vrrp_garp_master_refresh"],
+        &[Arg::Seconds("seconds", 0, 86_400_000)],
+        "Seconds between announcements for as long as it is master; 0: none.",
         "vrrp_garp_master_refresh 60",
+        |d, a, _| d.garp.refresh = Some(a.duration(0)),
+    ),
+    row(
+        &["vrrp_garp_master_refresh_repeat"],
+        &[Arg::Int("count", 1, 100)],
+        "How often at each of these.",
+        "vrrp_garp_master_refresh_repeat 2",
+        |d, a, _| d.garp.refresh_repeat = u32::try_from(a.int(0)).ok(),
+    ),
+    row(
+        &["vrrp_garp_master_repeat"],
+        &[Arg::Int("count", 1, 100)],
+        "How often a new master announces its addresses at a time.",
+        "vrrp_garp_master_repeat 1",
+        |d, a, _| d.garp.repeat = u32::try_from(a.int(0)).ok(),
     ),
     later(
         &["vrrp_garp_extra_if"],
@@ -336,13 +396,22 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "What a master answers to another one.",
         "vrrp_higher_prio_send_advert on",
     ),
-    later(
+    row(
         &["vrrp_mcast_group4", "vrrp_mcast_group6"],
         &[Arg::Word("address")],
-        "Another group than VRRP's own.",
-        "vrrp_mcast_group4 224.0.0.19",
+        "VRRP's group: 224.0.0.18, and ff02::12. Another one is refused.",
+        "vrrp_mcast_group4 224.0.0.18",
+        |_, a, diagnostics| {
+            if !["224.0.0.18", "ff02::12"].contains(&a.text(0).as_str()) {
+                diagnostics.later(a.span, "another group than VRRP's own");
+            }
+        },
     ),
-    later(&["vrrp_min_garp"], &[OPTIONAL_BOOL], "Announces once only.", "vrrp_min_garp on"),
+    row(&["vrrp_min_garp"], &[OPTIONAL_BOOL], "Announces once only.", "vrrp_min_garp on", |d, a, _| {
+        if !a.optional_word(0).is_some_and(|word| matches!(word.text.as_str(), "off" | "false" | "no")) {
+            (d.garp.repeat, d.garp.delay) = (Some(1), Some(Duration::ZERO));
+        }
+    }),
     later(
         &["vrrp_notify_priority_changes"],
         &[BOOL],

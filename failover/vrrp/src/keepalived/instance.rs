@@ -1,24 +1,22 @@
 //! `vrrp_instance`: its rows, and what they make of a [`VirtualRouter`].
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Word};
 
-use super::globals::Globals;
+use super::globals::{Garp, Globals};
 use super::trackers::{Tracks, follow};
 use super::{BOOL, Defined};
-use crate::keywords::{MAX_ADDRESSES, PASSWORD_SIZE, plain_password};
-use crate::{Centis, Command, Notify, RunAs, Version, VirtualRouter};
+use crate::keywords::{LABEL_SIZE, MAX_ADDRESSES, PASSWORD_SIZE, plain_password};
+use crate::{Centis, Command, Notify, RunAs, Version, VirtualAddress, VirtualRouter, longest_prefix};
 
 pub(crate) const SECTION: Section = Section { name: "vrrp_instance", bit: Sections::VRRP_INSTANCE };
 /// Priority where the file says nothing.
 const USUAL_PRIORITY: u8 = 100;
 /// Longest interval of version 3, in hundredths of a second: twelve bits.
 const LONGEST_INTERVAL: u128 = 4_095;
-/// Longest label of an address, with its terminator (`IFNAMSIZ`).
-const LABEL_SIZE: usize = 16;
 
 /// What a tracker watches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,14 +39,6 @@ impl Tracked {
     }
 }
 
-#[derive(Debug)]
-struct Address {
-    address: IpAddr,
-    prefix: u8,
-    device: Option<Word>,
-    at: Span,
-}
-
 /// What the lines of an instance ask for.
 #[derive(Debug, Default)]
 pub struct Instance {
@@ -60,9 +50,10 @@ pub struct Instance {
     version: Option<Version>,
     auth_type: Option<Word>,
     auth_pass: Option<Word>,
-    addresses: Vec<Address>,
-    source: Option<Ipv4Addr>,
-    peers: Vec<Ipv4Addr>,
+    addresses: Vec<(VirtualAddress, Span)>,
+    garp: Garp,
+    source: Option<IpAddr>,
+    peers: Vec<IpAddr>,
     nopreempt: Option<Span>,
     preempt_delay: Option<(Duration, Span)>,
     notify: Notify,
@@ -173,17 +164,38 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "down_timer_adverts 3",
     ),
     later(
-        &[
-            "garp_lower_prio_delay",
-            "garp_lower_prio_repeat",
-            "garp_master_delay",
-            "garp_master_refresh",
-            "garp_master_refresh_repeat",
-            "garp_master_repeat",
-        ],
+        &["garp_lower_prio_delay", "garp_lower_prio_repeat"],
         &[COUNT],
-        "When, and how often, a master tells the link where its addresses live.",
+        "When, and how often, a master that hears a lesser one announces its addresses.",
+        "garp_lower_prio_delay 1",
+    ),
+    row(
+        &["garp_master_delay"],
+        &[Arg::Seconds("seconds", 0, 3_600_000)],
+        "Seconds after which a new master announces its addresses again; 0: not at all.",
         "garp_master_delay 1",
+        |d, a, _| d.garp.delay = Some(a.duration(0)),
+    ),
+    row(
+        &["garp_master_refresh"],
+        &[Arg::Seconds("seconds", 0, 86_400_000)],
+        "Seconds between announcements for as long as it is master; 0: none.",
+        "garp_master_refresh 60",
+        |d, a, _| d.garp.refresh = Some(a.duration(0)),
+    ),
+    row(
+        &["garp_master_refresh_repeat"],
+        &[Arg::Int("count", 1, 100)],
+        "How often at each of these.",
+        "garp_master_refresh_repeat 2",
+        |d, a, _| d.garp.refresh_repeat = u32::try_from(a.int(0)).ok(),
+    ),
+    row(
+        &["garp_master_repeat"],
+        &[Arg::Int("count", 1, 100)],
+        "How often a new master announces its addresses at a time.",
+        "garp_master_repeat 1",
+        |d, a, _| d.garp.repeat = u32::try_from(a.int(0)).ok(),
     ),
     later(
         &["garp_extra_if"],
@@ -442,13 +454,14 @@ pub const TABLE: &[Keyword<Instance>] = &[
         &[Arg::Words("address")],
         "An address that floats, its prefix length (32 where none is written), and what else `ip address` would be told.",
         "virtual_ipaddress { 192.0.2.100/24 }",
-        address,
+        |d, a, diagnostics| address(d, a, false, diagnostics),
     ),
-    later(
+    row(
         &["virtual_ipaddress_excluded"],
         &[Arg::Words("address")],
-        "An address that floats, and is not in the advertisements.",
+        "An address that floats, and is not in the advertisements; it may be of the other family.",
         "virtual_ipaddress_excluded { 192.0.2.101/24 }",
+        |d, a, diagnostics| address(d, a, true, diagnostics),
     ),
     row(
         &["virtual_router_id"],
@@ -483,8 +496,7 @@ fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Command> {
 fn source(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
     let word = args.word(0);
     match word.text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => draft.source = Some(address),
-        Ok(IpAddr::V6(_)) => diagnostics.later(word.span, "an IPv6 source address"),
+        Ok(address) => draft.source = Some(address),
         Err(_) => {
             diagnostics.error(word.span, format!("'{}' is not an address", word.text));
         }
@@ -494,8 +506,7 @@ fn source(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
 fn peer(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
     let Some((word, rest)) = args.words(0).split_first() else { return };
     match word.text.parse::<IpAddr>() {
-        Ok(IpAddr::V4(address)) => draft.peers.push(address),
-        Ok(IpAddr::V6(_)) => diagnostics.later(word.span, "an IPv6 peer"),
+        Ok(address) => draft.peers.push(address),
         Err(_) => {
             diagnostics.error(word.span, format!("'{}' is not an address: it is passed over", word.text));
         }
@@ -513,7 +524,7 @@ fn peer(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn address(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
+fn address(draft: &mut Instance, args: &Args, excluded: bool, diagnostics: &mut Diagnostics) {
     let Some((first, rest)) = args.words(0).split_first() else { return };
     let (text, length) =
         first.text.split_once('/').map_or((first.text.as_str(), None), |(a, l)| (a, Some(l)));
@@ -523,16 +534,17 @@ fn address(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
             .help("an address and a prefix length, such as 192.0.2.100/24");
         return;
     };
-    let most = if address.is_ipv4() { 32 } else { 128 };
+    let most = longest_prefix(address);
     let prefix = length.map_or(Some(most), |length| length.parse().ok().filter(|l| *l <= most));
     if prefix.is_none() {
         diagnostics.error(first.span, format!("'{}': a prefix has 0 to {most} bits", first.text));
     }
-    let mut device = None;
+    let mut virtual_address =
+        VirtualAddress { excluded, ..VirtualAddress::new(address, prefix.unwrap_or(most)) };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         match word.text.as_str() {
-            "dev" => device = words.next().cloned(),
+            "dev" => virtual_address.device = words.next().map(|word| word.text.clone()),
             "label" => match words.next() {
                 Some(label) if label.text.len() >= LABEL_SIZE => {
                     let text = format!(
@@ -543,7 +555,7 @@ fn address(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
                     diagnostics.error(label.span, text);
                     return;
                 }
-                _ => diagnostics.later(word.span, "virtual_ipaddress label"),
+                label => virtual_address.label = label.map(|word| word.text.clone()),
             },
             "brd" | "broadcast" | "scope" | "peer" | "preferred_lft" | "track_group" => {
                 words.next();
@@ -557,7 +569,7 @@ fn address(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
             }
         }
     }
-    draft.addresses.push(Address { address, prefix: prefix.unwrap_or(most), device, at: first.span });
+    draft.addresses.push((virtual_address, first.span));
 }
 
 /// The virtual router that an instance is; `None` where it cannot be one. keepalived would leave such an instance
@@ -573,18 +585,29 @@ pub(crate) fn complete(
     let mut warn = |span: Span, text: String| {
         diagnostics.error(span, format!("instance '{}': {text}", name.text));
     };
-    let is_six = draft.addresses.first().is_some_and(|a| a.address.is_ipv6());
-    draft.addresses.retain(|a| {
-        let fits = a.address.is_ipv6() == is_six;
+    let mut advertised = draft.addresses.iter().filter(|(a, _)| !a.excluded);
+    let is_six = advertised.next().is_some_and(|(a, _)| a.address.is_ipv6());
+    draft.addresses.retain(|(a, at)| {
+        let fits = a.excluded || a.address.is_ipv6() == is_six;
         if !fits {
             warn(
-                a.at,
+                *at,
                 format!("'{}' is of another family than the first address: it is passed over", a.address),
             );
         }
         fits
     });
-    if draft.addresses.is_empty() {
+    draft.peers.retain(|peer| {
+        let fits = peer.is_ipv6() == is_six;
+        if !fits {
+            warn(
+                name.span,
+                format!("peer {peer} is of another family than the addresses: it is passed over"),
+            );
+        }
+        fits
+    });
+    if !draft.addresses.iter().any(|(a, _)| !a.excluded) {
         warn(name.span, "no address floats".to_owned());
     }
     if draft.master.is_some() {
@@ -636,21 +659,11 @@ pub(crate) fn complete(
         missing("interface", "interface eth0");
     }
     let (vrid, interface) = (draft.vrid?, draft.interface?);
-    let mut addresses = Vec::new();
-    for Address { address, prefix, device, .. } in draft.addresses {
-        if let Some(device) = device.filter(|device| device.text != interface.text) {
-            diagnostics.later(device.span, "an address on another interface than its instance's");
-        }
-        match address {
-            IpAddr::V4(address) => addresses.push((address, prefix)),
-            IpAddr::V6(_) => diagnostics.later(name.span, "an IPv6 instance"),
-        }
-    }
     Some(VirtualRouter {
         name: name.text.clone(),
         interface: interface.text,
         vrid,
-        addresses,
+        addresses: draft.addresses.into_iter().map(|(address, _)| address).collect(),
         priorities: BTreeMap::new(),
         own_priority: Some(draft.priority.map_or(USUAL_PRIORITY, |(priority, _)| priority)),
         source: draft.source,
@@ -661,6 +674,7 @@ pub(crate) fn complete(
         password,
         notify: draft.notify.run_as(&globals.script_user()),
         tracks,
+        announcing: draft.garp.or(&globals.garp).announcing(),
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.map(|(delay, _)| delay).unwrap_or_default(),
         span: name.span,

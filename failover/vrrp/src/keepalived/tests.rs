@@ -36,10 +36,9 @@ fn an_instance_is_a_virtual_router() {
     assert_eq!((asked.errors, asked.warnings), (vec![], vec![]));
     let router = &asked.routers[0];
     assert_eq!((router.name.as_str(), router.interface.as_str(), router.vrid), ("VI_1", "eth1", 52));
-    assert_eq!(
-        router.addresses,
-        [("192.0.2.100".parse().unwrap(), 24), ("192.0.2.101".parse().unwrap(), 32)]
-    );
+    let addresses: Vec<String> =
+        router.addresses.iter().map(|a| format!("{}/{}", a.address, a.prefix)).collect();
+    assert_eq!(addresses, ["192.0.2.100/24", "192.0.2.101/32"]);
     assert_eq!((router.own_priority, router.version, router.interval.wire()), (Some(90), Version::V2, 200));
     assert_eq!((router.password, router.multicast), (Some(*b"nzh\0\0\0\0\0"), false));
     assert_eq!(router.unicast_peers.len(), 2);
