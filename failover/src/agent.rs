@@ -488,7 +488,8 @@ impl Room {
         if !multicast && !post.peers.contains(&packet.source) {
             return Err(Some("source"));
         }
-        if packet.ttl != TTL {
+        // Members are on the link; a peer that the file names may be elsewhere, and keepalived sends what it likes.
+        if packet.ttl != TTL && !post.settings.unicast_peers.contains(&packet.source) {
             return Err(Some("ttl"));
         }
         // Whose it is comes first: other routers have other passwords.

@@ -37,6 +37,9 @@ enum Command {
         /// Whom
         #[arg(value_enum)]
         neighbour: interop::Neighbour,
+        /// One way of meeting it only
+        #[arg(long, value_name = "NAME")]
+        case: Option<String>,
     },
     /// Builds what the containers' image is made of (`cargo image`)
     Image,
@@ -96,14 +99,15 @@ fn main() -> ExitCode {
             }
             versus::run(&options, &tandem)
         }),
-        Command::Interop { neighbour } => match interop::absent(neighbour) {
-            Ok(None) => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+        Command::Interop { neighbour, case } => match (interop::absent(neighbour), case) {
+            (Ok(None), None) => build_tandem::build_beside_us().and_then(|()| interop::meet(neighbour)),
+            (Ok(None), Some(case)) => match lab::enter() {
                 Ok(Some(code)) => return code,
-                Ok(None) => interop::run(neighbour),
+                Ok(None) => interop::play(&case),
                 Err(why) => Err(why),
             },
-            Ok(Some(skipped)) => Ok(skipped),
-            Err(why) => Err(why),
+            (Ok(Some(skipped)), _) => Ok(skipped),
+            (Err(why), _) => Err(why),
         },
         Command::Drill(options) => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
             Ok(Some(code)) => return code,

@@ -1,7 +1,7 @@
 //! One run: build the little world, let it serve, break it, look at what is left.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -97,8 +97,9 @@ impl World {
         step("building the lab");
         let mut switch = Switch::new().map_err(say)?;
         let mut host = |port: &str, addresses: &[Ipv4Addr]| {
+            let addresses: Vec<IpAddr> = addresses.iter().copied().map(IpAddr::V4).collect();
             let host = Namespace::new().map_err(say)?;
-            switch.plug(&format!("{port}-{number}"), &host, addresses).map_err(say)?;
+            switch.plug(&format!("{port}-{number}"), &host, &addresses).map_err(say)?;
             Ok::<_, String>(host)
         };
         let clients: Vec<Ipv4Addr> = CLIENTS.map(|last| Ipv4Addr::new(192, 0, 2, last)).collect();

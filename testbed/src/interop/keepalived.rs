@@ -1,6 +1,9 @@
-//! keepalived 2 as the other router of a virtual address: each side master, crashing, stopping, preempting.
+//! keepalived 2 as the other router of a virtual address: each side master, crashing, stopping, preempting, and
+//! changing its priority; by both versions, both families, to a group and to peers. Tandem is configured by a section
+//! of its own where it is the master, and by a keepalived.conf where it is not.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::fmt::Write;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,110 +15,174 @@ use crate::build_tandem;
 use crate::drill::node::Node;
 use crate::lab::{Namespace, Switch};
 
-const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 100);
-const OURS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 11);
-const THEIRS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 12);
 /// Everything here happens within this; a change by version 2 takes up to four seconds.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);
+/// What the tracked file says while a router is to be the worse one.
+const WORSE: &str = "-100\n";
+const WELL: &str = "0\n";
 
-/// The router as both sides write it.
-struct Router {
-    title: &'static str,
-    /// Lines of a `virtual-router` section, or of an instance in keepalived's own language.
-    ours: Ours,
-    theirs: &'static str,
+/// How both sides talk to each other.
+#[derive(Clone, Copy)]
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    version: u8,
+    password: bool,
+    unicast: bool,
+    six: bool,
 }
 
-enum Ours {
-    Section(&'static str),
-    Instance(&'static str),
-}
+/// Every way that keepalived 2.2.7 knows.
+pub(super) const CASES: &[Case] = &[
+    Case { name: "v2-multicast", version: 2, password: false, unicast: false, six: false },
+    Case { name: "v2-unicast", version: 2, password: false, unicast: true, six: false },
+    Case { name: "v2-password-multicast", version: 2, password: true, unicast: false, six: false },
+    Case { name: "v2-password-unicast", version: 2, password: true, unicast: true, six: false },
+    Case { name: "v3-multicast", version: 3, password: false, unicast: false, six: false },
+    Case { name: "v3-unicast", version: 3, password: false, unicast: true, six: false },
+    Case { name: "v3-ipv6-multicast", version: 3, password: false, unicast: false, six: true },
+    Case { name: "v3-ipv6-unicast", version: 3, password: false, unicast: true, six: true },
+];
 
-/// Version 2 as most files in the wild have it.
-const CLASSIC: Router = Router {
-    title: "version 2, multicast, password",
-    ours: Ours::Section("    version 2\n    multicast\n    authentication bench\n    advert-interval 1s\n"),
-    theirs: "    version 2\n    advert_int 1\n    authentication {\n        auth_type PASS\n        auth_pass bench\n    }\n",
-};
-
-const MODERN: Router = Router {
-    title: "version 3, unicast",
-    ours: Ours::Section("    unicast-peer 192.0.2.12\n    advert-interval 100ms\n"),
-    theirs: "    version 3\n    advert_int 0.1\n    unicast_src_ip 192.0.2.12\n    unicast_peer {\n        192.0.2.11\n    }\n",
-};
-
-/// Both sides in keepalived's language.
-const SAME: Router = Router {
-    title: "version 3, multicast, both from a keepalived.conf",
-    ours: Ours::Instance("    version 3\n    advert_int 0.1\n    mcast_src_ip 192.0.2.11\n"),
-    theirs: "    version 3\n    advert_int 0.1\n",
-};
-
-pub(super) fn run() -> Result<String, String> {
-    let mut said = vec![super::language::compare()?];
-    for (number, router) in [CLASSIC, MODERN, SAME].iter().enumerate() {
-        let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-        let mut stage = Stage::new(number, router, folder.path())?;
-        stage.ours_is_preferred(&mut said)?;
-        stage.theirs_is_preferred(&mut said)?;
+impl Case {
+    /// The virtual address that is looked for.
+    fn address(&self) -> &'static str {
+        if self.six { "2001:db8::100" } else { "192.0.2.100" }
     }
-    Ok(said.join("\n"))
+
+    /// The virtual addresses with their prefixes, in the order of advertisements.
+    fn addresses(&self) -> &'static [&'static str] {
+        if self.six { &["fe80::100/64", "2001:db8::100/64"] } else { &["192.0.2.100/24"] }
+    }
+
+    /// A host's own address as its peer knows it.
+    fn host(&self, number: u8) -> String {
+        if self.six { format!("2001:db8::{number}") } else { format!("192.0.2.{number}") }
+    }
+
+    /// The router in keepalived's language, as this host has it; its peer is the other one.
+    fn instance(&self, own: u8, peer: u8, priority: u8, drain: &Path) -> String {
+        let mut text = format!(
+            "track_file drain {{\n    file {}\n    weight 1\n}}\nvrrp_instance web {{\n    state BACKUP\n    interface eth0\n\
+             \x20   virtual_router_id 51\n    priority {priority}\n    version {}\n    advert_int {}\n",
+            drain.display(),
+            self.version,
+            if self.version == 2 { "1" } else { "0.1" },
+        );
+        // Writing to a string cannot fail.
+        if self.password {
+            text.push_str("    authentication {\n        auth_type PASS\n        auth_pass bench\n    }\n");
+        }
+        if self.unicast {
+            let (own, peer) = (self.host(own), self.host(peer));
+            let _ = writeln!(text, "    unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}");
+        }
+        let _ = writeln!(text, "    virtual_ipaddress {{");
+        for address in self.addresses() {
+            let _ = writeln!(text, "        {address}");
+        }
+        let _ = writeln!(text, "    }}\n    track_file {{\n        drain\n    }}\n}}");
+        text
+    }
+
+    /// The same in a section of Tandem's.
+    fn section(&self, own: u8, peer: u8, priority: u8, drain: &Path) -> String {
+        let mut text = format!(
+            "virtual-router web\n    interface eth0\n    vrid 51\n    priority lb1 {priority}\n    preempt\n    version {}\n\
+             \x20   advert-interval {}\n    track-file drain {} weight 1\n",
+            self.version,
+            if self.version == 2 { "1s" } else { "100ms" },
+            drain.display(),
+        );
+        // Writing to a string cannot fail.
+        for address in self.addresses() {
+            let _ = writeln!(text, "    address {address}");
+        }
+        if self.password {
+            text.push_str("    authentication bench\n");
+        }
+        if self.unicast {
+            let _ = writeln!(text, "    source {}\n    unicast-peer {}", self.host(own), self.host(peer));
+        } else {
+            text.push_str("    multicast\n");
+        }
+        text
+    }
 }
 
-struct Stage<'r> {
-    router: &'r Router,
+/// Plays one case; inside a lab of its own.
+pub(super) fn run(case: Case) -> Result<String, String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let mut stage = Stage::new(case, folder.path())?;
+    let mut said = Vec::new();
+    stage.ours_is_preferred(&mut said)?;
+    stage.theirs_is_preferred(&mut said)?;
+    Ok(format!("{}: {}", case.name, said.join(", ")))
+}
+
+struct Stage {
+    case: Case,
     folder: PathBuf,
     tandem: PathBuf,
     here: Namespace,
     there: Namespace,
 }
 
-impl<'r> Stage<'r> {
-    fn new(number: usize, router: &'r Router, folder: &Path) -> Result<Self, String> {
+const HERE: u8 = 11;
+const THERE: u8 = 12;
+
+impl Stage {
+    fn new(case: Case, folder: &Path) -> Result<Self, String> {
         let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
         let mut switch = Switch::new().map_err(say)?;
-        let mut host = |port: &str, address| {
+        let mut host = |port: &str, number: u8| {
             let host = Namespace::new().map_err(say)?;
-            switch.plug(&format!("{port}{number}"), &host, &[address]).map_err(say)?;
+            let mut addresses: Vec<IpAddr> = vec![IpAddr::from([192, 0, 2, number])];
+            if case.six {
+                // One of the link, and one that peers know.
+                let parse = |text: String| text.parse::<IpAddr>().map_err(|e| e.to_string());
+                addresses = vec![parse(format!("fe80::{number}"))?, parse(case.host(number))?];
+            }
+            switch.plug(port, &host, &addresses).map_err(say)?;
             Ok::<_, String>(host)
         };
-        let (here, there) = (host("ours", OURS)?, host("theirs", THEIRS)?);
-        Ok(Self { router, folder: folder.to_path_buf(), tandem: build_tandem::beside_us()?, here, there })
+        let (here, there) = (host("ours", HERE)?, host("theirs", THERE)?);
+        Ok(Self { case, folder: folder.to_path_buf(), tandem: build_tandem::beside_us()?, here, there })
     }
 
-    /// Tandem has the higher priority: master, crash, return, stop.
+    /// Tandem has the higher priority: it preempts, crashes, returns, stops, becomes the worse one and the better.
     fn ours_is_preferred(&mut self, said: &mut Vec<String>) -> Result<(), String> {
-        let title = self.router.title;
         let mut they = self.start_theirs(100)?;
         self.until("keepalived is master alone", |s| s.holds(&s.there) && !s.holds(&s.here))?;
-        let mut we = self.start_ours(150)?;
+        let mut we = self.start_ours(150, false)?;
         self.until("tandem has preempted", |s| s.holds(&s.here) && !s.holds(&s.there))?;
         let begin = Instant::now();
         let children = we.children();
         we.kill_all(&children);
         self.until("keepalived replaces a crashed tandem", |s| s.holds(&s.there))?;
-        said.push(format!(
-            "{title}: keepalived took over {} ms after tandem's crash",
-            begin.elapsed().as_millis()
-        ));
+        said.push(format!("tandem crashes {} ms", begin.elapsed().as_millis()));
         self.until("the crashed tandem's address is gone", |s| !s.holds(&s.here))?;
-        let we = self.start_ours(150)?;
+        let we = self.start_ours(150, false)?;
         self.until("tandem has preempted again", |s| s.holds(&s.here) && !s.holds(&s.there))?;
         let begin = Instant::now();
         we.stop()?;
         self.until("keepalived replaces a stopped tandem", |s| s.holds(&s.there) && !s.holds(&s.here))?;
-        said.push(format!(
-            "{title}: keepalived took over {} ms after tandem's goodbye",
-            begin.elapsed().as_millis()
-        ));
+        said.push(format!("stops {} ms", begin.elapsed().as_millis()));
+        let we = self.start_ours(150, false)?;
+        self.until("tandem has preempted a third time", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        let begin = Instant::now();
+        self.drain("ours", WORSE)?;
+        self.until("keepalived replaces a worse tandem", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        said.push(format!("is worse {} ms", begin.elapsed().as_millis()));
+        self.drain("ours", WELL)?;
+        self.until("tandem is master again", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        we.stop()?;
         end(&mut they, &self.child(), Signal::TERM)
     }
 
     /// keepalived has the higher priority: tandem is backup, replaces it, and gives way again.
     fn theirs_is_preferred(&mut self, said: &mut Vec<String>) -> Result<(), String> {
-        let title = self.router.title;
-        let mut we = self.start_ours(100)?;
+        let mut we = self.start_ours(100, true)?;
         self.until("tandem is master alone", |s| s.holds(&s.here))?;
         let mut they = self.start_theirs(150)?;
         self.until("keepalived has preempted", |s| s.holds(&s.there) && !s.holds(&s.here))?;
@@ -123,58 +190,61 @@ impl<'r> Stage<'r> {
         let begin = Instant::now();
         send(&they, &self.child(), Signal::TERM)?;
         self.until("tandem replaces a stopped keepalived", |s| s.holds(&s.here) && !s.holds(&s.there))?;
-        said.push(format!(
-            "{title}: tandem took over {} ms after keepalived's goodbye",
-            begin.elapsed().as_millis()
-        ));
+        said.push(format!("keepalived stops {} ms", begin.elapsed().as_millis()));
         they.wait().map_err(|e| e.to_string())?;
         let mut they = self.start_theirs(150)?;
         self.until("keepalived has preempted again", |s| s.holds(&s.there) && !s.holds(&s.here))?;
         let begin = Instant::now();
+        self.drain("theirs", WORSE)?;
+        self.until("tandem replaces a worse keepalived", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        said.push(format!("is worse {} ms", begin.elapsed().as_millis()));
+        self.drain("theirs", WELL)?;
+        self.until("keepalived is master again", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        let begin = Instant::now();
         end(&mut they, &self.child(), Signal::KILL)?;
         self.until("tandem replaces a crashed keepalived", |s| s.holds(&s.here))?;
-        said.push(format!(
-            "{title}: tandem took over {} ms after keepalived's crash",
-            begin.elapsed().as_millis()
-        ));
+        said.push(format!("crashes {} ms", begin.elapsed().as_millis()));
         let status = we.status().unwrap_or_default();
         let refused = &status["virtual_routers"][0]["refused"];
         if refused.as_object().is_some_and(|r| !r.is_empty()) {
-            return Err(format!("{title}: packets of keepalived were refused: {refused}"));
+            return Err(format!("{}: packets of keepalived were refused: {refused}", self.case.name));
         }
-        we.stop()?;
-        // What the crashed one left would answer in the next act.
-        self.clear_theirs()
+        we.stop()
     }
 
-    fn start_ours(&self, priority: u8) -> Result<Node, String> {
+    /// Says in the file that one side tracks how it is.
+    fn drain(&self, side: &str, text: &str) -> Result<(), String> {
+        std::fs::write(self.folder.join(side), text).map_err(|e| e.to_string())
+    }
+
+    /// Starts Tandem, with a section of its own or with keepalived's language.
+    fn start_ours(&self, priority: u8, as_keepalived: bool) -> Result<Node, String> {
         let folder = self.folder.join("lb1");
         let text = format!(
             "global\n    stats socket {}/stats.sock\ndefaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n\
-             frontend web\n    bind {ADDRESS}:80\n    http-request return status 200\n",
+             frontend web\n    bind :80\n    http-request return status 200\n",
             folder.display(),
         );
-        let section = |lines| {
-            format!(
-                "virtual-router web\n    interface eth0\n    vrid 51\n    address {ADDRESS}/24\n    priority lb1 {priority}\n    preempt\n{lines}"
-            )
-        };
-        let (text, instance) = match self.router.ours {
-            Ours::Section(lines) => (text + &section(lines), String::new()),
-            Ours::Instance(lines) => (text, instance(priority, lines)),
-        };
+        self.drain("ours", WELL)?;
         std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
         let (file, other) = (folder.join("tandem.cfg"), folder.join("keepalived.conf"));
-        std::fs::write(&file, text).map_err(|e| e.to_string())?;
-        std::fs::write(&other, &instance).map_err(|e| e.to_string())?;
-        let files = [("-f", file.as_path()), ("-k", other.as_path())];
-        let files = if instance.is_empty() { &files[..1] } else { &files };
-        Node::start("lb1", &self.tandem, files, "100ms", &folder, &self.here)
+        let drain = self.folder.join("ours");
+        let write = |file: &Path, text: String| std::fs::write(file, text).map_err(|e| e.to_string());
+        let mut files = vec![("-f", file.as_path())];
+        if as_keepalived {
+            write(&file, text)?;
+            write(&other, self.case.instance(HERE, THERE, priority, &drain))?;
+            files.push(("-k", &other));
+        } else {
+            write(&file, text + &self.case.section(HERE, THERE, priority, &drain))?;
+        }
+        Node::start("lb1", &self.tandem, &files, "100ms", &folder, &self.here)
     }
 
     fn start_theirs(&self, priority: u8) -> Result<Child, String> {
         let file = self.folder.join("keepalived.conf");
-        let instance = instance(priority, self.router.theirs);
+        self.drain("theirs", WELL)?;
+        let instance = self.case.instance(THERE, HERE, priority, &self.folder.join("theirs"));
         std::fs::write(&file, format!("global_defs {{\n    script_user root\n}}\n{instance}"))
             .map_err(|e| e.to_string())?;
         let program = crate::find_program("keepalived").ok_or("keepalived is not installed")?;
@@ -201,7 +271,7 @@ impl<'r> Stage<'r> {
             netlink.addresses(index)
         };
         let addresses = host.inside(look).and_then(|found| found);
-        addresses.is_ok_and(|list| list.iter().any(|(address, _)| *address == IpAddr::V4(ADDRESS)))
+        addresses.is_ok_and(|list| list.iter().any(|(address, _)| address.to_string() == self.case.address()))
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
@@ -215,7 +285,7 @@ impl<'r> Stage<'r> {
                 };
                 return Err(format!(
                     "{}: not so after {PATIENCE:?}: {what}\ntandem says:\n{}\nkeepalived says:\n{}",
-                    self.router.title,
+                    self.case.name,
                     tail("lb1/log"),
                     tail("keepalived.log")
                 ));
@@ -224,21 +294,6 @@ impl<'r> Stage<'r> {
         }
         Ok(())
     }
-
-    fn clear_theirs(&self) -> Result<(), String> {
-        let mut they = self.start_theirs(1)?;
-        // At its start keepalived removes what an earlier one left; then it says goodbye.
-        std::thread::sleep(Duration::from_millis(300));
-        end(&mut they, &self.child(), Signal::TERM)
-    }
-}
-
-/// The router in keepalived's language.
-fn instance(priority: u8, lines: &str) -> String {
-    format!(
-        "vrrp_instance web {{\n    state BACKUP\n    interface eth0\n    virtual_router_id 51\n    priority {priority}\n\
-         {lines}    virtual_ipaddress {{\n        {ADDRESS}/24\n    }}\n}}\n"
-    )
 }
 
 /// Sends a signal to keepalived's parent, which says goodbye; or kills all of it at once.

@@ -1,7 +1,7 @@
 //! Files in keepalived's language: what keepalived says of them, tandem says of the same lines.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -27,7 +27,7 @@ pub(super) fn compare() -> Result<String, String> {
     let host = Namespace::new().map_err(say)?;
     // keepalived refuses files whose interface is not there.
     let mut switch = Switch::new().map_err(say)?;
-    switch.plug("language", &host, &[Ipv4Addr::new(192, 0, 2, 11)]).map_err(say)?;
+    switch.plug("language", &host, &[IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11))]).map_err(say)?;
     let tandem = build_tandem::beside_us()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("files/keepalived");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)

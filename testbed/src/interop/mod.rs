@@ -3,12 +3,15 @@
 mod keepalived;
 mod language;
 
+use std::process::Command;
+use std::sync::Mutex;
+
 use clap::ValueEnum;
 
 /// Whom to meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Neighbour {
-    /// keepalived as the other router: version 2 by multicast with a password, version 3 by unicast
+    /// keepalived as the other router: both versions, both families, to a group and to peers
     Keepalived,
 }
 
@@ -34,9 +37,46 @@ pub(crate) fn absent(neighbour: Neighbour) -> Result<Option<String>, String> {
     }
 }
 
-/// Meets a neighbour; inside the lab.
-pub(crate) fn run(neighbour: Neighbour) -> Result<String, String> {
-    match neighbour {
-        Neighbour::Keepalived => keepalived::run(),
+/// Cases that are played at a time: most of each is waiting, and each has a lab of its own.
+const AT_A_TIME: usize = 4;
+/// The case that compares how both read the same files.
+const LANGUAGE: &str = "language";
+
+/// Meets a neighbour in every way, several labs at a time; what came out of each.
+pub(crate) fn meet(neighbour: Neighbour) -> Result<String, String> {
+    let Neighbour::Keepalived = neighbour;
+    let cases = std::iter::once(LANGUAGE).chain(keepalived::CASES.iter().map(|case| case.name));
+    let waiting = Mutex::new(cases.enumerate());
+    let told = Mutex::new(Vec::new());
+    let play = || {
+        loop {
+            let next = waiting.lock().map_err(|e| e.to_string())?.next();
+            let Some((place, case)) = next else { return Ok::<(), String>(()) };
+            let output = Command::new("/proc/self/exe")
+                .args(["interop", neighbour.program(), "--case", case])
+                .output()
+                .map_err(|e| e.to_string())?;
+            let text =
+                [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
+            let well = output.status.success();
+            told.lock().map_err(|e| e.to_string())?.push((place, well, text.concat()));
+        }
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..AT_A_TIME).map(|_| scope.spawn(play)).collect();
+        threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread died".to_owned())?)
+    })?;
+    let mut told = told.into_inner().map_err(|e| e.to_string())?;
+    told.sort();
+    let text: Vec<&str> = told.iter().map(|(_, _, text)| text.as_str()).collect();
+    if told.iter().all(|(_, well, _)| *well) { Ok(text.join("\n")) } else { Err(text.join("\n")) }
+}
+
+/// Plays one case; inside a lab of its own.
+pub(crate) fn play(case: &str) -> Result<String, String> {
+    if case == LANGUAGE {
+        return language::compare();
     }
+    let found = keepalived::CASES.iter().find(|known| known.name == case);
+    found.ok_or_else(|| format!("there is no case '{case}'")).and_then(|case| keepalived::run(*case))
 }

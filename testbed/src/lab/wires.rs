@@ -2,12 +2,12 @@
 //! process's own network.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 
 use failover::netlink::Netlink;
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage};
 use netlink_packet_route::link::{
     InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
@@ -32,8 +32,8 @@ impl Switch {
         Ok(Self(netlink))
     }
 
-    /// Plugs a host in: `eth0` there with these addresses of a /24, a port named `port` here.
-    pub(crate) fn plug(&mut self, port: &str, host: &Namespace, addresses: &[Ipv4Addr]) -> io::Result<()> {
+    /// Plugs a host in: `eth0` there with these addresses of a /24 or a /64, a port named `port` here.
+    pub(crate) fn plug(&mut self, port: &str, host: &Namespace, addresses: &[IpAddr]) -> io::Result<()> {
         let there = named("eth0", vec![LinkAttribute::NetNsFd(host.as_fd().as_raw_fd())]);
         let info =
             vec![LinkInfo::Kind(InfoKind::Veth), LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(there)))];
@@ -48,6 +48,8 @@ impl Switch {
         up(&mut self.0, port)?;
         host.inside(|| {
             let mut netlink = Netlink::open()?;
+            // The addresses of the link are those that are given here, at once and without being asked for.
+            let _ = std::fs::write("/proc/sys/net/ipv6/conf/eth0/addr_gen_mode", "1");
             up(&mut netlink, "lo")?;
             up(&mut netlink, "eth0")?;
             let index = netlink.link("eth0")?.index;
@@ -78,12 +80,16 @@ pub(super) fn up(netlink: &mut Netlink, name: &str) -> io::Result<()> {
     netlink.change(RouteNetlinkMessage::SetLink(message), 0)
 }
 
-fn add(netlink: &mut Netlink, index: u32, address: Ipv4Addr) -> io::Result<()> {
+fn add(netlink: &mut Netlink, index: u32, address: IpAddr) -> io::Result<()> {
     let mut message = AddressMessage::default();
-    message.header.family = AddressFamily::Inet;
-    message.header.prefix_len = 24;
+    let six = address.is_ipv6();
+    message.header.family = if six { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    message.header.prefix_len = if six { 64 } else { 24 };
     message.header.index = index;
-    message.attributes.push(AddressAttribute::Local(IpAddr::V4(address)));
-    message.attributes.push(AddressAttribute::Address(IpAddr::V4(address)));
+    message.attributes.push(AddressAttribute::Local(address));
+    message.attributes.push(AddressAttribute::Address(address));
+    if six {
+        message.attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
+    }
     netlink.change(RouteNetlinkMessage::NewAddress(message), CREATE)
 }
