@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use failover_vrrp::{
-    Advertisement, Effective, Eligibility, Input, Micros, Observed, Output, Role, Router, Track,
-    VirtualAddress, VirtualRouter, Watch, Why, effective,
+    Advertisement, Effective, Eligibility, Input, Member, Micros, Move, Observed, Output, Role, Router,
+    Track, VirtualAddress, VirtualRouter, Watch, Why, effective, next_move,
 };
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -190,8 +190,12 @@ struct Post {
     base: u8,
     /// What it follows, each with its place among all that is watched.
     tracks: Vec<(Track, usize)>,
-    /// Whether the router takes part: its interface is usable, and nothing it follows is a fault.
+    /// What keeps it from taking part: its interface, or something that it follows.
+    fault: Option<String>,
+    /// Whether the router takes part: nothing keeps it, nor another of its group.
     takes_part: bool,
+    /// Whether it was master when its group was looked at last.
+    was_master: bool,
     status: RouterStatus,
 }
 
@@ -207,6 +211,8 @@ struct Room {
     watches: Vec<Watch>,
     observed: Vec<Observed>,
     notifier: Notifier,
+    /// What each group's commands were told last.
+    told: BTreeMap<String, State>,
     stopping: bool,
     refused: BTreeMap<&'static str, u64>,
     epoch: Instant,
@@ -262,6 +268,7 @@ impl Room {
             watches,
             observed,
             notifier: Notifier::start()?,
+            told: BTreeMap::new(),
             stopping: false,
             refused: BTreeMap::new(),
             epoch,
@@ -293,9 +300,11 @@ impl Room {
             self.hear_kernel();
             self.hear_packets();
             self.keep_time();
+            self.move_together();
         }
         self.stopping = true;
         self.tell_all(&Input::Stop);
+        self.move_together();
         for post in &mut self.posts {
             post.come_back(&mut self.netlink);
         }
@@ -358,19 +367,90 @@ impl Room {
         let Effective { priority, fault } = effective(post.base, followed);
         let usable = post.link.is_some_and(|l| l.usable);
         let down = (!usable).then(|| format!("interface '{}' is down", post.settings.interface));
-        let trouble = down.or_else(|| fault.map(|name| format!("'{name}' has failed")));
-        let takes_part = trouble.is_none();
-        post.status.trouble = trouble;
+        post.fault = down.or_else(|| fault.map(|name| format!("'{name}' has failed")));
         if priority != post.status.priority {
             tracing::info!(router = post.settings.name, before = post.status.priority, priority, "priority");
             post.status.priority = priority;
             post.router.handle_input(now, Input::Priority(priority));
         }
-        if takes_part != post.takes_part {
-            post.takes_part = takes_part;
-            post.router.handle_input(now, if takes_part { Input::Start } else { Input::Fault });
-        }
         self.perform(place);
+        for member in self.group_of(place) {
+            let others = self.group_of(member);
+            let fault = others.iter().find_map(|other| {
+                let reason = self.posts[*other].fault.clone()?;
+                let whose = &self.posts[*other].settings.name;
+                Some(if *other == member { reason } else { format!("'{whose}' of its group: {reason}") })
+            });
+            let post = &mut self.posts[member];
+            let takes_part = fault.is_none();
+            post.status.trouble = fault;
+            if takes_part != post.takes_part {
+                post.takes_part = takes_part;
+                post.router.handle_input(now, if takes_part { Input::Start } else { Input::Fault });
+                self.perform(member);
+            }
+        }
+    }
+
+    /// The places of the routers that move with this one, itself among them.
+    fn group_of(&self, place: usize) -> Vec<usize> {
+        let name = |post: &Post| post.settings.group.as_ref().map(|group| group.name.clone());
+        let Some(own) = name(&self.posts[place]) else { return vec![place] };
+        let others = self.posts.iter().enumerate().filter(|(_, post)| name(post).as_ref() == Some(&own));
+        others.map(|(place, _)| place).collect()
+    }
+
+    /// Lets the routers of groups follow each other, until nobody moves any more.
+    fn move_together(&mut self) {
+        for place in 0..self.posts.len() {
+            let group = self.group_of(place);
+            // Each group once, by its first router; a router alone moves alone.
+            if group.first() != Some(&place) || self.posts[place].settings.group.is_none() {
+                continue;
+            }
+            let member = |place: &usize| {
+                let Post { router, was_master, .. } = &self.posts[*place];
+                Member { role: router.role(), wants: router.wants(), was_master: *was_master }
+            };
+            let members: Vec<Member> = group.iter().map(member).collect();
+            let input = match next_move(&members) {
+                Move::Stay => None,
+                Move::Promote => Some(Input::Promote),
+                Move::Demote => Some(Input::Demote),
+            };
+            let now = self.now();
+            for member in &group {
+                if let Some(input) = &input {
+                    self.posts[*member].router.handle_input(now, input.clone());
+                    self.perform(*member);
+                }
+                let post = &mut self.posts[*member];
+                post.was_master = post.router.role() == Role::Master;
+            }
+            self.tell_group(&group);
+        }
+    }
+
+    /// Has a group's commands run when all its routers have changed.
+    fn tell_group(&mut self, group: &[usize]) {
+        let states: Vec<State> =
+            group.iter().map(|place| State::of(self.posts[*place].status.role, self.stopping)).collect();
+        let Some(first) = group.first().map(|place| &self.posts[*place]) else { return };
+        let Some(settings) = &first.settings.group else { return };
+        let state = if states.contains(&State::Fault) {
+            State::Fault
+        } else if states.iter().all(|state| *state == states[0]) {
+            states[0]
+        } else {
+            return;
+        };
+        if self.told.get(&settings.name) != Some(&state) {
+            // The first state of all is where everybody begins, and no change.
+            let is_change = self.told.insert(settings.name.clone(), state).is_some() || state != State::Fault;
+            if is_change {
+                self.notifier.tell("GROUP", &settings.name, &settings.notify, state, first.status.priority);
+            }
+        }
     }
 
     fn tell_all(&mut self, input: &Input) {
@@ -549,7 +629,13 @@ impl Room {
                     tracing::info!(router, role = role.word(), why = why.words(), "role");
                     let state = State::of(role, self.stopping);
                     if is_news {
-                        self.notifier.tell(&router, &post.settings.notify, state, post.status.priority);
+                        self.notifier.tell(
+                            "INSTANCE",
+                            &router,
+                            &post.settings.notify,
+                            state,
+                            post.status.priority,
+                        );
                     }
                     (self.changed)(Change { router, role, why });
                 }
@@ -615,7 +701,9 @@ impl Post {
             aside: None,
             tracks: Vec::new(),
             base,
+            fault: None,
             takes_part: false,
+            was_master: false,
             status,
         }
     }

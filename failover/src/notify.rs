@@ -63,7 +63,8 @@ impl Notifier {
     }
 
     /// Has the commands run that a change asks for.
-    pub(crate) fn tell(&self, router: &str, notify: &Notify, state: State, priority: u8) {
+    /// `kind`: `INSTANCE`, or `GROUP` of several.
+    pub(crate) fn tell(&self, kind: &str, router: &str, notify: &Notify, state: State, priority: u8) {
         let own = match state {
             State::Master => &notify.master,
             State::Backup => &notify.backup,
@@ -71,8 +72,7 @@ impl Notifier {
             State::Stop => &notify.stop,
         };
         let general = notify.every.iter().map(|command| {
-            let added =
-                ["INSTANCE".to_owned(), router.to_owned(), state.word().to_owned(), priority.to_string()];
+            let added = [kind.to_owned(), router.to_owned(), state.word().to_owned(), priority.to_string()];
             let mut command = command.clone();
             command.words.extend(added);
             command

@@ -61,6 +61,8 @@ pub struct VirtualRouter {
     pub tracks: Vec<Track>,
     /// When it tells the link where its addresses live.
     pub announcing: Announcing,
+    /// The group of routers that it moves with.
+    pub group: Option<Group>,
     /// Whether a higher priority takes the address from a living master.
     pub preempt: bool,
     /// How long it waits before it does.
@@ -108,6 +110,7 @@ impl VirtualRouter {
             lines.extend(words.map(|words| format!("{keyword} {}", words.collect::<Vec<_>>().join(" "))));
         }
         lines.extend(self.announcing.lines());
+        lines.extend(self.group.as_ref().map(|group| format!("group {}", quoted(&group.name))));
         lines.extend(self.tracks.iter().map(track::line));
         lines.extend(self.preempt.then(|| "preempt".to_owned()));
         let delay = self.preempt_delay.as_millis();
@@ -136,6 +139,7 @@ impl VirtualRouter {
             preempt_delay: Micros(u64::try_from(self.preempt_delay.as_micros()).unwrap_or(u64::MAX)),
             addresses: self.addresses.iter().filter(|a| !a.excluded).map(|a| a.address).collect(),
             source,
+            grouped: self.group.is_some(),
         }
     }
 }
@@ -169,6 +173,15 @@ impl Notify {
     }
 }
 
+/// Routers that move together: all of them are master, or none is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// Its name.
+    pub name: String,
+    /// Commands to run when it moves.
+    pub notify: Notify,
+}
+
 /// What the lines of a section ask for.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
@@ -187,6 +200,7 @@ pub struct Draft {
     notify: Notify,
     tracks: Vec<Track>,
     announcing: Announcing,
+    group: Option<String>,
 }
 
 const fn row(
@@ -243,6 +257,13 @@ pub const TABLE: &[Keyword<Draft>] = &[
         "Version 2's plain password, eight bytes at most: keepalived's auth_type PASS.",
         "authentication bench",
         password,
+    ),
+    row(
+        &["group"],
+        &[Arg::Word("name")],
+        "Moves together with all routers of this group: all of them are master, or none is.",
+        "group web",
+        |d, a, _| d.group = Some(a.text(0)),
     ),
     row(
         &["interface"],
@@ -575,6 +596,7 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         notify: draft.notify,
         tracks: draft.tracks,
         announcing: draft.announcing,
+        group: draft.group.map(|name| Group { name, notify: Notify::default() }),
         preempt: draft.preempt,
         preempt_delay: draft.preempt_delay.unwrap_or_default(),
         span,

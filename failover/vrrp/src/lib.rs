@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod address;
+mod group;
 mod interval;
 pub mod keepalived;
 pub mod keywords;
@@ -12,6 +13,7 @@ mod router;
 mod track;
 
 pub use address::{Announcing, VirtualAddress, longest_prefix};
+pub use group::{Member, Move, next_move};
 pub use interval::{Centis, Micros};
 pub use keywords::{Notify, VirtualRouter};
 pub use packet::{Advertisement, Checksum, Refusal, Version};

@@ -29,6 +29,8 @@ pub struct Settings {
     pub addresses: Vec<IpAddr>,
     /// Our own address on the link: it breaks ties.
     pub source: IpAddr,
+    /// Whether it moves with others: then it becomes master when it is told to, not when it wants to.
+    pub grouped: bool,
 }
 
 /// Master is what RFC 9568 calls Active.
@@ -75,6 +77,8 @@ pub enum Why {
     Preempted,
     /// A condition that the router follows has failed.
     Fault,
+    /// Another router of its group has lost its office.
+    Group,
     /// Another master's priority is higher, or equal with a higher address.
     HigherMaster,
     /// This node cannot serve.
@@ -109,6 +113,7 @@ impl Why {
             Self::MasterSilent => "the master fell silent",
             Self::MasterLeft => "the master said goodbye",
             Self::Preempted => "a higher priority than the master's",
+            Self::Group => "another router of its group moved",
             Self::Fault => "a condition it follows has failed",
             Self::HigherMaster => "another master has the higher priority",
             Self::NotReady => "this node cannot serve",
@@ -130,6 +135,10 @@ pub enum Input {
     Fault,
     /// Its priority is this from now on.
     Priority(u8),
+    /// All routers of its group want to be master: those that are not become it.
+    Promote,
+    /// Another router of its group is master no longer: leave.
+    Demote,
     /// Let another one become master, and hold the addresses until it is.
     HandOver,
     /// An advertisement came from this address.
@@ -216,6 +225,12 @@ impl Router {
         self.role
     }
 
+    /// Whether it would be master now, if that were for it alone to decide.
+    #[must_use]
+    pub fn wants(&self) -> bool {
+        self.masterless && self.eligible.ready
+    }
+
     /// What to do next; call until `None`.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -238,6 +253,14 @@ impl Router {
             (Input::Start, Role::Backup | Role::Master) | (Input::Packet(..), Role::Initialize) => {}
             (Input::Stop, role) => self.end(role, Why::Stopped),
             (Input::Fault, role) => self.end(role, Why::Fault),
+            (Input::Promote, Role::Backup) if self.masterless && self.eligible.ready => {
+                self.become_master(now);
+            }
+            (Input::Demote, Role::Master) => {
+                self.leave();
+                self.become_backup(now, Why::Group);
+            }
+            (Input::Promote | Input::Demote, _) => {}
             (Input::Priority(priority), role) => {
                 let before = std::mem::replace(&mut self.settings.priority, priority);
                 if role != Role::Master || self.handing_over.is_some() || priority == before {
@@ -270,7 +293,8 @@ impl Router {
                 if role == Role::Master && !eligible.ready {
                     self.leave();
                     self.become_backup(now, Why::NotReady);
-                } else if role == Role::Backup && eligible.ready && self.masterless {
+                } else if role == Role::Backup && eligible.ready && self.masterless && !self.settings.grouped
+                {
                     self.become_master(now);
                 } else if role == Role::Backup {
                     self.claim(now);
@@ -285,7 +309,7 @@ impl Router {
         let interval = self.settings.interval.micros();
         match self.role {
             Role::Initialize => {}
-            Role::Backup if self.eligible.ready => self.become_master(now),
+            Role::Backup if self.eligible.ready && !self.settings.grouped => self.become_master(now),
             Role::Backup => {
                 self.masterless = true;
                 self.deadline = None;
@@ -310,7 +334,13 @@ impl Router {
 
     /// Who owns the addresses (RFC 9568 6.4.1) waits for nobody, once it can serve as well as the others.
     fn claim(&mut self, now: Micros) {
-        if self.settings.priority == OWNER && self.eligible.ready && self.eligible.learnt {
+        if self.settings.priority != OWNER || !self.eligible.ready || !self.eligible.learnt {
+            return;
+        }
+        if self.settings.grouped {
+            self.masterless = true;
+            self.deadline = None;
+        } else {
             self.become_master(now);
         }
     }
@@ -330,7 +360,7 @@ impl Router {
         if said.vrid != self.settings.vrid || source == self.settings.source {
             return;
         }
-        self.masterless = false;
+        let masterless = std::mem::take(&mut self.masterless);
         if said.priority == 0 {
             self.left = true;
             self.deadline = Some(now.after(self.skew()));
@@ -345,6 +375,7 @@ impl Router {
             if now >= at {
                 // The timer keeps running: the lower master is heard and not obeyed.
                 self.preempting = true;
+                self.masterless = masterless;
                 return;
             }
         } else {

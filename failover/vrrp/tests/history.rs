@@ -22,6 +22,7 @@ fn settings(preempt: bool) -> Settings {
         preempt_delay: Micros(0),
         addresses: vec![host(100)],
         source: host(12),
+        grouped: false,
     }
 }
 

@@ -30,24 +30,38 @@ pub(super) struct Case {
     password: bool,
     unicast: bool,
     six: bool,
+    /// Whether two routers move together; the tracked file is then a fault of the first one.
+    group: bool,
 }
 
 /// Every way that keepalived 2.2.7 knows.
 pub(super) const CASES: &[Case] = &[
-    Case { name: "v2-multicast", version: 2, password: false, unicast: false, six: false },
-    Case { name: "v2-unicast", version: 2, password: false, unicast: true, six: false },
-    Case { name: "v2-password-multicast", version: 2, password: true, unicast: false, six: false },
-    Case { name: "v2-password-unicast", version: 2, password: true, unicast: true, six: false },
-    Case { name: "v3-multicast", version: 3, password: false, unicast: false, six: false },
-    Case { name: "v3-unicast", version: 3, password: false, unicast: true, six: false },
-    Case { name: "v3-ipv6-multicast", version: 3, password: false, unicast: false, six: true },
-    Case { name: "v3-ipv6-unicast", version: 3, password: false, unicast: true, six: true },
+    Case { name: "v2-multicast", version: 2, password: false, unicast: false, six: false, group: false },
+    Case { name: "v2-unicast", version: 2, password: false, unicast: true, six: false, group: false },
+    Case {
+        name: "v2-password-multicast",
+        version: 2,
+        password: true,
+        unicast: false,
+        six: false,
+        group: false,
+    },
+    Case { name: "v2-password-unicast", version: 2, password: true, unicast: true, six: false, group: false },
+    Case { name: "v3-multicast", version: 3, password: false, unicast: false, six: false, group: false },
+    Case { name: "v3-unicast", version: 3, password: false, unicast: true, six: false, group: false },
+    Case { name: "v3-ipv6-multicast", version: 3, password: false, unicast: false, six: true, group: false },
+    Case { name: "v3-ipv6-unicast", version: 3, password: false, unicast: true, six: true, group: false },
+    Case { name: "v3-group", version: 3, password: false, unicast: false, six: false, group: true },
 ];
 
 impl Case {
-    /// The virtual address that is looked for.
-    fn address(&self) -> &'static str {
-        if self.six { "2001:db8::100" } else { "192.0.2.100" }
+    /// The virtual addresses that are looked for.
+    fn floating(&self) -> &'static [&'static str] {
+        match (self.six, self.group) {
+            (true, _) => &["fe80::100", "2001:db8::100"],
+            (false, true) => &["192.0.2.100", "192.0.2.101"],
+            (false, false) => &["192.0.2.100"],
+        }
     }
 
     /// The virtual addresses with their prefixes, in the order of advertisements.
@@ -82,6 +96,14 @@ impl Case {
             let _ = writeln!(text, "        {address}");
         }
         let _ = writeln!(text, "    }}\n    track_file {{\n        drain\n    }}\n}}");
+        if self.group {
+            let _ = write!(
+                text,
+                "vrrp_instance other {{\n    state BACKUP\n    interface eth0\n    virtual_router_id 52\n    priority {priority}\n    version 3\n\
+                 \x20   advert_int 0.1\n    virtual_ipaddress {{\n        192.0.2.101/24\n    }}\n}}\n\
+                 vrrp_sync_group both {{\n    group {{\n        web\n        other\n    }}\n}}\n"
+            );
+        }
         text
     }
 
@@ -89,10 +111,11 @@ impl Case {
     fn section(&self, own: u8, peer: u8, priority: u8, drain: &Path) -> String {
         let mut text = format!(
             "virtual-router web\n    interface eth0\n    vrid 51\n    priority lb1 {priority}\n    preempt\n    version {}\n\
-             \x20   advert-interval {}\n    track-file drain {} weight 1\n",
+             \x20   advert-interval {}\n    track-file drain {} weight {}\n",
             self.version,
             if self.version == 2 { "1s" } else { "100ms" },
             drain.display(),
+            i32::from(!self.group),
         );
         // Writing to a string cannot fail.
         for address in self.addresses() {
@@ -105,6 +128,13 @@ impl Case {
             let _ = writeln!(text, "    source {}\n    unicast-peer {}", self.host(own), self.host(peer));
         } else {
             text.push_str("    multicast\n");
+        }
+        if self.group {
+            let _ = write!(
+                text,
+                "    group both\nvirtual-router other\n    group both\n    interface eth0\n    vrid 52\n    priority lb1 {priority}\n    preempt\n\
+                 \x20   advert-interval 100ms\n    multicast\n    address 192.0.2.101/24\n"
+            );
         }
         text
     }
@@ -153,29 +183,29 @@ impl Stage {
     /// Tandem has the higher priority: it preempts, crashes, returns, stops, becomes the worse one and the better.
     fn ours_is_preferred(&mut self, said: &mut Vec<String>) -> Result<(), String> {
         let mut they = self.start_theirs(100)?;
-        self.until("keepalived is master alone", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        self.until("keepalived is master alone", |s| s.holds(&s.there) && s.is_free(&s.here))?;
         let mut we = self.start_ours(150, false)?;
-        self.until("tandem has preempted", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        self.until("tandem has preempted", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         let begin = Instant::now();
         let children = we.children();
         we.kill_all(&children);
         self.until("keepalived replaces a crashed tandem", |s| s.holds(&s.there))?;
         said.push(format!("tandem crashes {} ms", begin.elapsed().as_millis()));
-        self.until("the crashed tandem's address is gone", |s| !s.holds(&s.here))?;
+        self.until("the crashed tandem's address is gone", |s| s.is_free(&s.here))?;
         let we = self.start_ours(150, false)?;
-        self.until("tandem has preempted again", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        self.until("tandem has preempted again", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         let begin = Instant::now();
         we.stop()?;
-        self.until("keepalived replaces a stopped tandem", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        self.until("keepalived replaces a stopped tandem", |s| s.holds(&s.there) && s.is_free(&s.here))?;
         said.push(format!("stops {} ms", begin.elapsed().as_millis()));
         let we = self.start_ours(150, false)?;
-        self.until("tandem has preempted a third time", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        self.until("tandem has preempted a third time", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         let begin = Instant::now();
         self.drain("ours", WORSE)?;
-        self.until("keepalived replaces a worse tandem", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        self.until("keepalived replaces a worse tandem", |s| s.holds(&s.there) && s.is_free(&s.here))?;
         said.push(format!("is worse {} ms", begin.elapsed().as_millis()));
         self.drain("ours", WELL)?;
-        self.until("tandem is master again", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        self.until("tandem is master again", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         we.stop()?;
         end(&mut they, &self.child(), Signal::TERM)
     }
@@ -185,21 +215,21 @@ impl Stage {
         let mut we = self.start_ours(100, true)?;
         self.until("tandem is master alone", |s| s.holds(&s.here))?;
         let mut they = self.start_theirs(150)?;
-        self.until("keepalived has preempted", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        self.until("keepalived has preempted", |s| s.holds(&s.there) && s.is_free(&s.here))?;
         we.until("backup", PATIENCE, |s| s["virtual_routers"][0]["role"] == "backup")?;
         let begin = Instant::now();
         send(&they, &self.child(), Signal::TERM)?;
-        self.until("tandem replaces a stopped keepalived", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        self.until("tandem replaces a stopped keepalived", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         said.push(format!("keepalived stops {} ms", begin.elapsed().as_millis()));
         they.wait().map_err(|e| e.to_string())?;
         let mut they = self.start_theirs(150)?;
-        self.until("keepalived has preempted again", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        self.until("keepalived has preempted again", |s| s.holds(&s.there) && s.is_free(&s.here))?;
         let begin = Instant::now();
         self.drain("theirs", WORSE)?;
-        self.until("tandem replaces a worse keepalived", |s| s.holds(&s.here) && !s.holds(&s.there))?;
+        self.until("tandem replaces a worse keepalived", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         said.push(format!("is worse {} ms", begin.elapsed().as_millis()));
         self.drain("theirs", WELL)?;
-        self.until("keepalived is master again", |s| s.holds(&s.there) && !s.holds(&s.here))?;
+        self.until("keepalived is master again", |s| s.holds(&s.there) && s.is_free(&s.here))?;
         let begin = Instant::now();
         end(&mut they, &self.child(), Signal::KILL)?;
         self.until("tandem replaces a crashed keepalived", |s| s.holds(&s.here))?;
@@ -263,15 +293,25 @@ impl Stage {
         self.folder.join("v.pid")
     }
 
-    /// Whether a host has the virtual address.
+    /// Whether a host has all virtual addresses.
     fn holds(&self, host: &Namespace) -> bool {
+        self.held(host) == self.case.floating().len()
+    }
+
+    /// Whether it has none of them.
+    fn is_free(&self, host: &Namespace) -> bool {
+        self.held(host) == 0
+    }
+
+    fn held(&self, host: &Namespace) -> usize {
         let look = || {
             let mut netlink = Netlink::open()?;
             let index = netlink.link("eth0")?.index;
             netlink.addresses(index)
         };
-        let addresses = host.inside(look).and_then(|found| found);
-        addresses.is_ok_and(|list| list.iter().any(|(address, _)| address.to_string() == self.case.address()))
+        let addresses = host.inside(look).and_then(|found| found).unwrap_or_default();
+        let floating = |address: &IpAddr| self.case.floating().contains(&address.to_string().as_str());
+        addresses.iter().filter(|(address, _)| floating(address)).count()
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {

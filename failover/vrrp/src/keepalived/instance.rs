@@ -479,7 +479,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     later(&["vrf"], &[Arg::Word("interface")], "The VRF to live in.", "vrf blue"),
 ];
 
-fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Command> {
+pub(super) fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Command> {
     let (first, rest) = args.words(0).split_first()?;
     // Who runs it where nobody is named is known when all is read.
     let user = rest.first().map_or(RunAs::Us, |user| {
@@ -674,6 +674,7 @@ pub(crate) fn complete(
         password,
         notify: draft.notify.run_as(&globals.script_user()),
         tracks,
+        group: None,
         announcing: draft.garp.or(&globals.garp).announcing(),
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.map(|(delay, _)| delay).unwrap_or_default(),

@@ -112,7 +112,7 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
     }
     for statement in statements.iter().filter(|s| s.words[0].text == "vrrp_sync_group") {
         if let Some(name) = named(statement, diagnostics) {
-            trackers::group(name, statement, &routers, &defined, diagnostics);
+            trackers::group(name, statement, &mut routers, &globals, &defined, diagnostics);
         }
     }
     order.iter().filter_map(|name| routers.remove(name)).collect()

@@ -1,19 +1,18 @@
-//! What instances follow: `vrrp_script`, `vrrp_track_process`, `vrrp_track_file`; and `vrrp_sync_group`, which is
-//! read and looked up and waits.
+//! What instances follow: `vrrp_script`, `vrrp_track_process`, `vrrp_track_file`; and `vrrp_sync_group`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec, Word};
 
 use super::globals::Globals;
-use super::instance::Tracked;
+use super::instance::{Tracked, script};
 use super::text::Statement;
 use super::{BOOL, Defined, lines};
 use crate::keywords::track::USUAL_INTERVAL;
 use crate::track::split;
 use crate::{
-    Command, MAX_TRACKS, MAX_WEIGHT, Parameters, Process, RunAs, Script, Track, VirtualRouter, Watch,
+    Command, MAX_TRACKS, MAX_WEIGHT, Notify, Parameters, Process, RunAs, Script, Track, VirtualRouter, Watch,
 };
 
 /// What the lines of a tracker ask for.
@@ -43,6 +42,8 @@ pub struct Tracker {
 pub struct Group {
     members: Vec<Word>,
     tracks: Vec<Tracks>,
+    notify: Notify,
+    weights: bool,
 }
 
 /// A line of a `track_*` block: what it names, and what it says of its weight.
@@ -260,22 +261,64 @@ pub const FILE: &[Keyword<Tracker>] = &[
     ),
 ];
 
+const fn of_group(
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+    apply: fn(&mut Group, &Args, &mut Diagnostics),
+) -> Keyword<Group> {
+    Keyword { spec: Spec::full(names, args, doc, example), sections: OF_GROUP, negatable: false, apply }
+}
+
+const COMMAND: &[Arg] = &[Arg::Words("command")];
+
 /// The rows of a group of instances that move together.
 pub const GROUP: &[Keyword<Group>] = &[
-    later(
-        OF_GROUP,
+    of_group(
         &["global_tracking", "sync_group_tracking_weight"],
         &[],
-        "Lets trackers with weights act within the group.",
+        "Lets conditions with weights act within the group; otherwise their failure is a fault.",
         "global_tracking",
+        |d, _, _| d.weights = true,
     ),
-    later(OF_GROUP, &["group"], &[Arg::Words("instance")], "The instances.", "group { VI_1 }"),
-    later(
-        OF_GROUP,
-        &["notify", "notify_backup", "notify_fault", "notify_master", "notify_stop"],
-        &[Arg::Words("command")],
-        "Runs a command when the group changes.",
+    of_group(&["group"], &[Arg::Words("instance")], "The instances.", "group { VI_1 }", |d, a, _| {
+        d.members.extend(a.words(0).iter().cloned());
+    }),
+    of_group(
+        &["notify"],
+        COMMAND,
+        "Runs a command on every change, with GROUP, the group's name, MASTER, BACKUP or FAULT, and a priority.",
+        "notify /etc/keepalived/changed.sh",
+        |d, a, diagnostics| d.notify.every = script(a, diagnostics),
+    ),
+    of_group(
+        &["notify_backup"],
+        COMMAND,
+        "Runs a command when the group becomes backup.",
+        "notify_backup /etc/keepalived/backup.sh",
+        |d, a, diagnostics| d.notify.backup = script(a, diagnostics),
+    ),
+    of_group(
+        &["notify_fault"],
+        COMMAND,
+        "Runs a command when the group cannot take part.",
+        "notify_fault /etc/keepalived/fault.sh",
+        |d, a, diagnostics| d.notify.fault = script(a, diagnostics),
+    ),
+    of_group(
+        &["notify_master"],
+        COMMAND,
+        "Runs a command when the group becomes master.",
         "notify_master /etc/keepalived/master.sh",
+        |d, a, diagnostics| d.notify.master = script(a, diagnostics),
+    ),
+    of_group(
+        &["notify_stop"],
+        COMMAND,
+        "Runs a command when this node stops.",
+        "notify_stop /etc/keepalived/stop.sh",
+        |d, a, diagnostics| d.notify.stop = script(a, diagnostics),
     ),
     later(
         OF_GROUP,
@@ -294,12 +337,13 @@ pub const GROUP: &[Keyword<Group>] = &[
             "Follows a BFD session.",
         ),
     ),
-    later(
-        OF_GROUP,
+    // What is tracked is noted with the line: it may be defined behind the group.
+    of_group(
         &["track_file", "track_interface", "track_process", "track_script"],
         &[Arg::Words("name")],
         "What all instances of the group follow.",
         "track_interface { eth0 }",
+        |_, _, _| {},
     ),
 ];
 
@@ -428,27 +472,27 @@ pub(crate) fn follow(
     followed
 }
 
-/// Reads a group and looks up whom it names.
+/// Reads a group: those that it names belong to it from now on.
 pub(crate) fn group(
     name: &Word,
     statement: &Statement,
-    routers: &BTreeMap<String, VirtualRouter>,
+    routers: &mut BTreeMap<String, VirtualRouter>,
+    globals: &Globals,
     defined: &Defined,
     diagnostics: &mut Diagnostics,
 ) {
     let mut draft = Group::default();
     let section = Section { name: "vrrp_sync_group", bit: OF_GROUP };
     lines(statement, &[GROUP], section, &mut draft, diagnostics, |draft, words, diagnostics| {
-        if words[0].text == "group" {
-            draft.members.extend(words[1..].iter().cloned());
-        }
         draft.tracks.extend(tracked(words, diagnostics));
     });
-    follow(&draft.tracks, &format!("group '{}'", name.text), defined, diagnostics);
+    let tracks = follow(&draft.tracks, &format!("group '{}'", name.text), defined, diagnostics);
     for member in draft.members.iter().filter(|member| !routers.contains_key(&member.text)) {
         diagnostics.error(member.span, format!("there is no instance '{}': it is passed over", member.text));
     }
-    match draft.members.iter().filter(|member| routers.contains_key(&member.text)).count() {
+    let mut named = BTreeSet::new();
+    draft.members.retain(|member| routers.contains_key(&member.text) && named.insert(member.text.clone()));
+    match draft.members.len() {
         0 => {
             diagnostics.error(name.span, format!("group '{}' has no instance: it is left out", name.text));
         }
@@ -456,5 +500,25 @@ pub(crate) fn group(
             diagnostics.error(name.span, format!("group '{}' has one instance only", name.text));
         }
         _ => {}
+    }
+    let notify = draft.notify.run_as(&globals.script_user());
+    for member in &draft.members {
+        let Some(router) = routers.get_mut(&member.text) else { continue };
+        if let Some(other) = &router.group {
+            let text = format!("instance '{}' belongs to group '{}' already", member.text, other.name);
+            diagnostics.error(member.span, text);
+            continue;
+        }
+        router.group = Some(crate::keywords::Group { name: name.text.clone(), notify: notify.clone() });
+        router.tracks.extend(
+            tracks.iter().filter(|track| !router.tracks.contains(track)).cloned().collect::<Vec<_>>(),
+        );
+        if !draft.weights {
+            router.tracks.iter_mut().for_each(|track| track.weight = 0);
+        }
+        if router.tracks.len() > MAX_TRACKS {
+            let text = format!("instance '{}': more than {MAX_TRACKS} conditions", member.text);
+            diagnostics.fatal(member.span, text);
+        }
     }
 }
