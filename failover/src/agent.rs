@@ -28,6 +28,9 @@ use crate::watch::{Seen, Watchers};
 
 /// Longest sleep: status is published and links are looked at at least this often.
 const LONGEST_SLEEP: Micros = Micros(500_000);
+/// How long an address of IPv6 may be tentative before it is missed, and how often it is looked for.
+const TENTATIVE: Duration = Duration::from_secs(4);
+const LOOK: Duration = Duration::from_millis(50);
 /// Packets read in one turn before deadlines get theirs.
 const PACKET_BUDGET: usize = 64;
 
@@ -146,10 +149,17 @@ fn own_address(
     if let Some(own) = settings.source.or(config.own.filter(of_family)) {
         return Ok(own);
     }
-    let addresses = netlink.addresses(link.index)?;
     let virtual_one = |own: &IpAddr| settings.addresses.iter().any(|v| v.address == *own);
-    let own: Vec<IpAddr> =
-        addresses.iter().map(|(own, _)| *own).filter(|own| of_family(own) && !virtual_one(own)).collect();
+    let begin = Instant::now();
+    let own: Vec<IpAddr> = loop {
+        let addresses = netlink.addresses(link.index)?.into_iter().map(|(own, _)| own);
+        let found: Vec<IpAddr> = addresses.filter(|own| of_family(own) && !virtual_one(own)).collect();
+        // Of a machine that has just started, the link is still being asked whether somebody has it.
+        if !found.is_empty() || !settings.is_ipv6() || begin.elapsed() > TENTATIVE {
+            break found;
+        }
+        std::thread::sleep(LOOK);
+    };
     // Over IPv6 routers know each other by the addresses of their link (RFC 9568 5.1.2.1), unless peers are farther.
     let far = settings.unicast_peers.iter().any(|peer| !is_of_link(*peer));
     let fits = |own: &&IpAddr| own.is_ipv4() || is_of_link(**own) != far;

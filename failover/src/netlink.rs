@@ -9,7 +9,7 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::address::{AddressAttribute, AddressMessage};
+use netlink_packet_route::address::{AddressAttribute, AddressHeaderFlags, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
@@ -77,7 +77,8 @@ impl Netlink {
             .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("there is no interface '{name}'")))
     }
 
-    /// The addresses of an interface, with the lengths of their prefixes.
+    /// The addresses of an interface that can be used, with the lengths of their prefixes: one of IPv6 is asked
+    /// for on the link first (RFC 4862 5.4), which takes a second or two.
     ///
     /// # Errors
     /// The kernel's answer.
@@ -85,6 +86,7 @@ impl Netlink {
         let every = self.list(RouteNetlinkMessage::GetAddress(AddressMessage::default()))?;
         Ok(every
             .iter()
+            .filter(|message| !is_tentative(message))
             .filter_map(local_address)
             .filter(|(i, ..)| *i == index)
             .map(|(_, a, p)| (a, p))
@@ -207,6 +209,11 @@ fn named_link(message: &RouteNetlinkMessage) -> Option<(String, Link)> {
     }
     let usable = link.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
     Some((name?, Link { index: link.header.index, mac, usable }))
+}
+
+fn is_tentative(message: &RouteNetlinkMessage) -> bool {
+    matches!(message, RouteNetlinkMessage::NewAddress(found)
+        if found.header.flags.contains(AddressHeaderFlags::Tentative))
 }
 
 fn local_address(message: &RouteNetlinkMessage) -> Option<(u32, IpAddr, u8)> {

@@ -3,6 +3,8 @@
 //!
 //! What must hold:
 //! * Some time after the last fault exactly one node has the addresses, and nothing moves any more.
+//! * While the link is well and some node can serve, the addresses are not without an owner for longer than a backup
+//!   listens before it acts.
 //! * While the link itself is well, two nodes never have them for longer than a kernel keeps an address that nobody
 //!   renews.
 //!
@@ -60,6 +62,8 @@ struct Node {
     expires: Option<u64>,
     /// When they were renewed last, by its own clock.
     renewed: Option<u64>,
+    /// How often it has taken them.
+    times: u64,
 }
 
 impl Node {
@@ -92,6 +96,14 @@ enum Fault {
 }
 
 impl Fault {
+    /// The node that cannot serve because of it.
+    fn of_node(self) -> Option<usize> {
+        match self {
+            Self::Crash(node) | Self::Sleep(node) | Self::Unready(node) | Self::Down(node) => Some(node),
+            Self::Loss | Self::Delay | Self::Split(_) | Self::OneWay(_) => None,
+        }
+    }
+
     /// Whether the link itself is not well.
     fn is_of_link(self) -> bool {
         matches!(self, Self::Loss | Self::Delay | Self::Split(_) | Self::OneWay(_))
@@ -146,6 +158,7 @@ impl World {
                     inbox: Vec::new(),
                     expires: None,
                     renewed: None,
+                    times: 0,
                 }
             })
             .collect();
@@ -210,6 +223,7 @@ impl World {
     fn hold(&mut self, now: u64, node: usize) {
         let lag = self.chance.below(LAG);
         let node = &mut self.nodes[node];
+        node.times += u64::from(node.renewed.is_none());
         node.expires = Some(now + LIFETIME + lag);
         node.renewed = Some(node.clock(now).0);
     }
@@ -294,8 +308,20 @@ impl World {
         while self.nodes[node].router.poll_output().is_some() {}
     }
 
-    fn owners(&self, now: u64) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|node| self.nodes[*node].has_addresses(now)).collect()
+    /// Since when somebody can serve without a pause; `None`: nobody can.
+    fn served_since(&self, now: u64) -> Option<u64> {
+        let able_since = |node: usize| {
+            let own =
+                self.faults.iter().filter(|(begin, _, what)| what.of_node() == Some(node) && *begin <= now);
+            own.map(|(_, end, _)| *end).max().unwrap_or(0)
+        };
+        (0..self.nodes.len()).map(able_since).filter(|since| *since <= now).min()
+    }
+
+    /// Who has the addresses, and for the how manieth time.
+    fn owners(&self, now: u64) -> Vec<(usize, u64)> {
+        let every = self.nodes.iter().enumerate().filter(|(_, node)| node.has_addresses(now));
+        every.map(|(place, node)| (place, node.times)).collect()
     }
 }
 
@@ -311,8 +337,9 @@ fn play(seed: u64) -> Result<(), String> {
     let settled = TROUBLE + LIFETIME + LAG + slow * 2 + 3_000_000;
     let end = settled + world.interval * 20;
     let mut now = 1_000;
+    let mut orphaned_since: Option<u64> = None;
     // Since when two of them have had the addresses together.
-    let mut doubled: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+    let mut doubled: BTreeMap<[(usize, u64); 2], u64> = BTreeMap::new();
     while now < end {
         world.begin_and_end_faults(now);
         while let Some(entry) = world.wire.first_entry().filter(|entry| entry.key().0 <= now) {
@@ -331,8 +358,8 @@ fn play(seed: u64) -> Result<(), String> {
         let well_since = well_since.map(|(_, end, _)| *end).max().unwrap_or(0);
         // A duel ends with the next advertisement that comes through.
         let bound = LIFETIME + LAG + world.interval * 4;
-        let pairs = owners.iter().flat_map(|a| owners.iter().map(move |b| (*a, *b))).filter(|(a, b)| a < b);
-        let pairs: Vec<(usize, usize)> = pairs.collect();
+        let pairs = owners.iter().flat_map(|a| owners.iter().map(move |b| [*a, *b])).filter(|[a, b]| a < b);
+        let pairs: Vec<_> = pairs.collect();
         doubled.retain(|pair, _| pairs.contains(pair));
         for pair in pairs {
             let since = doubled.entry(pair).or_insert(now);
@@ -342,6 +369,14 @@ fn play(seed: u64) -> Result<(), String> {
                     "nodes {pair:?} have the addresses together for {} ms at {now}",
                     (now - *since) / 1_000
                 ));
+            }
+        }
+        orphaned_since = owners.is_empty().then(|| orphaned_since.unwrap_or(now));
+        let patience = world.interval * 5 + 1_000;
+        if let (Some(since), Some(served)) = (orphaned_since, world.served_since(now)) {
+            let since = since.max(served).max(well_since);
+            if now > since + patience {
+                return Err(format!("nobody has the addresses for {} ms at {now}", (now - since) / 1_000));
             }
         }
         if now >= settled && owners.len() != 1 {
