@@ -47,18 +47,31 @@ pub struct Config {
     pub routers: Vec<VirtualRouter>,
 }
 
-/// A role changed.
+/// Something about a virtual router changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The virtual router's name.
     pub router: String,
-    /// Its new role.
-    pub role: Role,
-    /// Why.
-    pub why: Why,
+    /// What.
+    pub what: What,
+    /// Its priority now.
+    pub priority: u8,
+    /// What more is known of why.
+    pub detail: Option<String>,
 }
 
-/// Called on the agent's thread when a role changes; must not block.
+/// What changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum What {
+    /// The role, and why.
+    Role(Role, Why),
+    /// The priority, which was this before.
+    Priority(u8),
+    /// An address that somebody else removed is there again.
+    PutBack(IpAddr),
+}
+
+/// Called on the agent's thread when something changes; must not block.
 pub type Routed = Box<dyn Fn(Change) + Send>;
 
 enum Order {
@@ -380,7 +393,15 @@ impl Room {
         post.fault = down.or_else(|| fault.map(|name| format!("'{name}' has failed")));
         if priority != post.status.priority {
             tracing::info!(router = post.settings.name, before = post.status.priority, priority, "priority");
-            post.status.priority = priority;
+            let before = std::mem::replace(&mut post.status.priority, priority);
+            let failed =
+                post.tracks.iter().find(|(_, watch)| self.observed.get(*watch) == Some(&Observed::Failed));
+            (self.changed)(Change {
+                router: post.settings.name.clone(),
+                what: What::Priority(before),
+                priority,
+                detail: failed.map(|(track, _)| format!("'{}' has failed", track.name)),
+            });
             post.router.handle_input(now, Input::Priority(priority));
         }
         self.perform(place);
@@ -537,6 +558,12 @@ impl Room {
         } else {
             post.status.put_back += 1;
             tracing::warn!(%address, "somebody removed a virtual address; it is put back");
+            (self.changed)(Change {
+                router: post.settings.name.clone(),
+                what: What::PutBack(address),
+                priority: post.status.priority,
+                detail: None,
+            });
             post.hold(&mut self.netlink, now);
             post.announcing = Some((now, 0));
         }
@@ -647,7 +674,12 @@ impl Room {
                             post.status.priority,
                         );
                     }
-                    (self.changed)(Change { router, role, why });
+                    let winner = post.status.master.map(|(master, _)| master.to_string());
+                    let yields = matches!(why, Why::HigherMaster | Why::HandedOver);
+                    let fault = post.status.trouble.clone().filter(|_| why == Why::Fault);
+                    let detail = fault.or_else(|| winner.filter(|_| yields));
+                    let priority = post.status.priority;
+                    (self.changed)(Change { router, what: What::Role(role, why), priority, detail });
                 }
             }
         }

@@ -15,6 +15,6 @@ mod sys;
 pub mod users;
 mod watch;
 
-pub use agent::{Agent, Change, Config, Routed};
+pub use agent::{Agent, Change, Config, Routed, What};
 pub use failover_vrrp::{Eligibility, Role, Why};
 pub use status::{RouterStatus, Scheduling};

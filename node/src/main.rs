@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod control;
 mod foreground;
+mod journal;
 mod link;
 mod runtime_api;
 mod sockets;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Diff(options) => ExitCode::from(cli::diff::show(&options)),
         Command::Check(options) => ExitCode::from(cli::check::show(&options)),
         Command::Status(options) => ExitCode::from(cli::status::show(&options)),
+        Command::Explain(options) => ExitCode::from(cli::explain::show(&options)),
         Command::Peers(options) => ExitCode::from(cli::peers::show(&options)),
         Command::Reload(options) => ExitCode::from(cli::order::give(
             "reload",

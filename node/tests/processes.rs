@@ -152,6 +152,18 @@ fn a_killed_child_is_replaced_and_its_sockets_live_on() {
     let status = node.status();
     assert_eq!((&status["health"], &status["worker"]["tables_are"]), (&"healthy".into(), &"alone".into()));
     assert!(process_of(&status, "worker")["last_death"].as_str().unwrap().contains("signal: 9"));
+    // What happened can be told afterwards, even of a node that is no more.
+    drop(node);
+    let state = folder.path().join("state");
+    let told = Command::new(TANDEM).args(["explain", "--json", "--state-dir"]).arg(state).output().unwrap();
+    let told: Vec<Value> = serde_json::from_slice(&told.stdout).unwrap();
+    let whys = told
+        .iter()
+        .filter(|entry| entry["what"] == "a process ended")
+        .map(|entry| entry["why"].as_str().unwrap());
+    let whys: Vec<&str> = whys.collect();
+    assert!(whys.iter().any(|why| why.starts_with("control: signal: 9")), "{whys:?}");
+    assert!(whys.iter().any(|why| why.starts_with("worker: signal: 9")), "{whys:?}");
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Migrate(Migrate),
     /// Shows how this node is: role, peers, tables, servers
     Status(Status),
+    /// Says why the addresses moved: what happened to this node and its virtual routers
+    Explain(Explain),
     /// Shows what this node shares with its peers: entries here and there, lag, resync
     Peers(Peers),
     /// Reads the files anew without losing a connection
@@ -201,6 +203,30 @@ pub(crate) struct Status {
     /// Where the sockets of the node live
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     pub(crate) run_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+It is read from a file in the state folder, so that a node that is down can be asked, too. Exit code: 0
+something happened, 1 nothing did then.
+
+Examples:
+  tandem explain                 the last twenty things
+  tandem explain '03:12'         what happened at twelve past three?
+  tandem explain --json -n 1000 | jq '.[] | select(.what == \"master\")'")]
+pub(crate) struct Explain {
+    /// Only what happened then: any part of a time as it is shown
+    #[arg(value_name = "TIME")]
+    pub(crate) when: Option<String>,
+    /// How many of the last things, where no time is named
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+    pub(crate) count: usize,
+    /// As JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What the node keeps across restarts
+    #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
+    pub(crate) state_dir: PathBuf,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -10,7 +10,7 @@
 
 use std::time::{Duration, Instant};
 
-use failover::{Change, Role, Why};
+use failover::{Role, Why};
 use tokio::sync::oneshot;
 
 use super::{Child, Done, Stopping, Supervisor};
@@ -68,22 +68,22 @@ impl Supervisor {
         }
     }
 
-    pub(super) fn role_changed(&mut self, change: &Change) {
+    pub(super) fn role_changed(&mut self, router: &str, role: Role, why: Why) {
         if let Phase::Moving(how, _) = self.phase {
-            if change.why == Why::NobodyTook {
-                tracing::warn!(router = change.router, "nobody took over");
+            if why == Why::NobodyTook {
+                tracing::warn!(router, "nobody took over");
                 self.end(how);
             } else if self.mastered.is_empty() {
                 self.phase = Phase::Lingering(how, Instant::now() + LINGER);
             }
         }
         let Some(handover) = &mut self.handover else { return };
-        if let Some(place) = handover.waiting.iter().position(|name| *name == change.router) {
+        if let Some(place) = handover.waiting.iter().position(|name| name == router) {
             handover.waiting.remove(place);
-            let line = match change.role {
-                Role::Master => format!("{}: nobody took over, it stays here\n", change.router),
+            let line = match role {
+                Role::Master => format!("{router}: nobody took over, it stays here\n"),
                 Role::Initialize | Role::Backup => {
-                    format!("{} moved after {} ms\n", change.router, handover.begun.elapsed().as_millis())
+                    format!("{router} moved after {} ms\n", handover.begun.elapsed().as_millis())
                 }
             };
             handover.text.push_str(&line);

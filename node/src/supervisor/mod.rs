@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use failover::{Agent, Change, Eligibility, Role};
+use failover::{Agent, Change, Eligibility, Role, What};
 use prost::Message;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
 use crate::config::{Everything, Files, Texts};
+use crate::journal::Journal;
 use crate::link::{Body, Given, Kind, Nothing, Received, Start as Beginning, seal, unseal};
 use crate::sockets;
 use crate::status::{NodeStatus, WorkerView};
@@ -51,7 +52,7 @@ pub(crate) enum Event {
     Said(u64, std::io::Result<Received>),
     Ended(u64),
     /// The role of some virtual router changed, or was to.
-    Role(Change),
+    Changed(Change),
     /// The other members are to take what this node is master of; who asked hears how that went.
     HandOver(oneshot::Sender<Done>),
     Asked(oneshot::Sender<NodeStatus>),
@@ -96,6 +97,7 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     drop(identity);
     let _lock = options.folders.as_ref().map(|(_, state)| claim(state)).transpose()?;
     let cores = everything.cores();
+    let journal = Journal::new(options.folders.as_ref().map(|(_, state)| state.as_path()));
     // First: its folder is where the file's stats socket lives, too.
     let command_socket = options.folders.as_ref().map(|(run, _)| command_socket::open(run)).transpose()?;
     let parts = sockets::open(&everything, &member, cores, None)?;
@@ -131,7 +133,7 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
         if let Some(socket) = command_socket {
             spawn_local(command_socket::serve(socket, events.clone()));
         }
-        spawn_local(forward_roles(changes, events.clone()));
+        spawn_local(forward_changes(changes, events.clone()));
         spawn_local(tick(events.clone()));
         let supervisor = Supervisor {
             files: options.files,
@@ -155,6 +157,7 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
             phase: Phase::Serving,
             ended: Ended::Asked,
             handover: None,
+            journal,
             events,
         };
         supervisor.serve(queue).await
@@ -222,9 +225,9 @@ fn listen_to_signals(events: &mpsc::Sender<Event>) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn forward_roles(mut changes: mpsc::UnboundedReceiver<Change>, events: mpsc::Sender<Event>) {
+async fn forward_changes(mut changes: mpsc::UnboundedReceiver<Change>, events: mpsc::Sender<Event>) {
     while let Some(change) = changes.recv().await {
-        if events.send(Event::Role(change)).await.is_err() {
+        if events.send(Event::Changed(change)).await.is_err() {
             return;
         }
     }
@@ -278,33 +281,41 @@ struct Supervisor {
     phase: Phase,
     ended: Ended,
     handover: Option<Handover>,
+    journal: Journal,
     events: mpsc::Sender<Event>,
 }
 
 impl Supervisor {
     async fn serve(mut self, mut queue: mpsc::Receiver<Event>) -> Result<Ended, String> {
         tracing::info!(member = self.member, cores = self.cores, "node starts");
+        self.journal.node("starts", "");
         self.start_children();
         while let Some(event) = queue.recv().await {
             match event {
                 Event::Signal(how, ended) => {
                     self.ended = ended;
+                    self.journal.node("stops", "a signal");
                     self.tell.stopping();
                     self.stop(how);
                 }
                 Event::Reload(asker) => self.reload(asker),
                 Event::Said(life, said) => self.hear(life, said),
                 Event::Ended(life) => self.ended(life),
-                Event::Role(change) => {
-                    if change.role == Role::Master {
+                Event::Changed(change) => {
+                    self.journal.change(&change);
+                    let What::Role(role, why) = change.what else { continue };
+                    if role == Role::Master {
                         self.mastered.insert(change.router.clone());
                     } else {
                         self.mastered.remove(&change.router);
                     }
                     self.tell_role();
-                    self.role_changed(&change);
+                    self.role_changed(&change.router, role, why);
                 }
-                Event::HandOver(asker) => self.hand_over_by_order(asker),
+                Event::HandOver(asker) => {
+                    self.journal.node("hands over", "an operator's order");
+                    self.hand_over_by_order(asker);
+                }
                 Event::Asked(reply) => self.asked(reply),
                 Event::Tick => self.tick(),
             }
@@ -400,6 +411,7 @@ impl Supervisor {
         }
         if !stopping {
             tracing::error!(process, how, "a child ended");
+            self.journal.node("a process ended", &format!("{process}: {how}"));
         }
         self.start_children();
     }
@@ -408,11 +420,19 @@ impl Supervisor {
     fn weigh(&mut self) {
         let eligible = self.worker.eligibility();
         if eligible != self.eligible {
-            self.eligible = eligible;
+            let before = std::mem::replace(&mut self.eligible, eligible);
             if let Some(agent) = &self.agent {
                 agent.set_eligible(eligible);
             }
             tracing::info!(ready = eligible.ready, learnt = eligible.learnt, "this node's fitness");
+            let (what, why) = match (eligible.ready, eligible.learnt) {
+                (true, true) => ("can serve", "its tables are learnt, or there is nobody to learn from"),
+                (true, false) => ("can serve", "it does not preempt: its tables are not learnt yet"),
+                (false, _) => ("cannot serve", "its worker does not, or the first checks are not done"),
+            };
+            if eligible.ready || before.ready {
+                self.journal.node(what, why);
+            }
         }
     }
 
