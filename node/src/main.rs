@@ -41,7 +41,11 @@ fn main() -> ExitCode {
     if dashed {
         return as_haproxy(&words);
     }
-    match CommandLine::parse().command {
+    let command = CommandLine::parse().command;
+    if !matches!(command, Command::Run(_) | Command::Worker | Command::Control) {
+        sys::end_with_the_reader();
+    }
+    match command {
         Command::Run(options) => finish(logged(|| {
             let files = options.keepalived.beside(&options.files);
             let loaded = config::load_aloud(&files, Warnings::Say);

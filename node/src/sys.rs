@@ -20,6 +20,15 @@ pub(crate) fn inherited(number: i32) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(unchecked(number), 0)?)
 }
 
+/// Has the process end in silence when nobody reads what it prints any more, as every program in a pipe does; otherwise
+/// printing to `head` would be a panic.
+pub(crate) fn end_with_the_reader() {
+    // SAFETY: the default action of a signal needs no handler, and no other thread has been started.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
 fn unchecked(number: i32) -> BorrowedFd<'static> {
     // SAFETY: it is only asked of the kernel whether it names anything, and to copy it: a number that
     // names nothing is refused there.
