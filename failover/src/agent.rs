@@ -394,6 +394,8 @@ impl Room {
         if priority != post.status.priority {
             tracing::info!(router = post.settings.name, before = post.status.priority, priority, "priority");
             let before = std::mem::replace(&mut post.status.priority, priority);
+            let is_master = post.router.role() == Role::Master;
+            self.notifier.tell_priority(&post.settings.name, &post.settings.notify, is_master, priority);
             let failed =
                 post.tracks.iter().find(|(_, watch)| self.observed.get(*watch) == Some(&Observed::Failed));
             (self.changed)(Change {

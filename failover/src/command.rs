@@ -13,15 +13,7 @@ use crate::users;
 /// Starts a command in a process group of its own, with nothing to read and nobody who reads what it says.
 pub(crate) fn start(command: &Command) -> Result<Child, String> {
     let (program, arguments) = command.words.split_first().ok_or("no command")?;
-    let user = match &command.user {
-        RunAs::Us => None,
-        RunAs::IfThere(name) => users::find_user(name).ok(),
-        RunAs::User(name, group) => {
-            let (user, own) = users::find_user(name)?;
-            let group = group.as_deref().map(users::find_group).transpose()?;
-            Some((user, group.unwrap_or(own)))
-        }
-    };
+    let user = ids(&command.user)?;
     let as_root = user.map_or_else(|| rustix::process::geteuid().is_root(), |(user, _)| user == 0);
     if as_root {
         check(Path::new(program))?;
@@ -32,6 +24,19 @@ pub(crate) fn start(command: &Command) -> Result<Child, String> {
         started.uid(user).gid(group);
     }
     started.spawn().map_err(|e| format!("{program}: {e}"))
+}
+
+/// The numbers of a user and a group; `None`: our own.
+pub(crate) fn ids(user: &RunAs) -> Result<Option<(u32, u32)>, String> {
+    Ok(match user {
+        RunAs::Us => None,
+        RunAs::IfThere(name) => users::find_user(name).ok(),
+        RunAs::User(name, group) => {
+            let (user, own) = users::find_user(name)?;
+            let group = group.as_deref().map(users::find_group).transpose()?;
+            Some((user, group.unwrap_or(own)))
+        }
+    })
 }
 
 /// Ends a command and everything it has started.

@@ -9,7 +9,8 @@ use proxy_lang::{
 };
 
 use crate::{
-    Announcing, Centis, Command, Micros, RunAs, Settings, Track, Version, VirtualAddress, longest_prefix,
+    Announcing, Centis, Command, Fifo, Micros, RunAs, Settings, Track, Version, VirtualAddress,
+    longest_prefix,
 };
 
 pub mod track;
@@ -112,6 +113,26 @@ impl VirtualRouter {
         lines.extend(self.announcing.lines());
         lines.extend(self.group.as_ref().map(|group| format!("group {}", quoted(&group.name))));
         lines.extend(self.tracks.iter().map(track::line));
+        for fifo in &self.notify.fifos {
+            let reader = fifo.script.as_ref().map(|script| format!(" {}", quoted(&script.text())));
+            lines.push(format!("notify-fifo {}{}", quoted(&fifo.path), reader.unwrap_or_default()));
+        }
+        lines.extend(self.notify.priorities.then(|| "notify-priorities".to_owned()));
+        let commands = [
+            &self.notify.every,
+            &self.notify.master,
+            &self.notify.backup,
+            &self.notify.fault,
+            &self.notify.stop,
+        ];
+        let mut users = commands.into_iter().flatten().filter_map(|command| match &command.user {
+            RunAs::User(user, group) => Some((user, group)),
+            RunAs::Us | RunAs::IfThere(_) => None,
+        });
+        lines.extend(users.next().map(|(user, group)| {
+            let group = group.as_ref().map_or_else(String::new, |group| format!(" {}", quoted(group)));
+            format!("notify-user {}{group}", quoted(user))
+        }));
         lines.extend(self.preempt.then(|| "preempt".to_owned()));
         let delay = self.preempt_delay.as_millis();
         lines.extend((delay > 0).then(|| format!("preempt-delay {delay}ms")));
@@ -157,6 +178,10 @@ pub struct Notify {
     pub fault: Option<Command>,
     /// When the node stops.
     pub stop: Option<Command>,
+    /// Pipes that every change is written to.
+    pub fifos: Vec<Fifo>,
+    /// Whether changes of the priority are written there, too.
+    pub priorities: bool,
 }
 
 impl Notify {
@@ -198,6 +223,7 @@ pub struct Draft {
     unicast_peers: Vec<IpAddr>,
     password: Option<([u8; 8], Span)>,
     notify: Notify,
+    notify_user: Option<RunAs>,
     tracks: Vec<Track>,
     announcing: Announcing,
     group: Option<String>,
@@ -301,6 +327,16 @@ pub const TABLE: &[Keyword<Draft>] = &[
         |d, a, _| d.notify.fault = Some(command(a)),
     ),
     row(
+        &["notify-fifo"],
+        &[Arg::Word("path"), Arg::Optional(&Arg::Word("reader"))],
+        "Writes every change into a pipe, as keepalived does: INSTANCE \"web\" MASTER 100. The pipe is made if it is not there; who reads it is started with its name as the last argument.",
+        "notify-fifo /run/tandem/changes '/etc/tandem/changes.sh all'",
+        |d, a, _| {
+            let script = a.optional_word(1).map(|word| Command::parse(&word.text, RunAs::Us));
+            d.notify.fifos.push(Fifo { path: a.text(0), owner: RunAs::Us, script });
+        },
+    ),
+    row(
         &["notify-master"],
         &[Arg::Words("command")],
         "Runs a command when this node becomes master.",
@@ -308,11 +344,27 @@ pub const TABLE: &[Keyword<Draft>] = &[
         |d, a, _| d.notify.master = Some(command(a)),
     ),
     row(
+        &["notify-priorities"],
+        &[],
+        "Writes changes of the priority into the pipes, too.",
+        "notify-priorities",
+        |d, _, _| d.notify.priorities = true,
+    ),
+    row(
         &["notify-stop"],
         &[Arg::Words("command")],
         "Runs a command when this node stops.",
         "notify-stop /etc/tandem/stop.sh",
         |d, a, _| d.notify.stop = Some(command(a)),
+    ),
+    row(
+        &["notify-user"],
+        &[Arg::Word("user"), Arg::Optional(&Arg::Word("group"))],
+        "Whose rights the commands of 'notify' and its kin have; otherwise this program's.",
+        "notify-user nobody",
+        |d, a, _| {
+            d.notify_user = Some(RunAs::User(a.text(0), a.optional_word(1).map(|group| group.text.clone())));
+        },
     ),
     row(
         &["preempt"],
@@ -593,7 +645,7 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         multicast: draft.multicast,
         unicast_peers: draft.unicast_peers,
         password: draft.password.map(|(password, _)| password),
-        notify: draft.notify,
+        notify: draft.notify.run_as(&draft.notify_user.unwrap_or_default()),
         tracks: draft.tracks,
         announcing: draft.announcing,
         group: draft.group.map(|name| Group { name, notify: Notify::default() }),

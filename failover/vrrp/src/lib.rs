@@ -19,6 +19,6 @@ pub use keywords::{Notify, VirtualRouter};
 pub use packet::{Advertisement, Checksum, Refusal, Version};
 pub use router::{Eligibility, Input, Output, Role, Router, Settings, Timer, Why};
 pub use track::{
-    Command, Counted, Effective, MAX_TRACKS, MAX_WEIGHT, Observed, Parameters, Process, RunAs, Script, Track,
-    Watch, effective,
+    Command, Counted, Effective, Fifo, MAX_TRACKS, MAX_WEIGHT, Observed, Parameters, Process, RunAs, Script,
+    Track, Watch, effective,
 };

@@ -45,6 +45,17 @@ impl Command {
     }
 }
 
+/// A pipe that changes are written to, a line each (keepalived's `notify_fifo`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fifo {
+    /// Where it is; it is made if it is not there.
+    pub path: String,
+    /// Whose it is.
+    pub owner: RunAs,
+    /// Who reads it, started with the pipe's name behind the arguments.
+    pub script: Option<Command>,
+}
+
 pub(crate) fn split(text: &str) -> Vec<String> {
     let mut words = vec![String::new()];
     let mut quoted = false;

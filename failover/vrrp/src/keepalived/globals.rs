@@ -1,11 +1,13 @@
 //! `global_defs`, and what stands outside of all blocks.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec};
 
 use super::BOOL;
-use crate::{Announcing, RunAs, Version};
+use super::instance::script;
+use crate::{Announcing, Command, Fifo, Notify, RunAs, Version};
 
 pub(crate) const SECTION: Section = Section { name: "global_defs", bit: Sections::GLOBAL_DEFS };
 /// Lines outside of all blocks.
@@ -17,6 +19,21 @@ pub struct Globals {
     pub(crate) version: Option<Version>,
     script_user: Option<RunAs>,
     pub(crate) garp: Garp,
+    /// Pipes by the keyword that named them: the pipe, and who reads it.
+    fifos: BTreeMap<String, FifoDraft>,
+    priorities: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct FifoDraft {
+    /// Where it is, and whose.
+    pipe: Option<(String, RunAs)>,
+    script: Option<Command>,
+}
+
+/// keepalived's word for yes.
+pub(crate) fn is_on(word: &str) -> bool {
+    matches!(word, "on" | "true" | "yes")
 }
 
 /// When a master tells the link where its addresses live, as far as lines say it.
@@ -56,6 +73,21 @@ const KEEPALIVEDS_REPEAT: u32 = 5;
 const KEEPALIVEDS_DELAY: Duration = Duration::from_secs(5);
 
 impl Globals {
+    /// What an instance or a group tells, with what is said of all.
+    pub(crate) fn tells(&self, notify: Notify) -> Notify {
+        let mut notify = notify.run_as(&self.script_user());
+        notify.priorities |= self.priorities;
+        for FifoDraft { pipe, script } in self.fifos.values().cloned() {
+            let Some((path, owner)) = pipe else { continue };
+            let mut script = script;
+            if let Some(script) = script.as_mut().filter(|script| script.user == RunAs::Us) {
+                script.user = self.script_user();
+            }
+            notify.fifos.push(Fifo { path, owner, script });
+        }
+        notify
+    }
+
     /// Whose rights scripts have that name nobody.
     pub(crate) fn script_user(&self) -> RunAs {
         self.script_user.clone().unwrap_or(RunAs::IfThere(SCRIPT_USER))
@@ -296,11 +328,26 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "Whom mails go to, and how.",
         "notification_email { ops@example.com }",
     ),
-    later(
-        &["notify_fifo", "notify_fifo_script", "vrrp_notify_fifo", "vrrp_notify_fifo_script"],
-        &[Arg::Words("path")],
-        "A pipe that changes are written to, and who reads it.",
+    row(
+        &["notify_fifo", "vrrp_notify_fifo"],
+        &[Arg::Word("path"), Arg::Optional(&Arg::Word("user")), Arg::Optional(&Arg::Word("group"))],
+        "A pipe that changes are written to: INSTANCE \"VI_1\" MASTER 100. It is made if it is not there.",
         "vrrp_notify_fifo /run/changes",
+        |d, a, _| {
+            let group = a.optional_word(2).map(|group| group.text.clone());
+            let owner = a.optional_word(1).map_or(RunAs::Us, |user| RunAs::User(user.text.clone(), group));
+            d.fifos.entry(a.keyword.text.clone()).or_default().pipe = Some((a.text(0), owner));
+        },
+    ),
+    row(
+        &["notify_fifo_script", "vrrp_notify_fifo_script"],
+        &[Arg::Words("command")],
+        "Who reads that pipe; its name is the last argument.",
+        "vrrp_notify_fifo_script /etc/keepalived/changes.sh",
+        |d, a, diagnostics| {
+            let fifo = a.keyword.text.trim_end_matches("_script").to_owned();
+            d.fifos.entry(fifo).or_default().script = script(a, diagnostics);
+        },
     ),
     accepted(
         "only mails and SNMP would show it",
@@ -412,11 +459,12 @@ pub const TABLE: &[Keyword<Globals>] = &[
             (d.garp.repeat, d.garp.delay) = (Some(1), Some(Duration::ZERO));
         }
     }),
-    later(
+    row(
         &["vrrp_notify_priority_changes"],
         &[BOOL],
-        "Says on the notify FIFOs when the priority changes.",
+        "Writes into the pipes when a priority changes.",
         "vrrp_notify_priority_changes on",
+        |d, a, _| d.priorities = is_on(&a.text(0)),
     ),
     accepted(
         "no packet is refused for its list of addresses",

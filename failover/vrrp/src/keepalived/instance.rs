@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Word};
 
-use super::globals::{Garp, Globals};
+use super::globals::{Garp, Globals, is_on};
 use super::trackers::{Tracks, follow};
 use super::{BOOL, Defined};
 use crate::keywords::{LABEL_SIZE, MAX_ADDRESSES, PASSWORD_SIZE, plain_password};
@@ -296,11 +296,12 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "notify_master /etc/keepalived/master.sh",
         |d, a, diagnostics| d.notify.master = script(a, diagnostics),
     ),
-    later(
+    row(
         &["notify_priority_changes"],
         &[BOOL],
-        "Says on the notify FIFOs when the priority changes.",
+        "Writes into the pipes of notify_fifo when the priority changes.",
         "notify_priority_changes on",
+        |d, a, _| d.notify.priorities = is_on(&a.text(0)),
     ),
     row(
         &["notify_stop"],
@@ -672,7 +673,7 @@ pub(crate) fn complete(
         multicast: draft.peers.is_empty(),
         unicast_peers: draft.peers,
         password,
-        notify: draft.notify.run_as(&globals.script_user()),
+        notify: globals.tells(draft.notify),
         tracks,
         group: None,
         announcing: draft.garp.or(&globals.garp).announcing(),

@@ -169,3 +169,19 @@ fn every_row_has_an_example_that_is_read() {
         assert_eq!((asked.errors, said), (vec![], vec![]), "{text}");
     }
 }
+
+#[test]
+fn pipes_that_changes_are_written_to_are_everybodys() {
+    let asked = ask(&format!(
+        "global_defs {{\n vrrp_notify_fifo /run/f nobody\n vrrp_notify_fifo_script \"/etc/r.sh x\"\n script_user u g\n}}\n{REST} \
+         notify_priority_changes on\n}}\n"
+    ));
+    assert_eq!((asked.errors, asked.warnings, asked.waiting), (vec![], vec![], vec![]));
+    let notify = &asked.routers[0].notify;
+    let fifo = &notify.fifos[0];
+    assert_eq!((fifo.path.as_str(), &fifo.owner), ("/run/f", &RunAs::User("nobody".to_owned(), None)));
+    let script = fifo.script.clone().unwrap();
+    assert_eq!(script.words, ["/etc/r.sh", "x"]);
+    assert_eq!(script.user, RunAs::User("u".to_owned(), Some("g".to_owned())));
+    assert!(notify.priorities);
+}

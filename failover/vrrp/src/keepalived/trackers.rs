@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec, Word};
 
-use super::globals::Globals;
+use super::globals::{Globals, is_on};
 use super::instance::{Tracked, script};
 use super::text::Statement;
 use super::{BOOL, Defined, lines};
@@ -320,12 +320,12 @@ pub const GROUP: &[Keyword<Group>] = &[
         "notify_stop /etc/keepalived/stop.sh",
         |d, a, diagnostics| d.notify.stop = script(a, diagnostics),
     ),
-    later(
-        OF_GROUP,
+    of_group(
         &["notify_priority_changes"],
         &[BOOL],
-        "Says on the notify FIFOs when the priority changes.",
+        "Writes into the pipes of notify_fifo when a priority changes.",
         "notify_priority_changes on",
+        |d, a, _| d.notify.priorities = is_on(&a.text(0)),
     ),
     later(OF_GROUP, &["smtp_alert"], &[Arg::Optional(&BOOL)], "Sends mails on changes.", "smtp_alert on"),
     Keyword::inert(
@@ -501,7 +501,7 @@ pub(crate) fn group(
         }
         _ => {}
     }
-    let notify = draft.notify.run_as(&globals.script_user());
+    let notify = globals.tells(draft.notify);
     for member in &draft.members {
         let Some(router) = routers.get_mut(&member.text) else { continue };
         if let Some(other) = &router.group {
