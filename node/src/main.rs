@@ -21,7 +21,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use args::haproxy::{self, Asked, Options, Style};
-use args::{Cluster, Command, CommandLine, Keepalived};
+use args::{Cluster, Command, CommandLine, Keepalived, Maintenance};
 use clap::Parser;
 use config::{Everything, Texts, Warnings, alert};
 use supervisor::{Ended, Start, Tell};
@@ -78,6 +78,18 @@ fn main() -> ExitCode {
             &options,
             "the other node is master",
             "not handed over",
+        )),
+        Command::Maintenance { state: Maintenance::On, order } => ExitCode::from(cli::order::give(
+            "maintenance on",
+            &order,
+            "this node takes no address",
+            "nothing has changed",
+        )),
+        Command::Maintenance { state: Maintenance::Off, order } => ExitCode::from(cli::order::give(
+            "maintenance off",
+            &order,
+            "this node takes addresses as ever",
+            "nothing has changed",
         )),
         Command::Cluster(Cluster::Init(options)) => finish(cli::cluster::init(&options)),
         Command::Cluster(Cluster::Join(options)) => finish(cli::cluster::join(&options)),

@@ -42,6 +42,9 @@ pub(crate) struct NodeStatus {
     /// Why it is not healthy.
     pub(crate) reasons: Vec<String>,
     pub(crate) cluster: Option<String>,
+    /// Somebody has ordered that it takes no address.
+    #[serde(default)]
+    pub(crate) maintenance: bool,
     pub(crate) virtual_routers: Vec<RouterView>,
     pub(crate) processes: Vec<ProcessView>,
     /// What the worker says; `null`: it does not answer, so nobody knows.

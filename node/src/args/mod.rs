@@ -4,7 +4,7 @@ pub(crate) mod haproxy;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Files;
 
@@ -68,6 +68,19 @@ afterwards. If nobody takes them, they stay. Exit code: 0 moved, 1 not.
 Example:
   tandem failover && tandem status")]
     Failover(Order),
+    /// Begins or ends maintenance: while it lasts this node takes no floating address
+    #[command(after_help = "\
+'on' moves the addresses to the other node first, as `tandem failover` does; if nobody takes them,
+nothing changes. It ends with 'off', or with the node. Exit code: 0 it is so, 1 it is not.
+
+Example:
+  tandem maintenance on && apt-get upgrade && reboot")]
+    Maintenance {
+        /// What it shall be
+        state: Maintenance,
+        #[command(flatten)]
+        order: Order,
+    },
     /// Makes and carries the certificates with which members know each other
     #[command(subcommand)]
     Cluster(Cluster),
@@ -247,6 +260,15 @@ pub(crate) struct Peers {
     /// Where the sockets of the node live
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     pub(crate) run_dir: PathBuf,
+}
+
+/// Whether a node takes addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Maintenance {
+    /// It takes none
+    On,
+    /// It takes them as ever
+    Off,
 }
 
 /// What an order to the node needs.

@@ -1,4 +1,4 @@
-//! Orders to the node on this machine, and how they went: `tandem reload`, `tandem failover`.
+//! Orders to the node on this machine, and how they went: `tandem reload`, `tandem failover`, `tandem maintenance`.
 
 use std::time::Duration;
 

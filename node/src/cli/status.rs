@@ -48,6 +48,9 @@ fn page(status: &NodeStatus, colour: bool) -> String {
         painted(status.health.word(), status.health, colour),
         span(status.uptime_ms),
     );
+    if status.maintenance {
+        page.push_str("  maintenance: it takes no address until `tandem maintenance off`\n");
+    }
     for reason in &status.reasons {
         page.push_str(&format!("  ! {}\n", painted(reason, status.health, colour)));
     }
@@ -179,6 +182,7 @@ mod tests {
             uptime_ms: 90_061_000,
             health: Health::Healthy,
             reasons: Vec::new(),
+            maintenance: false,
             cluster: Some("prod".into()),
             virtual_routers: vec![RouterView {
                 name: "web".into(),

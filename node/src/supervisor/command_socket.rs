@@ -73,6 +73,13 @@ async fn answer(stream: UnixStream, events: mpsc::Sender<Event>) -> io::Result<(
             let moved = done.await.map_err(io::Error::other)?;
             serde_json::to_string(&moved).map_err(io::Error::other)?
         }
+        order @ ("maintenance on" | "maintenance off") => {
+            let (reply, done) = oneshot::channel();
+            let on = order.ends_with(" on");
+            events.send(Event::Maintenance(on, reply)).await.map_err(io::Error::other)?;
+            let rested = done.await.map_err(io::Error::other)?;
+            serde_json::to_string(&rested).map_err(io::Error::other)?
+        }
         "reload" => {
             let (reply, done) = oneshot::channel();
             events.send(Event::Reload(Some(reply))).await.map_err(io::Error::other)?;

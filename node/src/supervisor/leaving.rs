@@ -46,6 +46,8 @@ pub(super) struct Handover {
     /// Virtual routers that have not moved yet.
     waiting: Vec<String>,
     text: String,
+    /// Whether this node takes no address afterwards: maintenance.
+    then_rests: bool,
 }
 
 impl Supervisor {
@@ -94,25 +96,34 @@ impl Supervisor {
     }
 
     fn answer_handover(&mut self) {
-        if let Some(Handover { asker, mut text, waiting, .. }) = self.handover.take() {
+        if let Some(Handover { asker, mut text, waiting, then_rests, .. }) = self.handover.take() {
             for name in &waiting {
                 text.push_str(&format!("{name}: still here\n"));
             }
             let done = waiting.is_empty() && self.mastered.is_empty();
             tracing::info!(done, "handed over by order");
+            if done && then_rests {
+                self.rest(true);
+            }
             // Who asked may have gone.
             let _ = asker.send(Done { done, text });
         }
     }
 
     /// Has the other members take everything, because somebody wants it.
-    pub(super) fn hand_over_by_order(&mut self, asker: oneshot::Sender<Done>) {
+    pub(super) fn hand_over_by_order(&mut self, asker: oneshot::Sender<Done>, then_rests: bool) {
         let refusal = match (&self.agent, self.phase) {
             (None, _) => Some("this node has no virtual router\n"),
             (_, Phase::Moving(..) | Phase::Lingering(..) | Phase::Ending(_)) => {
                 Some("this node is stopping\n")
             }
             _ if self.handover.is_some() => Some("a switch is under way\n"),
+            _ if self.mastered.is_empty() && then_rests => {
+                self.rest(true);
+                // Who asked may have gone.
+                let _ = asker.send(Done { done: true, text: String::new() });
+                return;
+            }
             _ if self.mastered.is_empty() => Some("this node is master of nothing\n"),
             _ => None,
         };
@@ -122,10 +133,28 @@ impl Supervisor {
             return;
         }
         let waiting = self.mastered.iter().cloned().collect();
-        self.handover = Some(Handover { asker, begun: Instant::now(), waiting, text: String::new() });
+        self.handover =
+            Some(Handover { asker, begun: Instant::now(), waiting, text: String::new(), then_rests });
         if let Some(agent) = &self.agent {
             agent.hand_over();
         }
+    }
+
+    /// Begins or ends maintenance, because somebody wants it: while it lasts this node takes no address.
+    pub(super) fn maintenance(&mut self, on: bool, asker: oneshot::Sender<Done>) {
+        if on && !self.resting {
+            self.hand_over_by_order(asker, true);
+            return;
+        }
+        let text = if on == self.resting { "it is so already\n" } else { "" };
+        self.rest(on);
+        // Who asked may have gone.
+        let _ = asker.send(Done { done: true, text: text.to_owned() });
+    }
+
+    fn rest(&mut self, on: bool) {
+        self.resting = on;
+        self.weigh();
     }
 
     pub(super) fn tick_phase(&mut self, now: Instant) {

@@ -55,6 +55,8 @@ pub(crate) enum Event {
     Changed(Change),
     /// The other members are to take what this node is master of; who asked hears how that went.
     HandOver(oneshot::Sender<Done>),
+    /// Maintenance begins or ends; who asked hears how that went.
+    Maintenance(bool, oneshot::Sender<Done>),
     Asked(oneshot::Sender<NodeStatus>),
     Tick,
 }
@@ -157,6 +159,7 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
             phase: Phase::Serving,
             ended: Ended::Asked,
             handover: None,
+            resting: false,
             journal,
             events,
         };
@@ -281,6 +284,8 @@ struct Supervisor {
     phase: Phase,
     ended: Ended,
     handover: Option<Handover>,
+    /// Maintenance: this node takes no address.
+    resting: bool,
     journal: Journal,
     events: mpsc::Sender<Event>,
 }
@@ -314,7 +319,12 @@ impl Supervisor {
                 }
                 Event::HandOver(asker) => {
                     self.journal.node("hands over", "an operator's order");
-                    self.hand_over_by_order(asker);
+                    self.hand_over_by_order(asker, false);
+                }
+                Event::Maintenance(on, asker) => {
+                    let what = if on { "maintenance begins" } else { "maintenance ends" };
+                    self.journal.node(what, "an operator's order");
+                    self.maintenance(on, asker);
                 }
                 Event::Asked(reply) => self.asked(reply),
                 Event::Tick => self.tick(),
@@ -418,7 +428,7 @@ impl Supervisor {
 
     /// Tells the agent what this node can do, if that changed.
     fn weigh(&mut self) {
-        let eligible = self.worker.eligibility();
+        let eligible = if self.resting { Eligibility::default() } else { self.worker.eligibility() };
         if eligible != self.eligible {
             let before = std::mem::replace(&mut self.eligible, eligible);
             if let Some(agent) = &self.agent {
@@ -428,6 +438,7 @@ impl Supervisor {
             let (what, why) = match (eligible.ready, eligible.learnt) {
                 (true, true) => ("can serve", "its tables are learnt, or there is nobody to learn from"),
                 (true, false) => ("can serve", "it does not preempt: its tables are not learnt yet"),
+                (false, _) if self.resting => ("does not serve", "maintenance"),
                 (false, _) => ("cannot serve", "its worker does not, or the first checks are not done"),
             };
             if eligible.ready || before.ready {

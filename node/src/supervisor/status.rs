@@ -22,6 +22,7 @@ pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> No
         health: Health::Healthy,
         reasons: Vec::new(),
         cluster: cluster.map(|c| c.name.clone()),
+        maintenance: supervisor.resting,
         virtual_routers: routers.map(|router| view(router, &name_of)).collect(),
         processes: processes(supervisor),
         worker,

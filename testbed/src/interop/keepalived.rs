@@ -206,6 +206,12 @@ impl Stage {
         said.push(format!("is worse {} ms", begin.elapsed().as_millis()));
         self.drain("ours", WELL)?;
         self.until("tandem is master again", |s| s.holds(&s.here) && s.is_free(&s.there))?;
+        we.order("maintenance on")?;
+        self.until("keepalived serves during maintenance", |s| s.holds(&s.there) && s.is_free(&s.here))?;
+        if !we.status().is_some_and(|status| status["maintenance"] == true) {
+            return Err(format!("{}: the status does not tell of maintenance", self.case.name));
+        }
+        we.order("maintenance off")?;
         we.stop()?;
         end(&mut they, &self.child(), Signal::TERM)
     }
