@@ -115,11 +115,38 @@ pub(crate) fn show(options: &Check) -> u8 {
         println!("not built yet: {}:{}: {name}", file(&sources, span.file), span.line);
     }
     match code {
-        0 => println!("Configuration file is valid"),
+        0 => {
+            print!("{}", everything.iter().map(who_would_win).collect::<String>());
+            println!("Configuration file is valid");
+        }
         NOTHING_TO_RUN => println!("{NO_LISTENER}"),
         _ => println!("{} mistakes", diagnostics.errors()),
     }
     code
+}
+
+/// Who would have each virtual router's addresses, in words: the priorities as they act.
+fn who_would_win(everything: &Everything) -> String {
+    let Some(cluster) = &everything.cluster else { return String::new() };
+    let members: Vec<(&str, std::net::IpAddr)> =
+        cluster.members.iter().map(|member| (member.name.as_str(), member.address)).collect();
+    let mut text = String::new();
+    for router in &everything.routers {
+        let rank =
+            |(name, address): &(&str, std::net::IpAddr)| (router.settings(name, *address).priority, *address);
+        let best = |without: &str| {
+            let others = members.iter().filter(|(name, _)| *name != without);
+            others.max_by_key(|member| rank(member)).map_or("nobody", |(name, _)| *name)
+        };
+        let first = best("");
+        let back = if router.preempt { first } else { "whoever has them then" };
+        text.push_str(&format!(
+            "virtual router {}: {first} has the addresses; {} if {first}, or the proxy on it, fails; {back} when it is back\n",
+            router.name,
+            best(first)
+        ));
+    }
+    text
 }
 
 fn section(sources: &Sources, explained: Explained) -> Section {
