@@ -29,13 +29,22 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         let lines = lex(&sources, file, &|_| None, &mut said);
         let blocks = blocks(lines, &["virtual-router"], &mut said);
         let again = failover_vrrp::keywords::read(&blocks, &mut said);
-        let bare = router.addresses.is_empty() || router.own_priority == Some(255);
+        // A section needs an address, and names its conditions: keepalived's three kinds may share a name.
+        let names: std::collections::BTreeSet<&String> =
+            router.tracks.iter().map(|track| &track.name).collect();
+        let bare =
+            router.addresses.iter().all(|address| address.excluded) || names.len() < router.tracks.len();
         assert!(bare || again.len() == 1, "{text}\n{said:?}");
         for again in again.iter().filter(|_| !bare) {
             assert_eq!(
                 (again.vrid, &again.addresses, again.interval),
                 (router.vrid, &router.addresses, router.interval)
             );
+            assert_eq!(
+                (&again.announcing, &again.unicast_peers),
+                (&router.announcing, &router.unicast_peers)
+            );
+            assert_eq!(again.tracks.len(), router.tracks.len());
         }
     }
     Corpus::Keep

@@ -1,6 +1,6 @@
 //! `vrrp_instance`: its rows, and what they make of a [`VirtualRouter`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -52,8 +52,8 @@ pub struct Instance {
     auth_pass: Option<Word>,
     addresses: Vec<(VirtualAddress, Span)>,
     garp: Garp,
-    source: Option<IpAddr>,
-    peers: Vec<IpAddr>,
+    source: Option<(IpAddr, Span)>,
+    peers: Vec<(IpAddr, Span)>,
     nopreempt: Option<Span>,
     preempt_delay: Option<(Duration, Span)>,
     notify: Notify,
@@ -497,7 +497,7 @@ pub(super) fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Comma
 fn source(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
     let word = args.word(0);
     match word.text.parse::<IpAddr>() {
-        Ok(address) => draft.source = Some(address),
+        Ok(address) => draft.source = Some((address, word.span)),
         Err(_) => {
             diagnostics.error(word.span, format!("'{}' is not an address", word.text));
         }
@@ -507,7 +507,7 @@ fn source(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
 fn peer(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
     let Some((word, rest)) = args.words(0).split_first() else { return };
     match word.text.parse::<IpAddr>() {
-        Ok(address) => draft.peers.push(address),
+        Ok(address) => draft.peers.push((address, word.span)),
         Err(_) => {
             diagnostics.error(word.span, format!("'{}' is not an address: it is passed over", word.text));
         }
@@ -598,16 +598,20 @@ pub(crate) fn complete(
         }
         fits
     });
-    draft.peers.retain(|peer| {
+    draft.peers.retain(|(peer, at)| {
         let fits = peer.is_ipv6() == is_six;
         if !fits {
-            warn(
-                name.span,
-                format!("peer {peer} is of another family than the addresses: it is passed over"),
-            );
+            warn(*at, format!("peer {peer} is of another family than the addresses: it is passed over"));
         }
         fits
     });
+    if let Some((source, at)) = draft.source.filter(|(source, _)| source.is_ipv6() != is_six) {
+        warn(at, format!("{source} is of another family than the addresses: it is passed over"));
+        draft.source = None;
+    }
+    // The same address again is the same address.
+    let mut known = BTreeSet::new();
+    draft.addresses.retain(|(a, _)| known.insert(a.address));
     if !draft.addresses.iter().any(|(a, _)| !a.excluded) {
         warn(name.span, "no address floats".to_owned());
     }
@@ -667,11 +671,11 @@ pub(crate) fn complete(
         addresses: draft.addresses.into_iter().map(|(address, _)| address).collect(),
         priorities: BTreeMap::new(),
         own_priority: Some(draft.priority.map_or(USUAL_PRIORITY, |(priority, _)| priority)),
-        source: draft.source,
+        source: draft.source.map(|(source, _)| source),
         interval: u16::try_from(centis).ok().and_then(Centis::new)?,
         version,
         multicast: draft.peers.is_empty(),
-        unicast_peers: draft.peers,
+        unicast_peers: draft.peers.into_iter().map(|(peer, _)| peer).collect(),
         password,
         notify: globals.tells(draft.notify),
         tracks,

@@ -451,8 +451,13 @@ pub(crate) fn follow(
     defined: &Defined,
     diagnostics: &mut Diagnostics,
 ) -> Vec<Track> {
-    let mut followed = Vec::new();
+    let mut followed: Vec<Track> = Vec::new();
+    let mut known = BTreeSet::new();
     for Tracks { kind, name, weight, reverse } in tracks {
+        if !known.insert((*kind, &name.text)) {
+            diagnostics.error(name.span, format!("{of}: {} '{}' is tracked already", kind.word(), name.text));
+            continue;
+        }
         match defined.get(*kind, &name.text) {
             Some(mut track) => {
                 track.weight = weight.unwrap_or(track.weight);
