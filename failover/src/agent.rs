@@ -11,8 +11,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use failover_vrrp::{
-    Advertisement, Effective, Eligibility, Input, Member, Micros, Move, Observed, Output, Role, Router,
-    Track, VirtualAddress, VirtualRouter, Watch, Why, effective, next_move,
+    Advertisement, Announcing, Effective, Eligibility, Input, Member, Micros, Move, Observed, Output, Role,
+    Router, Track, VirtualAddress, VirtualRouter, Watch, Why, effective, next_move,
 };
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -207,6 +207,8 @@ struct Post {
     renewed: Option<Micros>,
     /// When the addresses came, and how many announcements have been made since.
     announcing: Option<(Micros, u32)>,
+    /// Whether that is an answer to a lesser router.
+    answers: bool,
     /// While what still arrives for addresses that have moved is served.
     aside: Option<Aside>,
     /// Its priority while nothing that it follows changes it.
@@ -654,6 +656,8 @@ impl Room {
                 Output::RemoveAddresses => post.release(&mut self.netlink),
                 Output::StepAside => post.step_aside(&mut self.netlink, now),
                 Output::Announce => {
+                    // A master that announces anew has heard somebody who claims to be one.
+                    post.answers = post.status.role == Role::Master;
                     post.announcing = Some((now, 0));
                     post.announce();
                 }
@@ -742,6 +746,7 @@ impl Post {
             devices: BTreeMap::new(),
             renewed: None,
             announcing: None,
+            answers: false,
             aside: None,
             tracks: Vec::new(),
             base,
@@ -780,7 +785,11 @@ impl Post {
 
     fn announce_at(&self) -> Option<Micros> {
         let (began, count) = self.announcing?;
-        self.settings.announcing.due(count).map(|(after, _)| began.after(micros(after)))
+        self.schedule().due(count).map(|(after, _)| began.after(micros(after)))
+    }
+
+    fn schedule(&self) -> &Announcing {
+        if self.answers { &self.settings.answering } else { &self.settings.announcing }
     }
 
     /// The interface that carries an address.
@@ -867,7 +876,7 @@ impl Post {
     /// Makes the announcement that is due.
     fn announce(&mut self) {
         let Some((began, count)) = self.announcing else { return };
-        let Some((_, repeat)) = self.settings.announcing.due(count) else { return };
+        let Some((_, repeat)) = self.schedule().due(count) else { return };
         for _ in 0..repeat {
             for address in &self.settings.addresses {
                 let other = address.device.as_ref().and_then(|device| self.devices.get(device));

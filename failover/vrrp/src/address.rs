@@ -70,15 +70,28 @@ impl Announcing {
         let usual = Self::default();
         let mut lines = Vec::new();
         if (&self.after, self.repeat) != (&usual.after, usual.repeat) {
-            let again =
-                self.after.get(1).map_or_else(String::new, |again| format!(" {}ms", again.as_millis()));
-            lines.push(format!("announce {}{again}", self.repeat));
+            lines.push(self.line("announce"));
         }
         if (self.refresh, self.refresh_repeat) != (usual.refresh, usual.refresh_repeat) {
             let refresh = self.refresh.unwrap_or_default().as_millis();
             lines.push(format!("announce-refresh {refresh}ms {}", self.refresh_repeat));
         }
         lines
+    }
+
+    /// The line that says how often, and when again.
+    pub(crate) fn line(&self, keyword: &str) -> String {
+        let again = self.after.get(1).map_or_else(String::new, |again| format!(" {}ms", again.as_millis()));
+        format!("{keyword} {}{again}", self.repeat)
+    }
+
+    /// The same for an answer to a lesser router, where something is said of that.
+    pub(crate) fn answering(&self, said: Option<(Option<u32>, Option<Duration>)>) -> Self {
+        let mut answering = self.clone();
+        if let Some((count, again)) = said {
+            answering.set(count, again);
+        }
+        answering
     }
 
     /// When the announcement after so many is due, counted from the first, and how often it is made.

@@ -62,6 +62,8 @@ pub struct VirtualRouter {
     pub tracks: Vec<Track>,
     /// When it tells the link where its addresses live.
     pub announcing: Announcing,
+    /// When it does so because a lesser router has said that it is master: somebody may have believed that.
+    pub answering: Announcing,
     /// The group of routers that it moves with.
     pub group: Option<Group>,
     /// Whether a higher priority takes the address from a living master.
@@ -111,6 +113,9 @@ impl VirtualRouter {
             lines.extend(words.map(|words| format!("{keyword} {}", words.collect::<Vec<_>>().join(" "))));
         }
         lines.extend(self.announcing.lines());
+        if self.answering != self.announcing {
+            lines.push(self.answering.line("announce-answer"));
+        }
         lines.extend(self.group.as_ref().map(|group| format!("group {}", quoted(&group.name))));
         lines.extend(self.tracks.iter().map(track::line));
         for fifo in &self.notify.fifos {
@@ -226,6 +231,7 @@ pub struct Draft {
     notify_user: Option<RunAs>,
     tracks: Vec<Track>,
     announcing: Announcing,
+    answering: Option<(Option<u32>, Option<Duration>)>,
     group: Option<String>,
 }
 
@@ -262,10 +268,17 @@ pub const TABLE: &[Keyword<Draft>] = &[
     ),
     row(
         &["announce"],
-        &[Arg::Int("count", 1, 100), Arg::Optional(&Arg::Duration("again", Unit::Seconds))],
+        &[Arg::Int("count", 0, 100), Arg::Optional(&Arg::Duration("again", Unit::Seconds))],
         "How often a new master announces its addresses at once, and, after this time, again. Without the line: at 0, 50, 200, 1100, 2500 and 5000 ms.",
         "announce 5 5s",
         |d, a, _| d.announcing.set(u32::try_from(a.int(0)).ok(), a.has(1).then(|| a.duration(1))),
+    ),
+    row(
+        &["announce-answer"],
+        &[Arg::Int("count", 0, 100), Arg::Optional(&Arg::Duration("again", Unit::Seconds))],
+        "How often a master announces its addresses when a lesser router has said that it is one, and, after this time, again. Without the line: as a new master does.",
+        "announce-answer 5 5s",
+        |d, a, _| d.answering = Some((u32::try_from(a.int(0)).ok(), a.has(1).then(|| a.duration(1)))),
     ),
     row(
         &["announce-refresh"],
@@ -647,6 +660,7 @@ fn complete(block: &Block, draft: Draft, diagnostics: &mut Diagnostics) -> Optio
         password: draft.password.map(|(password, _)| password),
         notify: draft.notify.run_as(&draft.notify_user.unwrap_or_default()),
         tracks: draft.tracks,
+        answering: draft.announcing.answering(draft.answering),
         announcing: draft.announcing,
         group: draft.group.map(|name| Group { name, notify: Notify::default() }),
         preempt: draft.preempt,

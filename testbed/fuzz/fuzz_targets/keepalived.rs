@@ -41,8 +41,8 @@ fuzz_target!(|data: &[u8]| -> Corpus {
                 (router.vrid, &router.addresses, router.interval)
             );
             assert_eq!(
-                (&again.announcing, &again.unicast_peers),
-                (&router.announcing, &router.unicast_peers)
+                (&again.announcing, &again.answering, &again.unicast_peers),
+                (&router.announcing, &router.answering, &router.unicast_peers)
             );
             assert_eq!(again.tracks.len(), router.tracks.len());
         }

@@ -43,6 +43,8 @@ pub(crate) struct Garp {
     pub(crate) repeat: Option<u32>,
     pub(crate) refresh: Option<Duration>,
     pub(crate) refresh_repeat: Option<u32>,
+    pub(crate) answer_delay: Option<Duration>,
+    pub(crate) answer_repeat: Option<u32>,
 }
 
 impl Garp {
@@ -53,6 +55,8 @@ impl Garp {
             repeat: self.repeat.or(all.repeat),
             refresh: self.refresh.or(all.refresh),
             refresh_repeat: self.refresh_repeat.or(all.refresh_repeat),
+            answer_delay: self.answer_delay.or(all.answer_delay),
+            answer_repeat: self.answer_repeat.or(all.answer_repeat),
         }
     }
 
@@ -65,6 +69,19 @@ impl Garp {
         announcing.refresh = self.refresh.or(announcing.refresh);
         announcing.refresh_repeat = self.refresh_repeat.unwrap_or(announcing.refresh_repeat);
         announcing
+    }
+}
+
+impl Garp {
+    /// The same for an answer to a lesser router: what is not said of it is as for a new master.
+    pub(crate) fn answering(&self) -> Announcing {
+        let announcing = self.announcing();
+        if self.answer_delay.is_none() && self.answer_repeat.is_none() {
+            return announcing;
+        }
+        let repeat = self.answer_repeat.or(self.repeat).unwrap_or(KEEPALIVEDS_REPEAT);
+        let delay = self.answer_delay.or(self.delay).unwrap_or(KEEPALIVEDS_DELAY);
+        announcing.answering(Some((Some(repeat), Some(delay))))
     }
 }
 
@@ -139,7 +156,6 @@ const fn outside(why: &'static str, names: &'static [&'static str], doc: &'stati
     Keyword::inert(Sections::KEEPALIVED, false, Spec::absent(why, names, doc))
 }
 
-const COUNT: Arg = Arg::Int("count", 0, 4_294_967_295);
 const OPTIONAL_BOOL: Arg = Arg::Optional(&BOOL);
 /// Why IPVS's rows are passed over.
 const NO_IPVS: &str = "there is no IPVS in Tandem: its proxy balances";
@@ -391,11 +407,19 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "Advertisements that must be missing before a backup takes over.",
         "vrrp_down_timer_adverts 3",
     ),
-    later(
-        &["vrrp_garp_lower_prio_delay", "vrrp_garp_lower_prio_repeat"],
-        &[COUNT],
-        "When, and how often, a master that hears a lesser one announces its addresses.",
+    row(
+        &["vrrp_garp_lower_prio_delay"],
+        &[Arg::Seconds("seconds", 0, 3_600_000)],
+        "Seconds after which a master that has heard a lesser one announces its addresses again; 0: not at all.",
         "vrrp_garp_lower_prio_delay 1",
+        |d, a, _| d.garp.answer_delay = Some(a.duration(0)),
+    ),
+    row(
+        &["vrrp_garp_lower_prio_repeat"],
+        &[Arg::Int("count", 0, 100)],
+        "How often it announces them at a time; 0: not at all.",
+        "vrrp_garp_lower_prio_repeat 1",
+        |d, a, _| d.garp.answer_repeat = u32::try_from(a.int(0)).ok(),
     ),
     row(
         &["vrrp_garp_master_delay"],

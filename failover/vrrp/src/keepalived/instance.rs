@@ -163,11 +163,19 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "Advertisements that must be missing before a backup takes over.",
         "down_timer_adverts 3",
     ),
-    later(
-        &["garp_lower_prio_delay", "garp_lower_prio_repeat"],
-        &[COUNT],
-        "When, and how often, a master that hears a lesser one announces its addresses.",
+    row(
+        &["garp_lower_prio_delay"],
+        &[Arg::Seconds("seconds", 0, 3_600_000)],
+        "Seconds after which a master that has heard a lesser one announces its addresses again; 0: not at all.",
         "garp_lower_prio_delay 1",
+        |d, a, _| d.garp.answer_delay = Some(a.duration(0)),
+    ),
+    row(
+        &["garp_lower_prio_repeat"],
+        &[Arg::Int("count", 0, 100)],
+        "How often it announces them at a time; 0: not at all.",
+        "garp_lower_prio_repeat 1",
+        |d, a, _| d.garp.answer_repeat = u32::try_from(a.int(0)).ok(),
     ),
     row(
         &["garp_master_delay"],
@@ -664,6 +672,7 @@ pub(crate) fn complete(
         missing("interface", "interface eth0");
     }
     let (vrid, interface) = (draft.vrid?, draft.interface?);
+    let garp = draft.garp.or(&globals.garp);
     Some(VirtualRouter {
         name: name.text.clone(),
         interface: interface.text,
@@ -680,7 +689,8 @@ pub(crate) fn complete(
         notify: globals.tells(draft.notify),
         tracks,
         group: None,
-        announcing: draft.garp.or(&globals.garp).announcing(),
+        announcing: garp.announcing(),
+        answering: garp.answering(),
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.map(|(delay, _)| delay).unwrap_or_default(),
         span: name.span,
