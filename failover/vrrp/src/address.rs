@@ -26,6 +26,18 @@ impl VirtualAddress {
     }
 }
 
+/// Reads an address and the length of its prefix, the longest where none is written. `None`: it is no address; an
+/// error: it is one, and its prefix is none.
+pub(crate) fn parse(text: &str) -> Option<Result<VirtualAddress, (IpAddr, String)>> {
+    let (address, length) =
+        text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
+    let address: IpAddr = address.parse().ok()?;
+    let most = longest_prefix(address);
+    let prefix = length.map_or(Some(most), |length| length.parse().ok().filter(|length| *length <= most));
+    let wrong = || (address, format!("'{text}': a prefix has 0 to {most} bits"));
+    Some(prefix.map(|prefix| VirtualAddress::new(address, prefix)).ok_or_else(wrong))
+}
+
 /// Longest prefix of an address' family.
 #[must_use]
 pub fn longest_prefix(address: IpAddr) -> u8 {

@@ -8,10 +8,8 @@ use proxy_lang::{
     Arg, Args, Block, Diagnostics, Keyword, Section, Sections, Span, Spec, Unit, Word, quoted, read_line,
 };
 
-use crate::{
-    Announcing, Centis, Command, Fifo, Micros, RunAs, Settings, Track, Version, VirtualAddress,
-    longest_prefix,
-};
+use crate::address::parse;
+use crate::{Announcing, Centis, Command, Fifo, Micros, RunAs, Settings, Track, Version, VirtualAddress};
 
 pub mod track;
 use track::Kind;
@@ -494,19 +492,19 @@ pub(crate) fn plain_password(text: &str) -> [u8; PASSWORD_SIZE] {
 
 fn address(draft: &mut Draft, args: &Args, diagnostics: &mut Diagnostics) {
     let word = args.word(0);
-    let (text, length) = word.text.split_once('/').map_or((word.text.as_str(), None), |(a, l)| (a, Some(l)));
-    let Ok(address) = text.parse::<IpAddr>() else {
-        diagnostics
-            .error(word.span, format!("'{}' is not an address with a prefix", word.text))
-            .help("it looks like this: address 192.0.2.100/24");
-        return;
+    let mut address = match parse(&word.text) {
+        Some(Ok(address)) => address,
+        Some(Err((_, why))) => {
+            diagnostics.error(word.span, why);
+            return;
+        }
+        None => {
+            diagnostics
+                .error(word.span, format!("'{}' is not an address with a prefix", word.text))
+                .help("it looks like this: address 192.0.2.100/24");
+            return;
+        }
     };
-    let most = longest_prefix(address);
-    let Some(prefix) = length.map_or(Some(most), |l| l.parse().ok().filter(|l| *l <= most)) else {
-        diagnostics.error(word.span, format!("'{}': a prefix has 0 to {most} bits", word.text));
-        return;
-    };
-    let mut address = VirtualAddress::new(address, prefix);
     let mut words = args.words(1).iter();
     while let Some(word) = words.next() {
         let mut value = || words.next().map(|word| word.text.clone());

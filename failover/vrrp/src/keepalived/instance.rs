@@ -9,6 +9,7 @@ use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec,
 use super::globals::{Garp, Globals, is_on};
 use super::trackers::{Tracks, follow};
 use super::{BOOL, Defined};
+use crate::address::parse;
 use crate::keywords::{LABEL_SIZE, MAX_ADDRESSES, PASSWORD_SIZE, plain_password};
 use crate::{Centis, Command, Notify, RunAs, Version, VirtualAddress, VirtualRouter, longest_prefix};
 
@@ -535,21 +536,19 @@ fn peer(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
 
 fn address(draft: &mut Instance, args: &Args, excluded: bool, diagnostics: &mut Diagnostics) {
     let Some((first, rest)) = args.words(0).split_first() else { return };
-    let (text, length) =
-        first.text.split_once('/').map_or((first.text.as_str(), None), |(a, l)| (a, Some(l)));
-    let Ok(address) = text.parse::<IpAddr>() else {
-        diagnostics
-            .error(first.span, format!("'{}' is not an address: it is passed over", first.text))
-            .help("an address and a prefix length, such as 192.0.2.100/24");
-        return;
+    let mut virtual_address = match parse(&first.text) {
+        Some(Ok(address)) => VirtualAddress { excluded, ..address },
+        Some(Err((address, why))) => {
+            diagnostics.error(first.span, why);
+            VirtualAddress { excluded, ..VirtualAddress::new(address, longest_prefix(address)) }
+        }
+        None => {
+            diagnostics
+                .error(first.span, format!("'{}' is not an address: it is passed over", first.text))
+                .help("an address and a prefix length, such as 192.0.2.100/24");
+            return;
+        }
     };
-    let most = longest_prefix(address);
-    let prefix = length.map_or(Some(most), |length| length.parse().ok().filter(|l| *l <= most));
-    if prefix.is_none() {
-        diagnostics.error(first.span, format!("'{}': a prefix has 0 to {most} bits", first.text));
-    }
-    let mut virtual_address =
-        VirtualAddress { excluded, ..VirtualAddress::new(address, prefix.unwrap_or(most)) };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
         match word.text.as_str() {
