@@ -138,6 +138,11 @@ impl Diagnostics {
         sorted.into_iter()
     }
 
+    /// Whether a mistake would be shown that is not shown yet.
+    pub(crate) fn is_news(&self, span: Span, message: &str) -> bool {
+        self.list.len() < MAX_DIAGNOSTICS && !self.list.iter().any(|d| d.span == span && d.message == message)
+    }
+
     fn report(&mut self, level: Level, span: Span, message: String) -> &mut Diagnostic {
         // A listen is read as a frontend and as a backend: one mistake is said once.
         let known = |d: &Diagnostic| d.level == level && d.span == span && d.message == message;

@@ -321,7 +321,7 @@ fn unknown<D>(
             // Of a family the first word may be meant, or the whole name.
             let firsts = names().filter_map(|name| name.split(' ').next());
             let two = words.get(1).map_or_else(String::new, |second| format!("{one} {}", second.text));
-            let near = nearest(one, names().chain(firsts)).or_else(|| nearest(&two, names()));
+            let near = || nearest(one, names().chain(firsts)).or_else(|| nearest(&two, names()));
             unknown_name(one, first.span, near, section, diagnostics);
         } else {
             diagnostics
@@ -331,13 +331,22 @@ fn unknown<D>(
         return;
     };
     let two = format!("{one} {}", second.text);
-    let near = nearest(&two, names());
+    let near = || nearest(&two, names());
     unknown_name(&two, first.span.to(second.span), near, section, diagnostics);
 }
 
-fn unknown_name(name: &str, span: Span, near: Option<&str>, section: Section, diagnostics: &mut Diagnostics) {
-    let note = diagnostics.error(span, format!("unknown keyword '{name}' in '{}' section", section.name));
-    if let Some(near) = near {
+fn unknown_name(
+    name: &str,
+    span: Span,
+    near: impl FnOnce() -> Option<&'static str>,
+    section: Section,
+    diagnostics: &mut Diagnostics,
+) {
+    let text = format!("unknown keyword '{name}' in '{}' section", section.name);
+    // To look for what is meant takes longer than all the rest: once for each mistake that is shown.
+    let is_news = diagnostics.is_news(span, &text);
+    let note = diagnostics.error(span, text);
+    if let Some(near) = is_news.then(near).flatten() {
         note.help(format!("did you mean '{near}'?"));
     }
 }

@@ -3,8 +3,14 @@
 /// The candidate nearest to `word`, if it is near enough to be meant.
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = 1 + word.len() / 4;
+    // At least as many letters differ as one is longer than the other, which is sooner known.
+    let may_be_near = |candidate: &&str| {
+        let differ = candidate.len().abs_diff(word.len());
+        differ <= limit && differ < candidate.len()
+    };
     candidates
         .into_iter()
+        .filter(may_be_near)
         .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= limit && *distance < candidate.len())
         .min()

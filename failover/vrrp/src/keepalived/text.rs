@@ -12,7 +12,7 @@ const MAX_FILES: usize = 1_000;
 /// Parameters in one another: one that names itself ends here.
 const MAX_DEPTH: usize = 32;
 /// What parameters may grow to in one reading, in bytes.
-const MAX_GROWN: usize = 16 * 1024 * 1024;
+const MAX_GROWN: usize = 4 * 1024 * 1024;
 /// What a replacement counts for beside its text, in bytes: an empty one costs time too.
 const REPLACEMENT: usize = 64;
 /// Blocks in one another.
@@ -499,5 +499,9 @@ mod tests {
         }
         bomb.push_str("$Z\n");
         assert!(ask(&bomb).1.iter().any(|said| said.contains("grows beyond all bounds")));
+        let loops = "$I= \\\na { \\\n $I \\\n b } \\\n$I \\\nc\n$I\n".to_owned();
+        let (read, said) = ask(&loops);
+        assert!(said.iter().any(|said| said.contains("grows beyond all bounds")), "{said:?}");
+        assert!(read.len() < MAX_GROWN, "{}", read.len());
     }
 }
