@@ -186,6 +186,13 @@ fn is_of_link(address: IpAddr) -> bool {
     matches!(address, IpAddr::V6(six) if six.is_unicast_link_local())
 }
 
+/// The places of the routers that move with this one, itself among them.
+fn together(posts: &[Post], place: usize) -> Arc<[usize]> {
+    let name = |place: &usize| posts[*place].settings.group.as_ref().map(|group| group.name.as_str());
+    let own = name(&place);
+    (0..posts.len()).filter(|other| *other == place || (own.is_some() && name(other) == own)).collect()
+}
+
 /// What an interface is as a condition.
 fn seen_of(link: Option<Link>) -> Observed {
     if link.is_some_and(|link| link.usable) { Observed::Well } else { Observed::Failed }
@@ -215,6 +222,8 @@ struct Post {
     base: u8,
     /// What it follows, each with its place among all that is watched.
     tracks: Vec<(Track, usize)>,
+    /// The places of the routers that move with this one, itself among them.
+    together: Arc<[usize]>,
     /// What keeps it from taking part: its interface, or something that it follows.
     fault: Option<String>,
     /// Whether the router takes part: nothing keeps it, nor another of its group.
@@ -274,6 +283,9 @@ impl Room {
             // What a killed process left must not answer beside the real owner.
             post.release(&mut netlink);
             posts.push(post);
+        }
+        for place in 0..posts.len() {
+            posts[place].together = together(&posts, place);
         }
         let epoch = Instant::now();
         let mut observed = vec![Observed::Unknown; watches.len()];
@@ -409,9 +421,9 @@ impl Room {
             post.router.handle_input(now, Input::Priority(priority));
         }
         self.perform(place);
-        for member in self.group_of(place) {
-            let others = self.group_of(member);
-            let fault = others.iter().find_map(|other| {
+        let group = Arc::clone(&self.posts[place].together);
+        for member in group.iter().copied() {
+            let fault = group.iter().find_map(|other| {
                 let reason = self.posts[*other].fault.clone()?;
                 let whose = &self.posts[*other].settings.name;
                 Some(if *other == member { reason } else { format!("'{whose}' of its group: {reason}") })
@@ -427,18 +439,10 @@ impl Room {
         }
     }
 
-    /// The places of the routers that move with this one, itself among them.
-    fn group_of(&self, place: usize) -> Vec<usize> {
-        let name = |post: &Post| post.settings.group.as_ref().map(|group| group.name.clone());
-        let Some(own) = name(&self.posts[place]) else { return vec![place] };
-        let others = self.posts.iter().enumerate().filter(|(_, post)| name(post).as_ref() == Some(&own));
-        others.map(|(place, _)| place).collect()
-    }
-
     /// Lets the routers of groups follow each other, until nobody moves any more.
     fn move_together(&mut self) {
         for place in 0..self.posts.len() {
-            let group = self.group_of(place);
+            let group = Arc::clone(&self.posts[place].together);
             // Each group once, by its first router; a router alone moves alone.
             if group.first() != Some(&place) || self.posts[place].settings.group.is_none() {
                 continue;
@@ -454,7 +458,7 @@ impl Room {
                 Move::Demote => Some(Input::Demote),
             };
             let now = self.now();
-            for member in &group {
+            for member in group.iter() {
                 if let Some(input) = &input {
                     self.posts[*member].router.handle_input(now, input.clone());
                     self.perform(*member);
@@ -750,6 +754,7 @@ impl Post {
             aside: None,
             tracks: Vec::new(),
             base,
+            together: Arc::from([]),
             fault: None,
             takes_part: false,
             was_master: false,

@@ -445,7 +445,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
         &[Arg::OneOf("version", &["2", "3"])],
         "VRRP's version; 2 knows whole seconds only.",
         "version 3",
-        |d, a, _| d.version = Some(if a.text(0) == "2" { Version::V2 } else { Version::V3 }),
+        |d, a, _| d.version = Some(Version::named(&a.text(0))),
     ),
     row(
         &["vrid"],

@@ -22,6 +22,13 @@ pub enum Version {
     V3,
 }
 
+impl Version {
+    /// The version that a file names: 2, or else 3.
+    pub(crate) fn named(text: &str) -> Self {
+        if text == "2" { Self::V2 } else { Self::V3 }
+    }
+}
+
 /// How an accepted packet's checksum was made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {

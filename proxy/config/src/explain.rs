@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Block, Diagnostics, FileId, Line, Section, Sources, Span, Status, Word, quoted, row};
+use proxy_lang::{
+    Block, Diagnostics, FileId, Line, Section, Sources, Span, Status, Word, duration, quoted, row,
+};
 
 use crate::draft::{Base, ProxyDraft};
 use crate::keywords;
@@ -160,11 +162,7 @@ fn proxy(block: &Block, section: Section, defaults: &[&Line], config: &Config) -
     if let Some(frontend) = frontend {
         add("maxconn", frontend.maxconn.to_string());
         if let Some(tarpit) = frontend.timeouts.tarpit.filter(|_| backend.is_none()) {
-            let (millis, rest) = (tarpit.as_millis(), tarpit.subsec_micros() % 1_000);
-            add(
-                "timeout tarpit",
-                if rest == 0 { format!("{millis}ms") } else { format!("{}us", tarpit.as_micros()) },
-            );
+            add("timeout tarpit", duration(tarpit));
         }
     }
     if let Some(backend) = backend {

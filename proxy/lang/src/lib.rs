@@ -28,4 +28,4 @@ pub use source::{FileId, Source, Sources, Span};
 pub use spec::{Spec, Status};
 pub use suggest::nearest;
 pub use text::read_text;
-pub use units::{parse_duration, parse_size};
+pub use units::{duration, parse_duration, parse_size};

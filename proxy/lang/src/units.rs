@@ -7,6 +7,16 @@ use crate::Unit;
 /// Longest duration that is accepted, in milliseconds: HAProxy's timers end at 2^31 - 1.
 const MAX_MILLIS: u64 = i32::MAX as u64;
 
+/// A duration as [`parse_duration`] reads it.
+#[must_use]
+pub fn duration(of: Duration) -> String {
+    if of.subsec_micros().is_multiple_of(1_000) {
+        format!("{}ms", of.as_millis())
+    } else {
+        format!("{}us", of.as_micros())
+    }
+}
+
 /// Reads `10`, `10ms`, `5s`, `1m`, `2h`, `3d`, `7us`, also with the unit spelled out (`5min`); a bare number has
 /// `unit`.
 ///

@@ -503,7 +503,7 @@ pub const TABLE: &[Keyword<Globals>] = &[
         &[Arg::OneOf("version", &["2", "3"])],
         "VRRP's version where an instance names none; otherwise it is 2.",
         "vrrp_version 3",
-        |d, a, _| d.version = Some(if a.text(0) == "2" { Version::V2 } else { Version::V3 }),
+        |d, a, _| d.version = Some(Version::named(&a.text(0))),
     ),
 ];
 

@@ -29,6 +29,16 @@ pub(crate) enum Tracked {
 }
 
 impl Tracked {
+    /// What a block defines that opens with this word.
+    pub(crate) fn defined_by(word: &str) -> Option<Self> {
+        Some(match word {
+            "vrrp_script" => Self::Script,
+            "vrrp_track_process" | "track_process" => Self::Process,
+            "vrrp_track_file" | "track_file" => Self::File,
+            _ => return None,
+        })
+    }
+
     /// How keepalived calls it.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -457,7 +467,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
         &[Arg::OneOf("version", &["2", "3"])],
         "VRRP's version; 2 knows whole seconds only.",
         "version 3",
-        |d, a, _| d.version = Some(if a.text(0) == "2" { Version::V2 } else { Version::V3 }),
+        |d, a, _| d.version = Some(Version::named(&a.text(0))),
     ),
     row(
         &["virtual_ipaddress"],

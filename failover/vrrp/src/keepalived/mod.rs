@@ -64,12 +64,7 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
         lines(statement, &[globals::TABLE], globals::SECTION, &mut globals, diagnostics, |_, _, _| {});
     }
     for statement in statements {
-        let kind = match statement.words[0].as_str() {
-            "vrrp_script" => Tracked::Script,
-            "vrrp_track_process" | "track_process" => Tracked::Process,
-            "vrrp_track_file" | "track_file" => Tracked::File,
-            _ => continue,
-        };
+        let Some(kind) = Tracked::defined_by(statement.words[0].as_str()) else { continue };
         if let Some(name) = named(statement, diagnostics) {
             let Some(track) = trackers::read(kind, name, statement, &globals, diagnostics) else { continue };
             if defined.0.insert((kind, name.text.clone()), track).is_some() {
@@ -102,8 +97,8 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
                     routers.insert(name.text.clone(), router);
                 }
             }
-            "vrrp_sync_group" | "global_defs" | "vrrp_script" | "vrrp_track_process" | "track_process"
-            | "vrrp_track_file" | "track_file" => {}
+            "vrrp_sync_group" | "global_defs" => {}
+            other if Tracked::defined_by(other).is_some() => {}
             _ => {
                 let line = Line { words: statement.words.clone() };
                 read_line_among(&[TOP], globals::OUTERMOST, &line, &mut Top, &|_| None, diagnostics);

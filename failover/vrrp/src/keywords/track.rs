@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Spec, Unit, quoted, read_options};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Spec, Unit, duration, quoted, read_options};
 
 use crate::track::{join, split};
 use crate::{Command, MAX_TRACKS, MAX_WEIGHT, Parameters, Process, RunAs, Script, Track, Watch};
@@ -202,8 +202,8 @@ pub(super) fn line(track: &Track) -> String {
             let mut line = format!(
                 "track-script {name} {} interval {} timeout {} rise {} fall {}",
                 quoted(&script.command.text()),
-                time(script.interval),
-                time(script.timeout),
+                duration(script.interval),
+                duration(script.timeout),
                 script.rise,
                 script.fall
             );
@@ -229,7 +229,7 @@ pub(super) fn line(track: &Track) -> String {
             line.push_str(arguments.unwrap_or_default());
             for (name, delay) in [("start-delay", process.after_start), ("end-delay", process.after_end)] {
                 if !delay.is_zero() {
-                    line.push_str(&format!(" {name} {}", time(delay)));
+                    line.push_str(&format!(" {name} {}", duration(delay)));
                 }
             }
             line
@@ -239,12 +239,4 @@ pub(super) fn line(track: &Track) -> String {
         line.push_str(&format!(" weight {}", track.weight));
     }
     line + if track.reverse { " reverse" } else { "" }
-}
-
-fn time(time: Duration) -> String {
-    if time.subsec_micros().is_multiple_of(1_000) {
-        format!("{}ms", time.as_millis())
-    } else {
-        format!("{}us", time.as_micros())
-    }
 }
