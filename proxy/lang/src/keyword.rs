@@ -1,6 +1,6 @@
 //! Rows that set something in a draft, and the reader that finds the row for a line or an option.
 
-use crate::{Args, Diagnostics, Level, Line, Span, Spec, Status, Word, nearest};
+use crate::{Arg, Args, Diagnostics, Level, Line, Span, Spec, Status, Word, nearest};
 
 /// A set of section kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +56,16 @@ impl Sections {
     pub const VRRP_TRACK_PROCESS: Self = Self(1 << 19);
     /// keepalived's `vrrp_track_file`.
     pub const VRRP_TRACK_FILE: Self = Self(1 << 20);
+    /// keepalived's `virtual_server`.
+    pub const VIRTUAL_SERVER: Self = Self(1 << 21);
+    /// keepalived's `real_server`.
+    pub const REAL_SERVER: Self = Self(1 << 22);
+    /// keepalived's `TCP_CHECK`.
+    pub const TCP_CHECK: Self = Self(1 << 23);
+    /// keepalived's `HTTP_GET` and `SSL_GET`.
+    pub const HTTP_GET: Self = Self(1 << 24);
+    /// What such a check asks for.
+    pub const URL: Self = Self(1 << 25);
     /// What HAProxy's tables call the four proxy sections.
     pub const PROXY: Self = Self::DEFAULTS.or(Self::FRONTEND).or(Self::BACKEND).or(Self::LISTEN);
     /// No line of its own: an option on a `bind`, `server` or similar line.
@@ -82,6 +92,11 @@ impl Sections {
         (Self::VRRP_SCRIPT, "vrrp_script"),
         (Self::VRRP_TRACK_PROCESS, "vrrp_track_process"),
         (Self::VRRP_TRACK_FILE, "vrrp_track_file"),
+        (Self::VIRTUAL_SERVER, "virtual_server"),
+        (Self::REAL_SERVER, "real_server"),
+        (Self::TCP_CHECK, "TCP_CHECK"),
+        (Self::HTTP_GET, "HTTP_GET and SSL_GET"),
+        (Self::URL, "url"),
     ];
 
     /// Both sets together.
@@ -120,6 +135,18 @@ impl<D> Keyword<D> {
         const fn nothing<D>(_: &mut D, _: &Args, _: &mut Diagnostics) {}
         Self { spec, sections, negatable, apply: nothing }
     }
+}
+
+/// A row that works, in these sections; `no` before it is a mistake.
+pub const fn full_row<D>(
+    sections: Sections,
+    names: &'static [&'static str],
+    args: &'static [Arg],
+    doc: &'static str,
+    example: &'static str,
+    apply: fn(&mut D, &Args, &mut Diagnostics),
+) -> Keyword<D> {
+    Keyword { spec: Spec::full(names, args, doc, example), sections, negatable: false, apply }
 }
 
 /// Where else the keyword of a line belongs, for a line that stands in the wrong section.

@@ -12,6 +12,7 @@ mod keyword;
 mod lexer;
 mod source;
 mod spec;
+mod statement;
 mod suggest;
 mod text;
 mod units;
@@ -21,11 +22,12 @@ pub use block::{Block, blocks};
 pub use condition::{Surroundings, condition};
 pub use diagnostic::{Diagnostic, Diagnostics, Level, render};
 pub use keyword::{
-    Elsewhere, Keyword, Section, Sections, home, read_line, read_line_among, read_options, row,
+    Elsewhere, Keyword, Section, Sections, full_row, home, read_line, read_line_among, read_options, row,
 };
 pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex, quoted};
 pub use source::{FileId, Source, Sources, Span};
 pub use spec::{Spec, Status};
+pub use statement::Statement;
 pub use suggest::nearest;
 pub use text::read_text;
 pub use units::{duration, parse_duration, parse_size};
