@@ -1,6 +1,8 @@
 //! Times: the wire's hundredths of a second, and microseconds for timers, so that the skew of a 10 ms
 //! interval is 6.1 ms and not zero.
 
+use std::time::Duration;
+
 /// An interval as version 3 sends it: 1..=4095 hundredths of a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Centis(u16);
@@ -31,6 +33,13 @@ impl Centis {
 /// A point in time, or a length of it, in microseconds of the caller's monotonic clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Micros(pub u64);
+
+/// The longest there is, where a time is longer.
+impl From<Duration> for Micros {
+    fn from(time: Duration) -> Self {
+        Self(u64::try_from(time.as_micros()).unwrap_or(u64::MAX))
+    }
+}
 
 impl Micros {
     /// One second.

@@ -10,6 +10,8 @@ use crate::Centis;
 const PROTOCOL: u8 = 112;
 const ADVERTISEMENT: u8 = 1;
 const HEADER: usize = 8;
+/// Where the checksum stands.
+const CHECKSUM: std::ops::Range<usize> = 6..8;
 /// Version 2 always ends with eight bytes of authentication data.
 const AUTHENTICATION: usize = 8;
 
@@ -26,6 +28,11 @@ impl Version {
     /// The version that a file names: 2, or else 3.
     pub(crate) fn named(text: &str) -> Self {
         if text == "2" { Self::V2 } else { Self::V3 }
+    }
+
+    /// Bytes behind the addresses.
+    fn tail(self) -> usize {
+        if self == Self::V2 { AUTHENTICATION } else { 0 }
     }
 }
 
@@ -68,6 +75,24 @@ impl Refusal {
             Self::Authentication => "authentication",
         }
     }
+}
+
+/// Makes a message of version 3 over IPv4 one whose checksum is over the message alone.
+pub fn without_pseudo_header(message: &mut [u8]) {
+    if let Some(checksum) = message.get_mut(CHECKSUM) {
+        checksum.fill(0);
+        let sum = !fold(sum(message));
+        message[CHECKSUM].copy_from_slice(&sum.to_be_bytes());
+    }
+}
+
+/// The message, and what stands behind it: a trailer that authenticates it, or nothing.
+///
+/// # Errors
+/// Why it is refused.
+pub fn split_trailer(bytes: &[u8], source: IpAddr) -> Result<(&[u8], &[u8]), Refusal> {
+    let (_, length) = measure(bytes, source)?;
+    bytes.split_at_checked(length).ok_or(Refusal::Length)
 }
 
 /// What a master says.
@@ -119,7 +144,7 @@ impl Advertisement {
             }
             Version::V3 => sum(&bytes) + pseudo_header(source, destination, bytes.len()),
         };
-        bytes[6..8].copy_from_slice(&(!fold(sum)).to_be_bytes());
+        bytes[CHECKSUM].copy_from_slice(&(!fold(sum)).to_be_bytes());
         bytes
     }
 
@@ -134,20 +159,8 @@ impl Advertisement {
         password: Option<[u8; 8]>,
     ) -> Result<(Self, Version, Checksum), Refusal> {
         let header: &[u8; HEADER] = bytes.first_chunk().ok_or(Refusal::Length)?;
-        let version = match header[0] >> 4 {
-            2 => Version::V2,
-            3 => Version::V3,
-            _ => return Err(Refusal::Version),
-        };
-        if header[0] & 0xf != ADVERTISEMENT {
-            return Err(Refusal::Type);
-        }
-        let tail = if version == Version::V2 { AUTHENTICATION } else { 0 };
-        let size = if source.is_ipv4() { size_of::<Ipv4Addr>() } else { size_of::<Ipv6Addr>() };
-        if version == Version::V2 && source.is_ipv6() {
-            return Err(Refusal::Version);
-        }
-        let length = HEADER + size * usize::from(header[3]) + tail;
+        let (version, length) = measure(bytes, source)?;
+        let (size, tail) = (address_size(source), version.tail());
         // Ethernet pads short frames: what follows the message is not part of it.
         let message = bytes.get(..length).ok_or(Refusal::Length)?;
         let plain = sum(message);
@@ -185,6 +198,24 @@ impl Advertisement {
         let advertisement = Self { vrid: header[1], priority: header[2], interval, addresses };
         Ok((advertisement, version, checksum))
     }
+}
+
+/// The version of an advertisement, and how long its message must be.
+fn measure(bytes: &[u8], source: IpAddr) -> Result<(Version, usize), Refusal> {
+    let header: &[u8; HEADER] = bytes.first_chunk().ok_or(Refusal::Length)?;
+    let version = match header[0] >> 4 {
+        2 if source.is_ipv4() => Version::V2,
+        3 => Version::V3,
+        _ => return Err(Refusal::Version),
+    };
+    if header[0] & 0xf != ADVERTISEMENT {
+        return Err(Refusal::Type);
+    }
+    Ok((version, HEADER + address_size(source) * usize::from(header[3]) + version.tail()))
+}
+
+fn address_size(source: IpAddr) -> usize {
+    if source.is_ipv4() { size_of::<Ipv4Addr>() } else { size_of::<Ipv6Addr>() }
 }
 
 fn sum(bytes: &[u8]) -> u32 {
@@ -288,6 +319,54 @@ mod tests {
         packet[6..8].copy_from_slice(&[0x44, 0x92]);
         let read = Advertisement::decode(&packet, SOURCE, GROUP, None).map(|(.., checksum)| checksum);
         assert_eq!(read, Ok(Checksum::Message));
+        let mut sent = bytes("3134c8010019a201c000021e");
+        without_pseudo_header(&mut sent);
+        assert_eq!(sent, packet);
+        without_pseudo_header(&mut sent[..7]);
+    }
+
+    /// Bytes that nobody has thought of: xorshift64*, from a seed.
+    #[test]
+    fn any_bytes_are_read_or_refused_and_never_more() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32
+        };
+        let six: IpAddr = "fe80::1".parse().unwrap();
+        let good = bytes("2133960201018ae9c000020ac000020b62656e6368000000");
+        let mut read = 0;
+        for _ in 0..200_000 {
+            let source = if next() % 2 == 0 { SOURCE } else { six };
+            let length = usize::try_from(next() % 64).unwrap();
+            let mut packet: Vec<u8> = (0..length).map(|_| next().to_be_bytes()[7]).collect();
+            if next() % 2 == 0 {
+                packet = good.clone();
+                let place = usize::try_from(next()).unwrap() % packet.len();
+                packet[place] ^= next().to_be_bytes()[7] & 1;
+                packet.truncate(usize::try_from(next() % 40).unwrap());
+            }
+            let password = Some(*b"bench\0\0\0");
+            if let Ok((said, ..)) = Advertisement::decode(&packet, source, GROUP, password) {
+                read += 1;
+                assert!(said.addresses.len() <= packet.len() / 4 && said.vrid > 0);
+                assert_eq!(split_trailer(&packet, source).map(|(message, _)| message.len()), Ok(24));
+            }
+        }
+        // Those that the chance left as they were.
+        assert!(read > 1_000, "{read}");
+    }
+
+    #[test]
+    fn what_stands_behind_a_message_is_told_apart() {
+        let mut packet = bytes("3134c8010019a201c000021e");
+        packet.extend([7; 28]);
+        let (message, trailer) = split_trailer(&packet, SOURCE).unwrap();
+        assert_eq!((message.len(), trailer), (12, [7; 28].as_slice()));
+        assert_eq!(split_trailer(&packet[..11], SOURCE), Err(Refusal::Length));
+        assert!(Advertisement::decode(&packet, SOURCE, GROUP, None).is_ok());
     }
 
     #[test]

@@ -6,7 +6,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use failover_vrrp::{Advertisement, Centis, Eligibility, Input, Micros, Output, Router, Settings, Version};
+use failover_vrrp::{
+    Advertisement, Centis, Claim, Eligibility, Goodbye, Input, Micros, Output, Router, Settings, Version,
+};
 
 fn host(last: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
@@ -22,18 +24,36 @@ fn settings(preempt: bool) -> Settings {
         preempt_delay: Micros(0),
         addresses: vec![host(100)],
         source: host(12),
+        missing: 3,
+        silent: false,
         grouped: false,
+        pair: true,
     }
 }
 
-fn input(words: &[&str]) -> Option<Input> {
+fn input(now: Micros, words: &[&str]) -> Option<Input> {
     let eligible = |ready, learnt| Input::Eligible(Eligibility { ready, learnt });
     Some(match words {
         ["start"] => Input::Start,
+        ["adopt"] => Input::Adopt,
         ["stop"] => Input::Stop,
-        ["handover"] => Input::HandOver,
+        ["handover"] => Input::HandOver(Goodbye::Advertised),
+        ["handover", "told"] => Input::HandOver(Goodbye::Told),
+        ["vouched", priority, host] => {
+            let (priority, interval) = (priority.parse().unwrap(), Centis::new(10).unwrap());
+            Input::Vouched(self::host(host.parse().unwrap()), Claim { priority, interval })
+        }
+        ["take", host] => Input::Take(self::host(host.parse().unwrap()), now),
+        ["take", host, "said", millis] => {
+            Input::Take(self::host(host.parse().unwrap()), Micros(millis.parse::<u64>().unwrap() * 1_000))
+        }
+        ["dead", host] => Input::Dead(self::host(host.parse().unwrap())),
+        ["isolated"] => Input::Isolated(true),
+        ["reached"] => Input::Isolated(false),
         ["fault"] => Input::Fault,
         ["priority", number] => Input::Priority(number.parse().unwrap()),
+        ["others", "unknown"] => Input::Others(None),
+        ["others", number] => Input::Others(Some(number.parse().unwrap())),
         ["ready"] => eligible(true, true),
         ["ready", "unlearnt"] => eligible(true, false),
         ["unready"] => eligible(false, false),
@@ -59,6 +79,7 @@ fn drain(router: &mut Router, now: Micros, said: &mut Vec<String>) {
             Output::RemoveAddresses => "remove".to_owned(),
             Output::StepAside => "step aside".to_owned(),
             Output::Announce => "announce".to_owned(),
+            Output::Blocked(blocked) => if blocked { "blocked" } else { "heard again" }.to_owned(),
             Output::Became(role, why) => format!("{role:?} {why:?}").to_lowercase(),
         };
         said.push(format!("< {} {text}", now.0 / 1_000));
@@ -72,14 +93,15 @@ fn replay(text: &str) -> Vec<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let Some(millis) = words.first().and_then(|w| w.parse::<u64>().ok()) else { continue };
         let now = Micros(millis * 1_000);
-        // Every deadline until now is met in time, unless the node sleeps.
-        while let Some((deadline, _)) = router.poll_timeout().filter(|(d, _)| *d < now && words[1] != "sleep")
-        {
+        // Every deadline until now is met in time, unless the node sleeps: until then, or until something else is here.
+        let is_asleep = matches!(words[1], "sleep" | "asleep");
+        while let Some((deadline, _)) = router.poll_timeout().filter(|(d, _)| *d < now && !is_asleep) {
             router.handle_timeout(deadline);
             drain(&mut router, deadline, &mut said);
         }
         said.push(line.to_owned());
-        match input(&words[1..]) {
+        let words = words[1..].strip_prefix(&["asleep"]).unwrap_or(&words[1..]);
+        match input(now, words) {
             Some(input) => router.handle_input(now, input),
             None => router.handle_timeout(now),
         }

@@ -1,12 +1,15 @@
-//! Histories that nobody has thought of: two or three nodes, a link that loses, delays, doubles and splits, nodes that
-//! crash, sleep, cannot serve and change their minds, clocks that run at their own pace. Time is seeded and virtual.
+//! Histories that nobody has thought of: two or three nodes, a link that loses, delays, doubles and splits, a channel
+//! beside it that is cut, nodes that crash, sleep, cannot serve and change their minds, clocks that run at their own
+//! pace. Time is seeded and virtual.
 //!
 //! What must hold:
 //! * Some time after the last fault exactly one node has the addresses, and nothing moves any more.
 //! * While the link is well and some node can serve, the addresses are not without an owner for longer than a backup
 //!   listens before it acts.
 //! * While the link itself is well, two nodes never have them for longer than a kernel keeps an address that nobody
-//!   renews.
+//!   renews; while only advertisements are lost and the nodes themselves are well, for no longer than a duel lasts.
+//! * Of two routers that are a group, each on a link of its own, one is never here and the other there for longer than a
+//!   duel lasts, while packets are not lost on both links.
 //!
 //! A failing history names its seed; `TANDEM_SEED=n` plays it alone, `TANDEM_HISTORIES=n` plays more of them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
@@ -15,7 +18,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use failover_vrrp::{Advertisement, Centis, Eligibility, Input, Micros, Output, Router, Settings, Version};
+use failover_vrrp::{
+    Advertisement, Centis, Claim, Eligibility, Goodbye, Input, Member, Micros, Move, Output, Role, Router,
+    Settings, Version, next_move,
+};
 
 /// What the agent does: an address lives for two seconds unless it is renewed, and the kernel lags a little.
 const LIFETIME: u64 = 2_000_000;
@@ -23,6 +29,8 @@ const LAG: u64 = 400_000;
 const RENEW: u64 = 300_000;
 /// Histories of every run.
 const USUAL: u64 = 10_000;
+/// How late an order may be: what is not acknowledged by then the channel does not deliver.
+const LATEST: u64 = 1_000_000;
 /// How long faults go on.
 const TROUBLE: u64 = 20_000_000;
 
@@ -50,20 +58,34 @@ impl Chance {
     }
 }
 
-struct Node {
+/// One virtual router of a node.
+struct Post {
     router: Router,
-    /// Parts in a million by which its clock is fast.
-    fast: i64,
-    up: bool,
-    /// Sleeps until then, and hears nothing meanwhile that it would not find in its socket later.
-    asleep_until: u64,
-    inbox: Vec<(IpAddr, Advertisement)>,
     /// When the kernel removes the addresses, in true time; `None`: it does not have them.
     expires: Option<u64>,
     /// When they were renewed last, by its own clock.
     renewed: Option<u64>,
     /// How often it has taken them.
     times: u64,
+    /// Whether it was master when its group was looked at last.
+    was_master: bool,
+}
+
+impl Post {
+    fn has_addresses(&self, now: u64) -> bool {
+        self.expires.is_some_and(|at| at > now)
+    }
+}
+
+struct Node {
+    /// One, or those of a group, each on a link of its own.
+    posts: Vec<Post>,
+    /// Parts in a million by which its clock is fast.
+    fast: i64,
+    up: bool,
+    /// Sleeps until then, and hears nothing meanwhile that it would not find in its socket later.
+    asleep_until: u64,
+    inbox: Vec<(usize, Input)>,
 }
 
 impl Node {
@@ -77,10 +99,6 @@ impl Node {
         let back = i128::from(own.0) * 1_000_000 / (1_000_000 + i128::from(self.fast));
         u64::try_from(back + 1).unwrap_or(0).max(now)
     }
-
-    fn has_addresses(&self, now: u64) -> bool {
-        self.expires.is_some_and(|at| at > now)
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -89,10 +107,18 @@ enum Fault {
     Delay,
     Split(usize),
     OneWay(usize),
+    /// Advertisements of a node, both ways: a firewall.
+    Blocked(usize),
+    /// The channel of a node alone.
+    Cut(usize),
+    /// Orders of a node, and to it, arrive late.
+    Late(usize),
     Crash(usize),
     Sleep(usize),
     Unready(usize),
     Down(usize),
+    /// Not a fault: an operator's order, at the beginning, on the channel or by an advertisement.
+    Switch(usize),
 }
 
 impl Fault {
@@ -100,25 +126,39 @@ impl Fault {
     fn of_node(self) -> Option<usize> {
         match self {
             Self::Crash(node) | Self::Sleep(node) | Self::Unready(node) | Self::Down(node) => Some(node),
-            Self::Loss | Self::Delay | Self::Split(_) | Self::OneWay(_) => None,
+            Self::Loss | Self::Delay | Self::Split(_) => None,
+            Self::OneWay(_) | Self::Blocked(_) | Self::Cut(_) | Self::Late(_) | Self::Switch(_) => None,
         }
     }
 
-    /// Whether the link itself is not well.
+    /// Whether the link itself is not well: neither advertisements nor the channel can be relied on.
     fn is_of_link(self) -> bool {
-        matches!(self, Self::Loss | Self::Delay | Self::Split(_) | Self::OneWay(_))
+        matches!(self, Self::Loss | Self::Delay | Self::Split(_))
     }
+}
+
+/// A fault, and when.
+#[derive(Clone, Copy, Debug)]
+struct Trouble {
+    begin: u64,
+    end: u64,
+    what: Fault,
+    /// On this link alone; the channel goes over the first one.
+    link: Option<usize>,
 }
 
 struct World {
     chance: Chance,
     nodes: Vec<Node>,
     interval: u64,
-    /// Begin, end, what.
-    faults: Vec<(u64, u64, Fault)>,
-    /// Packets under way: when, to whom, from whom.
-    wire: BTreeMap<(u64, u64), (usize, IpAddr, Advertisement)>,
+    faults: Vec<Trouble>,
+    /// Packets under way: when, to which router of whom.
+    wire: BTreeMap<(u64, u64), (usize, usize, Input)>,
     sent: u64,
+    /// When the last word of a node arrives at another: the channel keeps their order.
+    told: BTreeMap<(usize, usize), u64>,
+    /// Whether each node has a gateway that answers while the node is not split off.
+    gateway: bool,
 }
 
 fn host(node: usize) -> IpAddr {
@@ -128,7 +168,8 @@ fn host(node: usize) -> IpAddr {
 const WELL: Eligibility = Eligibility { ready: true, learnt: true };
 
 impl World {
-    fn new(seed: u64) -> Self {
+    /// `routers`: of each node; several of them are a group.
+    fn new(seed: u64, routers: usize) -> Self {
         let mut chance = Chance::new(seed);
         let centis = [2, 10, 10, 100][usize::try_from(chance.below(4)).unwrap()];
         let interval = Centis::new(centis).unwrap();
@@ -148,108 +189,226 @@ impl World {
                     preempt_delay: Micros(if chance.one_in(4) { chance.below(3_000_000) } else { 0 }),
                     addresses: vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100))],
                     source: host(node),
-                    grouped: false,
+                    missing: 3,
+                    silent: false,
+                    grouped: routers > 1,
+                    pair: count == 2,
+                };
+                let post = |_| Post {
+                    router: Router::new(settings.clone()),
+                    expires: None,
+                    renewed: None,
+                    times: 0,
+                    was_master: false,
                 };
                 Node {
-                    router: Router::new(settings),
+                    posts: (0..routers).map(post).collect(),
                     fast: i64::try_from(chance.below(2_000)).unwrap() - 1_000,
                     up: false,
                     asleep_until: 0,
                     inbox: Vec::new(),
-                    expires: None,
-                    renewed: None,
-                    times: 0,
                 }
             })
             .collect();
+        let gateway = chance.one_in(2);
+        // Either of the two witnesses fails in a history; both together are a link that splits.
+        let channel_fails = chance.one_in(2);
         let faults = (0..chance.below(8)).map(|_| {
             let begin = chance.below(TROUBLE);
             let end = (begin + chance.below(6_000_000)).min(TROUBLE);
             let node = usize::try_from(chance.below(count as u64)).unwrap();
-            let what = match chance.below(8) {
+            let what = match chance.below(13) {
                 0 => Fault::Loss,
                 1 => Fault::Delay,
                 2 => Fault::Split(node),
-                3 => Fault::OneWay(node),
+                3 | 8 | 9 if channel_fails => Fault::Cut(node),
+                3 | 8 => Fault::Blocked(node),
+                9 => Fault::OneWay(node),
+                10 | 11 => Fault::Switch(node),
                 4 => Fault::Crash(node),
                 5 => Fault::Sleep(node),
                 6 => Fault::Unready(node),
+                12 => Fault::Late(node),
                 _ => Fault::Down(node),
             };
-            (begin, end, what)
+            let is_on_one = routers > 1 && what.of_node().is_none() && chance.one_in(2);
+            let link = is_on_one.then(|| usize::try_from(chance.below(routers as u64)).unwrap());
+            Trouble { begin, end, what, link }
         });
         let faults = faults.collect();
-        Self { chance, nodes, interval: interval.micros().0, faults, wire: BTreeMap::new(), sent: 0 }
+        Self {
+            chance,
+            nodes,
+            interval: interval.micros().0,
+            faults,
+            wire: BTreeMap::new(),
+            sent: 0,
+            told: BTreeMap::new(),
+            gateway,
+        }
     }
 
-    fn now_faulty(&self, now: u64, is: impl Fn(Fault) -> bool) -> bool {
-        self.faults.iter().any(|(begin, end, what)| *begin <= now && now < *end && is(*what))
+    /// After the last fault: what a kernel keeps, what a backup waits, a preemption delay, and another wait.
+    fn settled(&self) -> u64 {
+        TROUBLE + LIFETIME + LAG + self.interval * 10 + 3_000_000
     }
 
-    fn send(&mut self, now: u64, from: usize, said: &Advertisement) {
+    fn now_faulty(&self, now: u64, link: usize, is: impl Fn(Fault) -> bool) -> bool {
+        let mut faults = self.faults.iter().filter(|fault| fault.link.is_none_or(|on| on == link));
+        faults.any(|fault| fault.begin <= now && now < fault.end && is(fault.what))
+    }
+
+    fn send(&mut self, now: u64, (from, post): (usize, usize), said: &Advertisement) {
         for to in (0..self.nodes.len()).filter(|to| *to != from) {
             let split = |fault| matches!(fault, Fault::Split(node) if node == from || node == to);
-            let one_way = |fault| matches!(fault, Fault::OneWay(node) if node == from);
-            if self.now_faulty(now, split) || self.now_faulty(now, one_way) {
+            let one_way = |fault| match fault {
+                Fault::OneWay(node) => node == from,
+                Fault::Blocked(node) => node == from || node == to,
+                Fault::Loss | Fault::Delay | Fault::Split(_) | Fault::Cut(_) => false,
+                Fault::Crash(_) | Fault::Sleep(_) | Fault::Unready(_) => false,
+                Fault::Down(_) | Fault::Late(_) | Fault::Switch(_) => false,
+            };
+            if self.now_faulty(now, post, split) || self.now_faulty(now, post, one_way) {
                 continue;
             }
-            if self.now_faulty(now, |fault| matches!(fault, Fault::Loss)) && self.chance.one_in(3) {
+            if self.now_faulty(now, post, |fault| matches!(fault, Fault::Loss)) && self.chance.one_in(3) {
                 continue;
             }
-            let late = self.now_faulty(now, |fault| matches!(fault, Fault::Delay));
+            let late = self.now_faulty(now, post, |fault| matches!(fault, Fault::Delay));
             let copies = if late && self.chance.one_in(4) { 2 } else { 1 };
             for _ in 0..copies {
                 let delay = 50 + self.chance.below(if late { 3 * self.interval } else { 500 });
                 self.sent += 1;
-                self.wire.insert((now + delay, self.sent), (to, host(from), said.clone()));
+                self.wire
+                    .insert((now + delay, self.sent), (to, post, Input::Packet(host(from), said.clone())));
             }
+        }
+        let said = if said.priority == 0 { None } else { Some(said) };
+        match said {
+            Some(said) => {
+                let claim = Claim { priority: said.priority, interval: said.interval };
+                for to in (0..self.nodes.len()).filter(|to| *to != from) {
+                    self.tell(now, from, (to, post), Input::Vouched(host(from), claim));
+                }
+            }
+            None => {
+                // The supervisor tells the best of the others, as far as it knows.
+                let to = (from + 1) % self.nodes.len();
+                self.order(now, from, (to, post));
+            }
+        }
+    }
+
+    /// Says something on the channel: in order, or not at all.
+    fn tell(&mut self, now: u64, from: usize, (to, post): (usize, usize), input: Input) {
+        let of = |node| node == from || node == to;
+        let is_cut = |fault| matches!(fault, Fault::Split(node) | Fault::Cut(node) if of(node));
+        if self.now_faulty(now, 0, is_cut) {
+            return;
+        }
+        let delay = 100 + self.chance.below(1_500);
+        let before = self.told.get(&(from, to)).copied().unwrap_or(0);
+        let at = (now + delay).max(before);
+        self.told.insert((from, to), at);
+        self.sent += 1;
+        self.wire.insert((at, self.sent), (to, post, input));
+    }
+
+    /// Tells a node to follow; that may arrive late, while nothing else does.
+    fn order(&mut self, now: u64, from: usize, (to, post): (usize, usize)) {
+        // When it was said is known but for the time that the fastest words take.
+        let said = self.nodes[to].clock(now + 100);
+        let of = |node| node == from || node == to;
+        if self.now_faulty(now, 0, |fault| matches!(fault, Fault::Late(node) if of(node))) {
+            self.sent += 1;
+            let at = now + self.chance.below(LATEST);
+            self.wire.insert((at, self.sent), (to, post, Input::Take(host(from), said)));
+        } else {
+            self.tell(now, from, (to, post), Input::Take(host(from), said));
         }
     }
 
     /// Performs what a router asks for, as the agent does.
-    fn perform(&mut self, now: u64, node: usize) {
-        while let Some(output) = self.nodes[node].router.poll_output() {
+    fn perform(&mut self, now: u64, node: usize, post: usize) {
+        while let Some(output) = self.nodes[node].posts[post].router.poll_output() {
             match output {
-                Output::Transmit(said) => self.send(now, node, &said),
-                Output::AddAddresses => self.hold(now, node),
+                Output::Transmit(said) => self.send(now, (node, post), &said),
+                Output::AddAddresses => self.hold(now, node, post),
                 Output::RemoveAddresses | Output::StepAside => {
-                    (self.nodes[node].expires, self.nodes[node].renewed) = (None, None);
+                    let post = &mut self.nodes[node].posts[post];
+                    (post.expires, post.renewed) = (None, None);
                 }
-                Output::Announce | Output::Became(..) => {}
+                Output::Announce | Output::Blocked(_) | Output::Became(..) => {}
             }
         }
     }
 
-    fn hold(&mut self, now: u64, node: usize) {
+    fn hold(&mut self, now: u64, node: usize, post: usize) {
         let lag = self.chance.below(LAG);
-        let node = &mut self.nodes[node];
-        node.times += u64::from(node.renewed.is_none());
-        node.expires = Some(now + LIFETIME + lag);
-        node.renewed = Some(node.clock(now).0);
+        let clock = self.nodes[node].clock(now).0;
+        let post = &mut self.nodes[node].posts[post];
+        post.times += u64::from(post.renewed.is_none());
+        post.expires = Some(now + LIFETIME + lag);
+        post.renewed = Some(clock);
     }
 
-    fn input(&mut self, now: u64, node: usize, input: Input) {
+    /// Something happens to all routers of a node.
+    fn input(&mut self, now: u64, node: usize, input: &Input) {
+        for post in 0..self.nodes[node].posts.len() {
+            self.input_one(now, node, post, input.clone());
+        }
+    }
+
+    fn input_one(&mut self, now: u64, node: usize, post: usize, input: Input) {
         let clock = self.nodes[node].clock(now);
-        self.nodes[node].router.handle_input(clock, input);
-        self.perform(now, node);
+        self.nodes[node].posts[post].router.handle_input(clock, input);
+        self.perform(now, node, post);
     }
 
-    /// One turn of a node's agent: the kernel's news, packets, deadlines.
+    /// One turn of a node's agent: the kernel's news, packets, deadlines, groups.
     fn turn(&mut self, now: u64, node: usize) {
         let clock = self.nodes[node].clock(now);
-        if self.nodes[node].expires.is_some_and(|at| at <= now) {
-            self.nodes[node].expires = None;
-            if self.nodes[node].renewed.is_some_and(|renewed| clock.0 > renewed + LIFETIME) {
-                self.input(now, node, Input::Fenced);
+        for place in 0..self.nodes[node].posts.len() {
+            let post = &mut self.nodes[node].posts[place];
+            if post.expires.is_some_and(|at| at <= now) {
+                post.expires = None;
+                if post.renewed.is_some_and(|renewed| clock.0 > renewed + LIFETIME) {
+                    self.input_one(now, node, place, Input::Fenced);
+                }
             }
         }
-        for (from, said) in std::mem::take(&mut self.nodes[node].inbox) {
-            self.input(now, node, Input::Packet(from, said));
+        for (post, input) in std::mem::take(&mut self.nodes[node].inbox) {
+            self.input_one(now, node, post, input);
         }
-        self.nodes[node].router.handle_timeout(clock);
-        self.perform(now, node);
-        if self.nodes[node].renewed.is_some_and(|renewed| clock.0 >= renewed + RENEW) {
-            self.hold(now, node);
+        for place in 0..self.nodes[node].posts.len() {
+            self.nodes[node].posts[place].router.handle_timeout(clock);
+            self.perform(now, node, place);
+            let renewed = self.nodes[node].posts[place].renewed;
+            if renewed.is_some_and(|renewed| clock.0 >= renewed + RENEW) {
+                self.hold(now, node, place);
+            }
+        }
+        self.move_together(now, node);
+    }
+
+    /// Lets the routers of a group follow each other.
+    fn move_together(&mut self, now: u64, node: usize) {
+        let posts = &self.nodes[node].posts;
+        if posts.len() == 1 || posts.iter().any(|post| post.router.is_handing_over()) {
+            return;
+        }
+        let member = |Post { router, was_master, .. }: &Post| Member {
+            role: router.role(),
+            wants: router.wants(),
+            was_master: *was_master,
+        };
+        match next_move(&posts.iter().map(member).collect::<Vec<_>>()) {
+            Move::Stay => {}
+            Move::Promote => self.input(now, node, &Input::Promote),
+            Move::Demote => self.input(now, node, &Input::Demote),
+        }
+        for post in &mut self.nodes[node].posts {
+            post.was_master = post.router.role() == Role::Master;
         }
     }
 
@@ -257,46 +416,82 @@ impl World {
     fn next(&self, now: u64) -> u64 {
         let wire = self.wire.keys().next().map(|(at, _)| *at);
         let nodes = self.nodes.iter().filter(|node| node.up).flat_map(|node| {
-            let own =
-                [node.router.poll_timeout().map(|(at, _)| at), node.renewed.map(|at| Micros(at + RENEW))];
-            let own = own.into_iter().flatten().map(|at| node.true_time(at, now + 1)).min();
+            let own = node.posts.iter().flat_map(|post| {
+                [post.router.poll_timeout().map(|(at, _)| at), post.renewed.map(|at| Micros(at + RENEW))]
+            });
+            let own = own.flatten().map(|at| node.true_time(at, now + 1)).min();
             own.map(|at| at.max(node.asleep_until))
         });
-        let kernel = self.nodes.iter().filter_map(|node| node.expires).filter(|at| *at > now);
-        let faults = self.faults.iter().flat_map(|(begin, end, _)| [*begin, *end]).filter(|at| *at > now);
+        let kernel = self.nodes.iter().flat_map(|node| &node.posts).filter_map(|post| post.expires);
+        let kernel = kernel.filter(|at| *at > now);
+        let faults = self.faults.iter().flat_map(|fault| [fault.begin, fault.end]).filter(|at| *at > now);
         wire.into_iter().chain(nodes).chain(kernel).chain(faults).min().unwrap_or(u64::MAX).max(now + 1)
     }
 
     fn start(&mut self, now: u64, node: usize) {
         self.nodes[node].up = true;
         self.nodes[node].inbox.clear();
-        // What a killed process left is removed first.
-        (self.nodes[node].expires, self.nodes[node].renewed) = (None, None);
-        self.input(now, node, Input::Eligible(WELL));
-        self.input(now, node, Input::Start);
+        self.input(now, node, &Input::Eligible(WELL));
+        for place in 0..self.nodes[node].posts.len() {
+            let post = &mut self.nodes[node].posts[place];
+            // What a killed process left may be taken over, if it is there; nobody renews it before.
+            post.renewed = None;
+            post.was_master = false;
+            let left = post.has_addresses(now);
+            post.expires = post.expires.filter(|_| left);
+            self.input_one(now, node, place, if left { Input::Adopt } else { Input::Start });
+        }
     }
 
     fn begin_and_end_faults(&mut self, now: u64) {
-        for (begin, end, what) in self.faults.clone() {
+        for Trouble { begin, end, what, link } in self.faults.clone() {
             match what {
                 Fault::Crash(node) if begin == now => {
                     self.nodes[node].up = false;
-                    self.nodes[node].renewed = None;
+                    self.nodes[node].posts.iter_mut().for_each(|post| post.renewed = None);
                     // A new life knows nothing of the old one.
                     self.input_silently(now, node);
+                    // Without its power nobody can say that it is gone.
+                    if self.chance.one_in(2) {
+                        for to in (0..self.nodes.len()).filter(|to| *to != node) {
+                            for post in 0..self.nodes[to].posts.len() {
+                                self.tell(now, node, (to, post), Input::Dead(host(node)));
+                            }
+                        }
+                    }
                 }
                 Fault::Crash(node) if end == now && !self.nodes[node].up => self.start(now, node),
                 Fault::Sleep(node) if begin == now => {
                     self.nodes[node].asleep_until = self.nodes[node].asleep_until.max(end);
                 }
                 Fault::Unready(node) if begin == now => {
-                    self.input(now, node, Input::Eligible(Eligibility { ready: false, learnt: true }));
+                    self.input(now, node, &Input::Eligible(Eligibility { ready: false, learnt: true }));
                 }
-                Fault::Unready(node) if end == now => self.input(now, node, Input::Eligible(WELL)),
-                Fault::Down(node) if begin == now => self.input(now, node, Input::Fault),
-                Fault::Down(node) if end == now && self.nodes[node].up => self.input(now, node, Input::Start),
+                Fault::Unready(node) if end == now => self.input(now, node, &Input::Eligible(WELL)),
+                Fault::Split(node) if self.gateway && (begin == now || end == now) => {
+                    for post in 0..self.nodes[node].posts.len() {
+                        if link.is_none_or(|link| link == post) {
+                            self.input_one(now, node, post, Input::Isolated(begin == now));
+                        }
+                    }
+                }
+                Fault::Down(node) if begin == now => self.input(now, node, &Input::Fault),
+                Fault::Down(node) if end == now && self.nodes[node].up => {
+                    self.input(now, node, &Input::Start);
+                }
                 Fault::Crash(_) | Fault::Sleep(_) | Fault::Unready(_) | Fault::Down(_) => {}
-                Fault::Loss | Fault::Delay | Fault::Split(_) | Fault::OneWay(_) => {}
+                Fault::Switch(node) if begin == now => {
+                    let goodbye = if self.chance.one_in(2) { Goodbye::Told } else { Goodbye::Advertised };
+                    let to = (node + 1) % self.nodes.len();
+                    for post in 0..self.nodes[node].posts.len() {
+                        if self.nodes[node].posts[post].router.role() == Role::Master {
+                            self.input_one(now, node, post, Input::HandOver(goodbye));
+                            self.order(now, node, (to, post));
+                        }
+                    }
+                }
+                Fault::Loss | Fault::Delay | Fault::Split(_) | Fault::Switch(_) => {}
+                Fault::OneWay(_) | Fault::Blocked(_) | Fault::Cut(_) | Fault::Late(_) => {}
             }
         }
     }
@@ -304,100 +499,174 @@ impl World {
     /// The router of a process that is no more says nothing, and removes nothing.
     fn input_silently(&mut self, now: u64, node: usize) {
         let clock = self.nodes[node].clock(now);
-        self.nodes[node].router.handle_input(clock, Input::Stop);
-        while self.nodes[node].router.poll_output().is_some() {}
+        for post in &mut self.nodes[node].posts {
+            post.router.handle_input(clock, Input::Stop);
+            while post.router.poll_output().is_some() {}
+        }
     }
 
     /// Since when somebody can serve without a pause; `None`: nobody can.
     fn served_since(&self, now: u64) -> Option<u64> {
         let able_since = |node: usize| {
-            let own =
-                self.faults.iter().filter(|(begin, _, what)| what.of_node() == Some(node) && *begin <= now);
-            own.map(|(_, end, _)| *end).max().unwrap_or(0)
+            let own = self.faults.iter().filter(|f| f.what.of_node() == Some(node) && f.begin <= now);
+            own.map(|fault| fault.end).max().unwrap_or(0)
         };
         (0..self.nodes.len()).map(able_since).filter(|since| *since <= now).min()
     }
 
-    /// Who has the addresses, and for the how manieth time.
-    fn owners(&self, now: u64) -> Vec<(usize, u64)> {
-        let every = self.nodes.iter().enumerate().filter(|(_, node)| node.has_addresses(now));
-        every.map(|(place, node)| (place, node.times)).collect()
+    /// Who has the addresses of a router, and for the how manieth time.
+    fn owners(&self, now: u64, post: usize) -> Vec<(usize, u64)> {
+        let every = self.nodes.iter().map(|node| &node.posts[post]).enumerate();
+        let every = every.filter(|(_, post)| post.has_addresses(now));
+        every.map(|(place, post)| (place, post.times)).collect()
+    }
+
+    /// Since when the links are well.
+    fn well_since(&self, now: u64) -> u64 {
+        let faults = self.faults.iter().filter(|fault| fault.what.is_of_link() && fault.begin <= now);
+        faults.map(|fault| fault.end).max().unwrap_or(0)
+    }
+
+    /// Plays until something happens next.
+    fn step(&mut self, now: u64) {
+        self.begin_and_end_faults(now);
+        while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= now) {
+            let (to, post, input) = entry.remove();
+            if self.nodes[to].up {
+                self.nodes[to].inbox.push((post, input));
+            }
+        }
+        for node in 0..self.nodes.len() {
+            if self.nodes[node].up && self.nodes[node].asleep_until <= now {
+                self.turn(now, node);
+            }
+        }
     }
 }
 
-/// Plays a history; what went wrong.
-fn play(seed: u64) -> Result<(), String> {
-    let mut world = World::new(seed);
-    for node in 0..world.nodes.len() {
-        let when = world.chance.below(1_000);
-        world.start(when, node);
-    }
-    // After the last fault: what a kernel keeps, what a backup waits, a preemption delay, and another wait.
-    let slow = world.interval * 5;
-    let settled = TROUBLE + LIFETIME + LAG + slow * 2 + 3_000_000;
-    let end = settled + world.interval * 20;
-    let mut now = 1_000;
-    let mut orphaned_since: Option<u64> = None;
-    // Since when two of them have had the addresses together.
-    let mut doubled: BTreeMap<[(usize, u64); 2], u64> = BTreeMap::new();
-    while now < end {
-        world.begin_and_end_faults(now);
-        while let Some(entry) = world.wire.first_entry().filter(|entry| entry.key().0 <= now) {
-            let (to, from, said) = entry.remove();
-            if world.nodes[to].up {
-                world.nodes[to].inbox.push((from, said));
-            }
-        }
-        for node in 0..world.nodes.len() {
-            if world.nodes[node].up && world.nodes[node].asleep_until <= now {
-                world.turn(now, node);
-            }
-        }
-        let owners = world.owners(now);
-        let well_since = world.faults.iter().filter(|(begin, _, what)| what.is_of_link() && *begin <= now);
-        let well_since = well_since.map(|(_, end, _)| *end).max().unwrap_or(0);
+/// What must hold of one virtual router.
+#[derive(Default)]
+struct Watched {
+    orphaned_since: Option<u64>,
+    /// Since when two of them have had the addresses together.
+    doubled: BTreeMap<[(usize, u64); 2], u64>,
+}
+
+impl Watched {
+    fn look(&mut self, world: &World, now: u64, post: usize) -> Result<(), String> {
+        let owners = world.owners(now, post);
+        let well_since = world.well_since(now);
         // A duel ends with the next advertisement that comes through.
-        let bound = LIFETIME + LAG + world.interval * 4;
+        let duel = world.interval * 4;
+        let sound = !world.faults.iter().any(|Trouble { begin, what, .. }| {
+            *begin <= now && (what.is_of_link() || what.of_node().is_some() || matches!(what, Fault::Cut(_)))
+        });
+        let bound = if sound { duel } else { LIFETIME + LAG + duel };
         let pairs = owners.iter().flat_map(|a| owners.iter().map(move |b| [*a, *b])).filter(|[a, b]| a < b);
         let pairs: Vec<_> = pairs.collect();
-        doubled.retain(|pair, _| pairs.contains(pair));
+        self.doubled.retain(|pair, _| pairs.contains(pair));
         for pair in pairs {
-            let since = doubled.entry(pair).or_insert(now);
+            let since = self.doubled.entry(pair).or_insert(now);
             *since = (*since).max(well_since);
             if now > *since + bound {
                 return Err(format!(
-                    "nodes {pair:?} have the addresses together for {} ms at {now}",
+                    "nodes {pair:?} have the addresses of {post} together for {} ms at {now}",
                     (now - *since) / 1_000
                 ));
             }
         }
-        orphaned_since = owners.is_empty().then(|| orphaned_since.unwrap_or(now));
+        self.orphaned_since = owners.is_empty().then(|| self.orphaned_since.unwrap_or(now));
         let patience = world.interval * 5 + 1_000;
-        if let (Some(since), Some(served)) = (orphaned_since, world.served_since(now)) {
+        if let (Some(since), Some(served)) = (self.orphaned_since, world.served_since(now)) {
             let since = since.max(served).max(well_since);
             if now > since + patience {
-                return Err(format!("nobody has the addresses for {} ms at {now}", (now - since) / 1_000));
+                return Err(format!(
+                    "nobody has the addresses of {post} for {} ms at {now}",
+                    (now - since) / 1_000
+                ));
             }
         }
-        if now >= settled && owners.len() != 1 {
-            return Err(format!("{owners:?} have the addresses at {now}, long after the last fault"));
+        if now >= world.settled() && owners.len() != 1 {
+            return Err(format!(
+                "{owners:?} have the addresses of {post} at {now}, long after the last fault"
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What must hold of a group: one router is never here and the other there for longer than a duel takes, while no packet
+/// is lost on both links. One link that is split moves nobody.
+#[derive(Default)]
+struct Together {
+    apart_since: Option<u64>,
+}
+
+impl Together {
+    fn look(&mut self, world: &World, now: u64) -> Result<(), String> {
+        let [one, two] = [0, 1].map(|post| world.owners(now, post));
+        let is_shared = one.iter().any(|(node, _)| two.iter().any(|(other, _)| node == other));
+        let is_apart = !one.is_empty() && !two.is_empty() && !is_shared;
+        self.apart_since = is_apart.then(|| self.apart_since.unwrap_or(now));
+        let bound = world.interval * 4;
+        let is_split = |fault: &&Trouble| matches!(fault.what, Fault::Split(_)) && fault.link.is_some();
+        let lossy = world.faults.iter().filter(|f| f.what.is_of_link() && !is_split(f) && f.begin <= now);
+        let well_since = lossy.map(|fault| fault.end).max().unwrap_or(0);
+        match self.apart_since.map(|since| since.max(well_since)) {
+            Some(since) if now > since + bound => {
+                let apart = (now - since) / 1_000;
+                Err(format!("{one:?} and {two:?} have one each for {apart} ms at {now}"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Plays a history; what went wrong.
+fn play(seed: u64, routers: usize) -> Result<(), String> {
+    let mut world = World::new(seed, routers);
+    for node in 0..world.nodes.len() {
+        let when = world.chance.below(1_000);
+        world.start(when, node);
+    }
+    let mut watched: Vec<Watched> = (0..routers).map(|_| Watched::default()).collect();
+    let mut together = Together::default();
+    let end = world.settled() + world.interval * 20;
+    let mut now = 1_000;
+    while now < end {
+        world.step(now);
+        for (post, watched) in watched.iter_mut().enumerate() {
+            watched.look(&world, now, post)?;
+        }
+        if routers > 1 {
+            together.look(&world, now)?;
         }
         now = world.next(now);
     }
     Ok(())
 }
 
-#[test]
-fn one_node_has_the_addresses_whatever_happens() {
+/// Plays as many histories as are wanted, or the one that is, of nodes with so many routers.
+fn play_all(usual: u64, routers: usize) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("TANDEM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("TANDEM_HISTORIES").unwrap_or(USUAL),
+        None => 0..number("TANDEM_HISTORIES").map_or(usual, |count| count * usual / USUAL),
     };
     for seed in seeds {
-        if let Err(why) = play(seed) {
-            let world = World::new(seed);
+        if let Err(why) = play(seed, routers) {
+            let world = World::new(seed, routers);
             panic!("TANDEM_SEED={seed}: {why}; interval {} us, faults {:?}", world.interval, world.faults);
         }
     }
+}
+
+#[test]
+fn one_node_has_the_addresses_whatever_happens() {
+    play_all(USUAL, 1);
+}
+
+#[test]
+fn routers_of_a_group_move_together_whatever_happens() {
+    play_all(USUAL / 4, 2);
 }
