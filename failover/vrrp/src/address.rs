@@ -1,7 +1,17 @@
 //! Addresses that float, and how they are announced.
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
+
+use proxy_lang::{Span, Word};
+
+use crate::route::scope;
+
+/// Longest label of an address, with its terminator (`IFNAMSIZ`).
+pub(crate) const LABEL_SIZE: usize = 16;
+/// Longest prefix of a network that has an address for all.
+const LONGEST_BROADCAST: u8 = 30;
 
 /// An address that floats between the routers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,14 +26,181 @@ pub struct VirtualAddress {
     pub label: Option<String>,
     /// Whether advertisements are silent about it: there may be more of these, and of the other family.
     pub excluded: bool,
+    /// The address of all in its network, of IPv4.
+    pub broadcast: Option<Ipv4Addr>,
+    /// How far it is valid, of IPv4: 0 is everywhere, as the kernel has it.
+    pub scope: u8,
+    /// The far end of a line; the prefix is its.
+    pub peer: Option<IpAddr>,
+    /// For how many seconds connections that begin here take it, of IPv6; `None`: the usual.
+    pub preferred: Option<u32>,
+    /// What else is said of it.
+    pub traits: BTreeSet<Trait>,
+}
+
+/// What may be said of an address by a single word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trait {
+    /// The link is asked first whether somebody else has it (RFC 4862 5.4), of IPv6.
+    AskFirst,
+    /// It is a mobile node's home (RFC 6275), of IPv6.
+    Home,
+    /// The kernel makes temporary addresses of its network (RFC 8981), of IPv6.
+    ManageTemporary,
+    /// The interface joins the group that it is.
+    Joins,
+    /// The kernel makes no route to its network.
+    NoPrefixRoute,
+    /// It lives on an interface of its own with VRRP's hardware address, whatever the router's addresses do.
+    OwnMac,
+    /// Whoever removes it may.
+    Untracked,
+}
+
+impl Trait {
+    /// Their words, which are those of `ip address` and of keepalived.
+    const WORDS: [(&str, Self); 5] = [
+        ("-nodad", Self::AskFirst),
+        ("home", Self::Home),
+        ("mngtmpaddr", Self::ManageTemporary),
+        ("no_track", Self::Untracked),
+        ("noprefixroute", Self::NoPrefixRoute),
+    ];
 }
 
 impl VirtualAddress {
     /// An address on the router's interface.
     #[must_use]
     pub fn new(address: IpAddr, prefix: u8) -> Self {
-        Self { address, prefix, device: None, label: None, excluded: false }
+        Self {
+            address,
+            prefix,
+            device: None,
+            label: None,
+            excluded: false,
+            broadcast: None,
+            scope: 0,
+            peer: None,
+            preferred: None,
+            traits: BTreeSet::new(),
+        }
     }
+
+    /// Whether it is not put back when somebody removes it.
+    #[must_use]
+    pub fn may_go(&self) -> bool {
+        self.traits.contains(&Trait::Untracked)
+    }
+
+    /// Whether it lives on an interface of its own with VRRP's hardware address, where the file says so of it.
+    #[must_use]
+    pub fn has_own_mac(&self) -> bool {
+        self.traits.contains(&Trait::OwnMac)
+    }
+
+    /// Reads one of the options that both languages have, with its value; whether it is one.
+    ///
+    /// # Errors
+    /// What is wrong with it, and where.
+    pub(crate) fn option<'w>(
+        &mut self,
+        word: &Word,
+        mut rest: impl Iterator<Item = &'w Word>,
+    ) -> Result<bool, (Span, String)> {
+        if let Some((_, is)) = Trait::WORDS.iter().find(|(name, _)| *name == word.text) {
+            self.traits.insert(*is);
+            return Ok(true);
+        }
+        let mut value = || rest.next().ok_or_else(|| (word.span, format!("'{}' expects a value", word.text)));
+        match word.text.as_str() {
+            "dev" => self.device = Some(value()?.text.clone()),
+            "label" => {
+                let label = value()?;
+                if label.text.len() >= LABEL_SIZE {
+                    let text = format!("label '{}' is longer than {}", label.text, LABEL_SIZE - 1);
+                    return Err((label.span, text));
+                }
+                self.label = Some(label.text.clone());
+            }
+            "brd" | "broadcast" => {
+                let said = value()?;
+                self.broadcast = Some(self.broadcast(&said.text).map_err(|why| (said.span, why))?);
+            }
+            "scope" => {
+                let said = value()?;
+                self.scope =
+                    scope(&said.text).ok_or_else(|| (said.span, format!("'{}' is no scope", said.text)))?;
+                if self.address.is_ipv6() {
+                    self.scope = 0;
+                    return Err((word.span, "an address of IPv6 says itself how far it is valid".to_owned()));
+                }
+            }
+            "peer" => {
+                let said = value()?;
+                let peer = said.text.parse::<IpAddr>().ok();
+                let fits = peer.filter(|peer| peer.is_ipv6() == self.address.is_ipv6());
+                let wrong = || (said.span, format!("'{}' is no address of its family", said.text));
+                self.peer = Some(fits.ok_or_else(wrong)?);
+            }
+            "preferred_lft" => {
+                let said = value()?;
+                let seconds = if said.text == "forever" { Some(u32::MAX) } else { said.text.parse().ok() };
+                let wrong = || (said.span, format!("'{}' is no number of seconds, nor 'forever'", said.text));
+                self.preferred = Some(seconds.ok_or_else(wrong)?);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    /// The address of all in its network: its last one, its first one, or the one that is written.
+    fn broadcast(&self, said: &str) -> Result<Ipv4Addr, String> {
+        let IpAddr::V4(own) = self.address else { return Err("IPv6 has no broadcast".to_owned()) };
+        let hosts = u32::MAX.checked_shr(u32::from(self.prefix)).unwrap_or(0);
+        match said {
+            "+" | "-" if self.prefix > LONGEST_BROADCAST => {
+                Err(format!("a network of {} bits has no broadcast", self.prefix))
+            }
+            "+" => Ok(Ipv4Addr::from(u32::from(own) | hosts)),
+            "-" => Ok(Ipv4Addr::from(u32::from(own) & !hosts)),
+            written => written.parse().map_err(|_| format!("'{written}' is not an address")),
+        }
+    }
+
+    /// The options that [`Self::option`] reads.
+    pub(crate) fn options(&self) -> Vec<String> {
+        let seconds = |of| if of == u32::MAX { "forever".to_owned() } else { u32::to_string(&of) };
+        let values = [
+            ("dev", self.device.as_deref().map(proxy_lang::quoted)),
+            ("label", self.label.as_deref().map(proxy_lang::quoted)),
+            ("brd", self.broadcast.map(|broadcast| broadcast.to_string())),
+            ("scope", (self.scope > 0).then(|| self.scope.to_string())),
+            ("peer", self.peer.map(|peer| peer.to_string())),
+            ("preferred_lft", self.preferred.map(seconds)),
+        ];
+        let traits = Trait::WORDS.iter().filter(|(_, is)| self.traits.contains(is));
+        let values = values.into_iter().filter_map(|(name, value)| Some(format!("{name} {}", value?)));
+        values.chain(traits.map(|(name, _)| (*name).to_owned())).collect()
+    }
+}
+
+/// An interface with a hardware address that moves with the virtual ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VirtualMac {
+    /// Its name, where the file says one.
+    pub name: Option<String>,
+    /// Its hardware address, where that is not VRRP's own (RFC 9568 7.3).
+    pub mac: Option<[u8; 6]>,
+    /// Whether advertisements leave by the router's interface all the same.
+    pub plain_advertisements: bool,
+}
+
+/// Reads a hardware address.
+pub(crate) fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let bytes: Vec<u8> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16).ok()).collect::<Option<_>>()?;
+    // The lowest bit of the first byte is a group's.
+    bytes.try_into().ok().filter(|mac: &[u8; 6]| mac[0] & 1 == 0)
 }
 
 /// Reads an address and the length of its prefix, the longest where none is written. `None`: it is no address; an
@@ -42,6 +219,24 @@ pub(crate) fn parse(text: &str) -> Option<Result<VirtualAddress, (IpAddr, String
 #[must_use]
 pub fn longest_prefix(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// When a master tells other interfaces than the router's own, where some of its addresses live: switches there hear nothing
+/// of its advertisements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Between announcements.
+    pub every: Duration,
+    /// Whether it does so only where they have a hardware address of their own.
+    pub own_macs: bool,
+}
+
+impl Elsewhere {
+    /// The line that says it.
+    pub(crate) fn line(&self) -> String {
+        let which = if self.own_macs { " virtual-mac" } else { "" };
+        format!("announce-elsewhere {}ms{which}", self.every.as_millis())
+    }
 }
 
 /// When a master tells the link where its addresses live.

@@ -1,12 +1,17 @@
 //! Conditions a router follows: what is watched, and what that makes of its priority (keepalived.conf(5),
 //! `track_script` and its kin). A weight of zero makes a failure a fault: the router takes no part while it lasts.
 
+use std::net::IpAddr;
 use std::time::Duration;
+
+use proxy_lang::Span;
 
 /// Heaviest change of a priority, either way.
 pub const MAX_WEIGHT: i32 = 253;
 /// Most conditions one router follows.
 pub const MAX_TRACKS: usize = 64;
+/// Most gateways that are named.
+pub const MAX_GATEWAYS: usize = 8;
 /// Who owns the addresses: no condition changes this priority.
 const OWNER: u8 = 255;
 
@@ -162,6 +167,18 @@ impl Process {
     }
 }
 
+/// Who is asked whether this node still reaches anybody beside the other routers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Gateway {
+    /// Nobody.
+    None,
+    /// Where the default routes over the interface go.
+    #[default]
+    Auto,
+    /// These.
+    Named(Vec<IpAddr>),
+}
+
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Watch {
@@ -178,6 +195,22 @@ pub enum Watch {
         /// What is written into it at the start, and whether over what is there.
         initial: Option<(i64, bool)>,
     },
+    /// Whether a gateway answers on the link.
+    Gateway {
+        /// The interface it is asked on.
+        interface: String,
+        /// Who is asked: one that answers is enough.
+        gateway: Gateway,
+        /// How long it may be silent.
+        patience: Duration,
+    },
+    /// The servers of a backend that new sessions may go to.
+    Backend {
+        /// Its name.
+        name: String,
+        /// So many at least.
+        least: u32,
+    },
 }
 
 /// A condition one router follows.
@@ -187,10 +220,13 @@ pub struct Track {
     pub name: String,
     /// What is watched.
     pub watch: Watch,
-    /// What it does to the priority; 0: a failure is a fault. A file's number is multiplied by it.
+    /// What it does to the priority; 0: a failure is a fault, and that of a backend the last resort. A file's number
+    /// is multiplied by it.
     pub weight: i32,
     /// Whether it does the contrary.
     pub reverse: bool,
+    /// Where the file says so.
+    pub at: Span,
 }
 
 /// What has been seen of a condition.
@@ -216,30 +252,49 @@ pub struct Effective {
     pub fault: Option<String>,
 }
 
-/// The priority and the faults that conditions make of a configured priority.
-pub fn effective<'t>(base: u8, tracks: impl Iterator<Item = (&'t Track, Observed)>) -> Effective {
+/// The priority and the faults that conditions make of a configured priority; `last` is that of a node which others
+/// would serve better than, and which serves all the same where there is none.
+pub fn effective<'t>(base: u8, last: u8, tracks: impl Iterator<Item = (&'t Track, Observed)>) -> Effective {
     let mut sum = 0_i64;
     let mut fault = None;
+    let mut is_last = false;
     for (track, observed) in tracks {
         match consequence(track, observed) {
             Consequence::Change(change) => sum += change,
+            Consequence::Last => is_last = true,
             Consequence::Fault => fault = fault.or_else(|| Some(track.name.clone())),
         }
     }
-    let priority =
-        if base == OWNER { base } else { (i64::from(base) + sum).clamp(1, 254).try_into().unwrap_or(1) };
+    let changed = || (i64::from(base) + sum).clamp(1, 254).try_into().unwrap_or(1);
+    let priority = match (base, is_last) {
+        (OWNER, _) => base,
+        (_, true) => last,
+        (_, false) => changed(),
+    };
     Effective { priority, fault }
 }
 
 enum Consequence {
     Change(i64),
+    /// Behind every node that is well.
+    Last,
     Fault,
 }
 
 fn consequence(track: &Track, observed: Observed) -> Consequence {
     let weight = i64::from(track.weight);
     let sign = if track.reverse { -1 } else { 1 };
+    let is_backend = matches!(track.watch, Watch::Backend { .. });
     match observed {
+        // The node is not ready before it is known how the servers are.
+        Observed::Unknown if is_backend => Consequence::Change(0),
+        Observed::Well | Observed::Failed if weight == 0 && is_backend => {
+            if (observed == Observed::Well) == track.reverse {
+                Consequence::Last
+            } else {
+                Consequence::Change(0)
+            }
+        }
         // Who does not know yet does not take part; a weight counts once it is known.
         Observed::Unknown if weight == 0 && !matches!(track.watch, Watch::File { .. }) => Consequence::Fault,
         Observed::Unknown => Consequence::Change(0),
@@ -309,7 +364,8 @@ mod tests {
     use super::*;
 
     fn track(weight: i32, reverse: bool) -> Track {
-        Track { name: "x".to_owned(), watch: Watch::Interface("x".to_owned()), weight, reverse }
+        let watch = Watch::Interface("x".to_owned());
+        Track { name: "x".to_owned(), watch, weight, reverse, at: Span::default() }
     }
 
     #[test]
@@ -339,7 +395,7 @@ mod tests {
             (100, 0, false, Value(0), 100, false),
         ] {
             let track = track(weight, reverse);
-            let found = effective(base, [(&track, observed)].into_iter());
+            let found = effective(base, 1, [(&track, observed)].into_iter());
             assert_eq!(
                 (found.priority, found.fault.is_some()),
                 (priority, fault),
@@ -347,8 +403,37 @@ mod tests {
             );
         }
         let (one, two) = (track(20, false), track(-30, false));
-        let found = effective(100, [(&one, Well), (&two, Failed)].into_iter());
+        let found = effective(100, 1, [(&one, Well), (&two, Failed)].into_iter());
         assert_eq!(found.priority, 90);
+    }
+
+    #[test]
+    fn a_backend_without_servers_is_the_last_resort_and_no_fault() {
+        use Observed::{Failed, Unknown, Well};
+        for (base, weight, observed, priority) in [
+            (150, 0, Unknown, 150),
+            (150, 0, Well, 150),
+            (150, 0, Failed, 2),
+            (150, -20, Failed, 130),
+            (150, 20, Unknown, 150),
+            (255, 0, Failed, 255),
+        ] {
+            let watch = Watch::Backend { name: "app".to_owned(), least: 1 };
+            let backend = Track { watch, ..track(weight, false) };
+            // Nothing that is well elsewhere makes it better than a node that can serve.
+            let other = track(30, false);
+            for (tracks, more) in
+                [(vec![(&backend, observed)], 0), (vec![(&backend, observed), (&other, Well)], 30)]
+            {
+                let found = effective(base, 2, tracks.into_iter());
+                let more = if priority == 2 || base == 255 { 0 } else { more };
+                assert_eq!(
+                    found,
+                    Effective { priority: priority + more, fault: None },
+                    "{weight} {observed:?}"
+                );
+            }
+        }
     }
 
     fn script(rise: u32, fall: u32, failed_first: bool) -> Script {

@@ -1,13 +1,15 @@
 //! `global_defs`, and what stands outside of all blocks.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec};
 
 use super::BOOL;
-use super::instance::script;
-use crate::{Announcing, Command, Fifo, Notify, RunAs, Version};
+use super::instance::{ELSEWHERE, elsewhere, group, said_on, script};
+use crate::mail::{Draft as MailDraft, Mailbox, USUAL_PORT, is_host, no_mailbox};
+use crate::{Announcing, Command, Elsewhere, Fifo, Hook, Notify, RunAs, Spacing, Version};
 
 pub(crate) const SECTION: Section = Section { name: "global_defs", bit: Sections::GLOBAL_DEFS };
 /// Lines outside of all blocks.
@@ -18,10 +20,44 @@ pub(crate) const OUTERMOST: Section = Section { name: "keepalived.conf", bit: Se
 pub struct Globals {
     pub(crate) version: Option<Version>,
     script_user: Option<RunAs>,
+    /// VRRP's groups of both families, where they are others than usual.
+    pub(crate) groups: (Option<IpAddr>, Option<IpAddr>),
+    pub(crate) any_addresses: bool,
+    pub(crate) log_unknown: bool,
+    pub(crate) silent: Option<bool>,
+    pub(crate) strict: Option<(bool, Span)>,
     pub(crate) garp: Garp,
     /// Pipes by the keyword that named them: the pipe, and who reads it.
     fifos: BTreeMap<String, FifoDraft>,
     priorities: bool,
+    /// The interface of what names none.
+    pub(crate) interface: Option<String>,
+    /// Advertisements that must be missing.
+    pub(crate) missing: Option<u8>,
+    pub(crate) elsewhere: Option<Elsewhere>,
+    /// Between announcements of an interface, of IPv4 and of IPv6.
+    spacing: (Duration, Duration),
+    /// Whether states are written into the pipes after a reload.
+    on_reload: bool,
+    /// What is run before all and after all.
+    before: HookDraft,
+    after: HookDraft,
+    /// How long instances wait after the start of the program, and after that of the machine.
+    pub(crate) delays: (Duration, Duration),
+    /// Whom mails go to, and how.
+    mail: MailDraft,
+    /// Whether there are any, where an instance or a group does not say it: of all changes, and of instances'.
+    alert: Option<Alert>,
+    alert_vrrp: Option<Alert>,
+}
+
+/// Whether mails are asked for, and where.
+pub(crate) type Alert = (bool, Span);
+
+#[derive(Clone, Debug, Default)]
+struct HookDraft {
+    command: Option<Command>,
+    timeout: Option<Duration>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -91,9 +127,21 @@ const KEEPALIVEDS_DELAY: Duration = Duration::from_secs(5);
 
 impl Globals {
     /// What an instance or a group tells, with what is said of all.
-    pub(crate) fn tells(&self, notify: Notify) -> Notify {
+    /// `alert`: what it says of mails itself.
+    pub(crate) fn tells(
+        &self,
+        notify: Notify,
+        alert: Option<Alert>,
+        diagnostics: &mut Diagnostics,
+    ) -> Notify {
         let mut notify = notify.run_as(&self.script_user());
+        let asked = alert.or(self.alert_vrrp).or(self.alert).filter(|(on, _)| *on);
+        notify.mail = asked.and_then(|_| self.mail.clone().complete());
+        if let Some((_, at)) = alert.filter(|(on, _)| *on && notify.mail.is_none()) {
+            diagnostics.error(at, NO_MAIL);
+        }
         notify.priorities |= self.priorities;
+        notify.on_reload |= self.on_reload;
         for FifoDraft { pipe, script } in self.fifos.values().cloned() {
             let Some((path, owner)) = pipe else { continue };
             let mut script = script;
@@ -105,12 +153,39 @@ impl Globals {
         notify
     }
 
+    /// Says so where mails are asked for and cannot be sent.
+    pub(crate) fn check_mails(&self, diagnostics: &mut Diagnostics) {
+        let asked = self.alert_vrrp.or(self.alert).filter(|(on, _)| *on);
+        if let Some((_, at)) = asked.filter(|_| self.mail.clone().complete().is_none()) {
+            diagnostics.error(at, NO_MAIL);
+        }
+    }
+
+    /// How far announcements keep from each other on interfaces that no `garp_group` names.
+    pub(crate) fn spacing(&self) -> Option<Spacing> {
+        let (four, six) = self.spacing;
+        (!four.is_zero() || !six.is_zero()).then(|| Spacing { interfaces: Vec::new(), four, six })
+    }
+
+    /// What is run before all and after all.
+    pub(crate) fn hooks(&self) -> [Option<Hook>; 2] {
+        [&self.before, &self.after].map(|draft| {
+            let mut command = draft.command.clone()?;
+            if command.user == RunAs::Us {
+                command.user = self.script_user();
+            }
+            Some(Hook { command, timeout: draft.timeout.unwrap_or(HOOKS_TIMEOUT) })
+        })
+    }
+
     /// Whose rights scripts have that name nobody.
     pub(crate) fn script_user(&self) -> RunAs {
         self.script_user.clone().unwrap_or(RunAs::IfThere(SCRIPT_USER))
     }
 }
 
+/// How long what is run before all, and after all, may take where nothing is said.
+const HOOKS_TIMEOUT: Duration = Duration::from_secs(10);
 /// keepalived's user for scripts, where a system has one.
 const SCRIPT_USER: &str = "keepalived_script";
 
@@ -127,15 +202,6 @@ const fn row(
 ) -> Keyword<Globals> {
     let spec = Spec::full(names, args, doc, example);
     Keyword { spec, sections: Sections::GLOBAL_DEFS, negatable: false, apply }
-}
-
-const fn later(
-    names: &'static [&'static str],
-    args: &'static [Arg],
-    doc: &'static str,
-    example: &'static str,
-) -> Keyword<Globals> {
-    Keyword::inert(Sections::GLOBAL_DEFS, false, Spec::later(names, args, doc, example))
 }
 
 const fn accepted(
@@ -159,7 +225,9 @@ const fn outside(why: &'static str, names: &'static [&'static str], doc: &'stati
 const OPTIONAL_BOOL: Arg = Arg::Optional(&BOOL);
 /// Why IPVS's rows are passed over.
 const NO_IPVS: &str = "there is no IPVS in Tandem: its proxy balances";
-const NO_MAIL: &str = "no mail is sent unless 'smtp_alert' asks for it, which waits";
+/// What keepalived does not say.
+const NO_MAIL: &str = "no mail is sent: 'notification_email' or 'smtp_server' is missing";
+const NO_CHECKER_MAIL: &str = "mails tell of instances and groups only; the log has the servers";
 const NO_CHILD: &str = "the agent is a thread that does nothing else, and asks for real-time priority itself";
 const NO_FIREWALL: &str = "packets for the addresses are always taken, so nothing is filtered";
 const METRICS: &str = "ask `tandem status --json` instead";
@@ -209,11 +277,12 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "Where keepalived keeps copies of its configuration.",
         "tmp_config_directory /var/tmp",
     ),
-    later(
+    row(
         &["default_interface"],
         &[Arg::Word("name")],
-        "The interface of what names none.",
+        "The interface of static addresses and routes that name none; otherwise it is eth0. An instance names its own.",
         "default_interface eth0",
+        |d, a, _| d.interface = Some(a.text(0)),
     ),
     accepted(
         NO_FIREWALL,
@@ -222,7 +291,8 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "Keeps the kernel from reporting groups of the link.",
         "disable_local_igmp",
     ),
-    later(
+    accepted(
+        "an interface that is not there is waited for in any case, and may come back as another one",
         &["dynamic_interfaces"],
         &[Arg::Optional(&Arg::Word("allow_if_changes"))],
         "Starts though an interface is not there yet.",
@@ -250,11 +320,12 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "enable_script_security",
         |_, _, _| {},
     ),
-    later(
+    row(
         &["fifo_write_vrrp_states_on_reload"],
         &[],
-        "Writes all states to the FIFOs after a reload.",
+        "Writes the state of every instance and group into the pipes after a reload.",
         "fifo_write_vrrp_states_on_reload",
+        |d, _, _| d.on_reload = true,
     ),
     accepted(
         "every file that is included must be there",
@@ -269,6 +340,13 @@ pub const TABLE: &[Keyword<Globals>] = &[
         &[Arg::Optional(&Arg::Word("name"))],
         "Names of this process's files.",
         "instance one",
+    ),
+    row(
+        &["log_unknown_vrids"],
+        &[],
+        "Writes into the log when somebody on the link advertises an instance that nobody here knows; it is counted in any case.",
+        "log_unknown_vrids",
+        |d, _, _| d.log_unknown = true,
     ),
     accepted(
         NO_IPVS,
@@ -329,20 +407,40 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "nftables keepalived",
     ),
     accepted(
-        NO_MAIL,
-        &[
-            "checker_log_all_failures",
-            "no_email_faults",
-            "notification_email",
-            "notification_email_from",
-            "smtp_alert_checker",
-            "smtp_connect_timeout",
-            "smtp_helo_name",
-            "smtp_server",
-        ],
+        NO_CHECKER_MAIL,
+        &["checker_log_all_failures", "smtp_alert_checker"],
         &[Arg::Rest("setting")],
-        "Whom mails go to, and how.",
+        "What is logged and mailed of servers' checks.",
+        "smtp_alert_checker on",
+    ),
+    row(&["no_email_faults"], &[], "Sends no mail about a fault.", "no_email_faults", |d, _, _| {
+        d.mail.without_faults = true;
+    }),
+    row(
+        &["notification_email"],
+        &[Arg::Words("address")],
+        "Whom mails go to.",
         "notification_email { ops@example.com }",
+        |d, a, diagnostics| {
+            for word in a.words(0) {
+                if let Err(why) = d.mail.add(&word.text) {
+                    diagnostics.error(word.span, format!("{why}: it is passed over"));
+                }
+            }
+        },
+    ),
+    row(
+        &["notification_email_from"],
+        &[Arg::Word("address")],
+        "Whom mails come from; otherwise the program's user at this host.",
+        "notification_email_from lb@example.com",
+        |d, a, diagnostics| {
+            let from = Mailbox::parse(&a.text(0));
+            if from.is_none() {
+                diagnostics.error(a.word(0).span, format!("{}: it is passed over", no_mailbox(&a.text(0))));
+            }
+            d.mail.from = from.or(d.mail.from.take());
+        },
     ),
     row(
         &["notify_fifo", "vrrp_notify_fifo"],
@@ -365,12 +463,12 @@ pub const TABLE: &[Keyword<Globals>] = &[
             d.fifos.entry(fifo).or_default().script = script(a, diagnostics);
         },
     ),
-    accepted(
-        "only mails and SNMP would show it",
+    row(
         &["router_id"],
         &[Arg::Word("name")],
-        "What this node is called.",
+        "What mails call this node; otherwise the member's name.",
         "router_id lb1",
+        |d, a, _| d.mail.node = Some(a.text(0)),
     ),
     row(
         &["script_user"],
@@ -381,12 +479,69 @@ pub const TABLE: &[Keyword<Globals>] = &[
             d.script_user = Some(RunAs::User(a.text(0), a.optional_word(1).map(|group| group.text.clone())));
         },
     ),
-    later(&["smtp_alert", "smtp_alert_vrrp"], &[OPTIONAL_BOOL], "Sends mails on changes.", "smtp_alert on"),
-    later(
-        &["shutdown_script", "shutdown_script_timeout", "startup_script", "startup_script_timeout"],
+    row(
+        &["smtp_alert"],
+        &[OPTIONAL_BOOL],
+        "Sends a mail on every change of an instance or a group, where neither says otherwise. Whom to and by which server must be said.",
+        "smtp_alert on",
+        |d, a, _| d.alert = Some((said_on(a), a.span)),
+    ),
+    row(
+        &["smtp_alert_vrrp"],
+        &[OPTIONAL_BOOL],
+        "The same; it comes before 'smtp_alert'.",
+        "smtp_alert_vrrp on",
+        |d, a, _| d.alert_vrrp = Some((said_on(a), a.span)),
+    ),
+    row(
+        &["smtp_connect_timeout"],
+        &[Arg::Int("seconds", 1, 4_294)],
+        "Seconds that the mail server may take to be connected, and for each of its answers; 30.",
+        "smtp_connect_timeout 10",
+        |d, a, _| d.mail.patience = u64::try_from(a.int(0)).ok().map(Duration::from_secs),
+    ),
+    row(
+        &["smtp_helo_name"],
+        &[Arg::Word("name")],
+        "What this host calls itself to the mail server; otherwise its name.",
+        "smtp_helo_name lb1.example.com",
+        |d, a, diagnostics| match a.text(0) {
+            name if is_host(&name) => d.mail.hello = Some(name),
+            _ => not_a_host(a, diagnostics),
+        },
+    ),
+    row(
+        &["smtp_server"],
+        &[Arg::Word("host"), Arg::Optional(&Arg::Int("port", 1, 65_535))],
+        "The server that takes mails, and its port; 25. Its name is looked up for each mail.",
+        "smtp_server 192.0.2.25",
+        |d, a, diagnostics| match a.text(0) {
+            host if is_host(&host) => {
+                let port = u16::try_from(a.int(1)).ok().filter(|_| a.has(1)).unwrap_or(USUAL_PORT);
+                d.mail.server = Some((host, port));
+            }
+            _ => not_a_host(a, diagnostics),
+        },
+    ),
+    row(
+        &["shutdown_script", "startup_script"],
         &[Arg::Words("command")],
-        "What is run before all, and after all.",
+        "What is run when everything is undone, and before anything is done; who has what rights may stand behind it.",
         "startup_script /etc/keepalived/start.sh",
+        |d, a, diagnostics| {
+            let hook = if a.keyword.text.starts_with("startup") { &mut d.before } else { &mut d.after };
+            hook.command = script(a, diagnostics);
+        },
+    ),
+    row(
+        &["shutdown_script_timeout", "startup_script_timeout"],
+        &[Arg::Int("seconds", 1, 1_000)],
+        "Seconds after which it is killed; 10.",
+        "startup_script_timeout 10",
+        |d, a, _| {
+            let hook = if a.keyword.text.starts_with("startup") { &mut d.before } else { &mut d.after };
+            hook.timeout = u64::try_from(a.int(0)).ok().map(Duration::from_secs);
+        },
     ),
     row(
         &["vrrp_check_unicast_src"],
@@ -395,17 +550,19 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "vrrp_check_unicast_src",
         |_, _, _| {},
     ),
-    later(
-        &["vrrp_delay_after_boot", "vrrp_startup_delay"],
+    row(
+        &["vrrp_delay_after_boot"],
         &[Arg::Seconds("seconds", 0, 86_400_000)],
-        "Seconds to wait before taking part.",
-        "vrrp_startup_delay 5",
+        "Seconds after the machine's start in which no instance takes part.",
+        "vrrp_delay_after_boot 60",
+        |d, a, _| d.delays.1 = a.duration(0),
     ),
-    later(
+    row(
         &["vrrp_down_timer_adverts"],
         &[Arg::Int("count", 1, 100)],
-        "Advertisements that must be missing before a backup takes over.",
+        "Advertisements that must be missing before a backup takes over, where an instance says nothing of it; all nodes must agree.",
         "vrrp_down_timer_adverts 3",
+        |d, a, _| d.missing = u8::try_from(a.int(0)).ok(),
     ),
     row(
         &["vrrp_garp_lower_prio_delay"],
@@ -449,33 +606,46 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "vrrp_garp_master_repeat 1",
         |d, a, _| d.garp.repeat = u32::try_from(a.int(0)).ok(),
     ),
-    later(
+    row(
         &["vrrp_garp_extra_if"],
         &[Arg::Words("interval")],
-        "Seconds between announcements on the addresses' other interfaces.",
-        "vrrp_garp_extra_if 100",
+        ELSEWHERE,
+        "vrrp_garp_extra_if all 100",
+        |d, a, diagnostics| d.elsewhere = elsewhere(a, diagnostics).or(d.elsewhere),
     ),
-    later(
+    row(
         &["vrrp_garp_interval", "vrrp_gna_interval"],
         &[Arg::Seconds("seconds", 0, 1_000_000)],
-        "Seconds between two announcements of one interface.",
+        "Seconds between two announcements of IPv4, or of IPv6, on each interface that no 'garp_group' names.",
         "vrrp_garp_interval 0.001",
+        |d, a, _| {
+            let of = if a.keyword.text.contains("garp") { &mut d.spacing.0 } else { &mut d.spacing.1 };
+            *of = a.duration(0);
+        },
     ),
-    later(
-        &["vrrp_higher_prio_send_advert", "vrrp_lower_prio_no_advert"],
+    accepted(
+        "a master that gives way always says so, so that the other one announces its addresses again",
+        &["vrrp_higher_prio_send_advert"],
         &[OPTIONAL_BOOL],
-        "What a master answers to another one.",
+        "A master that hears a better one sends a last advertisement.",
         "vrrp_higher_prio_send_advert on",
+    ),
+    row(
+        &["vrrp_lower_prio_no_advert"],
+        &[OPTIONAL_BOOL],
+        "A master does not answer the advertisement of a lesser one.",
+        "vrrp_lower_prio_no_advert on",
+        |d, a, _| d.silent = Some(said_on(a)),
     ),
     row(
         &["vrrp_mcast_group4", "vrrp_mcast_group6"],
         &[Arg::Word("address")],
-        "VRRP's group: 224.0.0.18, and ff02::12. Another one is refused.",
+        "VRRP's group, where an instance names none: 224.0.0.18, and ff02::12.",
         "vrrp_mcast_group4 224.0.0.18",
-        |_, a, diagnostics| {
-            if !["224.0.0.18", "ff02::12"].contains(&a.text(0).as_str()) {
-                diagnostics.later(a.span, "another group than VRRP's own");
-            }
+        |d, a, diagnostics| match group(a, diagnostics) {
+            Some(four @ IpAddr::V4(_)) => d.groups.0 = Some(four),
+            Some(six @ IpAddr::V6(_)) => d.groups.1 = Some(six),
+            None => {}
         },
     ),
     row(&["vrrp_min_garp"], &[OPTIONAL_BOOL], "Announces once only.", "vrrp_min_garp on", |d, a, _| {
@@ -490,14 +660,27 @@ pub const TABLE: &[Keyword<Globals>] = &[
         "vrrp_notify_priority_changes on",
         |d, a, _| d.priorities = is_on(&a.text(0)),
     ),
-    accepted(
-        "no packet is refused for its list of addresses",
+    row(
         &["vrrp_skip_check_adv_addr"],
         &[OPTIONAL_BOOL],
-        "Does not compare the addresses of advertisements with its own.",
+        "Does not compare the addresses of advertisements with its own. They are heard in any case; the difference is counted.",
         "vrrp_skip_check_adv_addr",
+        |d, a, _| d.any_addresses = said_on(a),
     ),
-    later(&["vrrp_strict"], &[OPTIONAL_BOOL], "Keeps to the letter of VRRP.", "vrrp_strict"),
+    row(
+        &["vrrp_startup_delay"],
+        &[Arg::Seconds("seconds", 0, 86_400_000)],
+        "Seconds after the program's start in which no instance takes part, unless the addresses of a process that was killed a moment ago are still here.",
+        "vrrp_startup_delay 5",
+        |d, a, _| d.delays.0 = a.duration(0),
+    ),
+    row(
+        &["vrrp_strict"],
+        &[OPTIONAL_BOOL],
+        "Keeps to the letter of VRRP: a master does not answer a lesser one. Packets for the addresses are taken all the same.",
+        "vrrp_strict",
+        |d, a, _| d.strict = Some((said_on(a), a.span)),
+    ),
     row(
         &["vrrp_version"],
         &[Arg::OneOf("version", &["2", "3"])],
@@ -506,6 +689,11 @@ pub const TABLE: &[Keyword<Globals>] = &[
         |d, a, _| d.version = Some(Version::named(&a.text(0))),
     ),
 ];
+
+fn not_a_host(args: &Args, diagnostics: &mut Diagnostics) {
+    let text = format!("'{}' is no name of a host: it is passed over", args.text(0));
+    diagnostics.error(args.word(0).span, text);
+}
 
 /// The rows of what stands outside of all blocks, apart from the blocks that are read.
 pub const TOP: &[Keyword<Top>] = &[
@@ -523,23 +711,6 @@ pub const TOP: &[Keyword<Top>] = &[
             &[Arg::Rest("seconds")],
             "How long keepalived waits for its processes to end.",
             "child_wait_time 5",
-        ),
-    ),
-    Keyword::inert(
-        Sections::KEEPALIVED,
-        false,
-        Spec::later(
-            &[
-                "garp_group",
-                "interface_up_down_delays",
-                "static_ipaddress",
-                "static_routes",
-                "static_rules",
-                "track_group",
-            ],
-            &[Arg::Rest("name")],
-            "What interfaces, addresses and routes of the machine are for all instances.",
-            "static_ipaddress { 192.0.2.7/24 dev eth0 }",
         ),
     ),
     Keyword::inert(
@@ -568,17 +739,5 @@ pub const TOP: &[Keyword<Top>] = &[
             "Names of this process's files.",
             "use_pid_dir",
         ),
-    ),
-    outside(
-        "there is no IPVS in Tandem: the proxy balances. In the haproxy.cfg write 'listen NAME' with 'bind ADDRESS:PORT', \
-         'balance' for lb_algo, a 'server' line with 'check' for each real_server, 'backup' for sorry_server, \
-         'option httpchk' for HTTP_GET, 'stick-table' with 'stick on src' for persistence_timeout",
-        &["virtual_server"],
-        "A service that IPVS balances.",
-    ),
-    outside(
-        "there is no IPVS in Tandem: write one 'bind' line for each address of the group",
-        &["virtual_server_group"],
-        "Addresses of a service that IPVS balances.",
     ),
 ];

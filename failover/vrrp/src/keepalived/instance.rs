@@ -6,12 +6,19 @@ use std::time::Duration;
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Word};
 
-use super::globals::{Garp, Globals, is_on};
+use super::globals::{Alert, Garp, Globals, is_on};
+use super::machine::Common;
 use super::trackers::{Tracks, follow};
 use super::{BOOL, Defined};
-use crate::address::parse;
-use crate::keywords::{LABEL_SIZE, MAX_ADDRESSES, PASSWORD_SIZE, plain_password};
-use crate::{Centis, Command, Notify, RunAs, Version, VirtualAddress, VirtualRouter, longest_prefix};
+use crate::address::{LABEL_SIZE, Trait, parse, parse_mac};
+use crate::hmac::{AntiReplay, MAX_KEYS, Mode, Secret};
+use crate::keywords::wire::ttls;
+use crate::keywords::{MAX_ADDRESSES, PASSWORD_SIZE, add_route, add_rule, plain_password};
+use crate::route::{Route, Rule, Unplaced};
+use crate::{
+    Centis, Command, Elsewhere, Gateway, Notify, Presence, RunAs, Version, VirtualAddress, VirtualMac,
+    VirtualRouter, Wire, longest_prefix,
+};
 
 pub(crate) const SECTION: Section = Section { name: "vrrp_instance", bit: Sections::VRRP_INSTANCE };
 /// Priority where the file says nothing.
@@ -63,11 +70,26 @@ pub struct Instance {
     auth_pass: Option<Word>,
     addresses: Vec<(VirtualAddress, Span)>,
     garp: Garp,
+    elsewhere: Option<Elsewhere>,
     source: Option<(IpAddr, Span)>,
     peers: Vec<(IpAddr, Span)>,
     nopreempt: Option<Span>,
     preempt_delay: Option<(Duration, Span)>,
+    wire: Wire,
+    presence: Presence,
+    /// What a master answers to a lesser one, where the instance says so.
+    silent: Option<bool>,
+    strict: Option<(bool, Span)>,
+    any_addresses: Option<bool>,
     notify: Notify,
+    /// Whether mails are sent, where the instance says so.
+    alert: Option<Alert>,
+    virtual_mac: Option<VirtualMac>,
+    xmit_base: bool,
+    vmac_addresses: bool,
+    routes: Vec<Route>,
+    rules: Vec<Rule>,
+    pub(super) unplaced_rules: Unplaced,
     pub(super) tracks: Vec<Tracks>,
 }
 
@@ -80,15 +102,6 @@ const fn row(
 ) -> Keyword<Instance> {
     let spec = Spec::full(names, args, doc, example);
     Keyword { spec, sections: Sections::VRRP_INSTANCE, negatable: false, apply }
-}
-
-const fn later(
-    names: &'static [&'static str],
-    args: &'static [Arg],
-    doc: &'static str,
-    example: &'static str,
-) -> Keyword<Instance> {
-    Keyword::inert(Sections::VRRP_INSTANCE, false, Spec::later(names, args, doc, example))
 }
 
 const fn accepted(
@@ -122,6 +135,48 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "Seconds between a master's advertisements: whole ones in version 2, from 0.01 on in version 3.",
         "advert_int 1",
         |d, a, _| d.interval = Some((a.duration(0), a.span)),
+    ),
+    row(
+        &["auth_hmac active_key"],
+        &[Arg::Int("key", 0, 255)],
+        "The key that is sent with; the lowest number where nothing is said.",
+        "auth_hmac { active_key 1 }",
+        |d, a, _| d.wire.hmac.active = u8::try_from(a.int(0)).ok(),
+    ),
+    row(
+        &["auth_hmac anti_replay"],
+        &[Arg::OneOf("protection", AntiReplay::WORDS)],
+        "What keeps recorded packets from being heard: that each is stamped later than the one before, or near this node's clock too.",
+        "auth_hmac { anti_replay time }",
+        |d, a, _| d.wire.hmac.anti_replay = AntiReplay::named(&a.text(0)),
+    ),
+    row(
+        &["auth_hmac key"],
+        &[Arg::Int("number", 0, 255), Arg::Word("secret")],
+        "A key that advertisements are authenticated with, by a trailer of HMAC-SHA256; several while one replaces another.",
+        "auth_hmac { key 2 secret }",
+        |d, a, diagnostics| {
+            let Ok(id) = u8::try_from(a.int(0)) else { return };
+            if d.wire.hmac.keys.len() >= MAX_KEYS {
+                diagnostics.error(a.span, format!("{MAX_KEYS} keys are enough: it is passed over"));
+            } else if d.wire.hmac.keys.insert(id, Secret::new(&a.text(1))).is_some() {
+                diagnostics.error(a.word(0).span, format!("key {id} is there already: the last one counts"));
+            }
+        },
+    ),
+    row(
+        &["auth_hmac mode"],
+        &[Arg::OneOf("mode", Mode::WORDS)],
+        "For introducing it node by node: whether a trailer is sent, and whether somebody without is heard.",
+        "auth_hmac { mode permissive }",
+        |d, a, _| d.wire.hmac.mode = Mode::named(&a.text(0)),
+    ),
+    row(
+        &["auth_hmac time_window"],
+        &[Arg::Seconds("seconds", 1, 86_400_000)],
+        "How far a stamp may be from this node's clock.",
+        "auth_hmac { time_window 5 }",
+        |d, a, _| d.wire.hmac.window = Some(a.duration(0)),
     ),
     row(
         &["authentication auth_pass"],
@@ -167,12 +222,19 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "A level of messages.",
         "debug 2",
     ),
-    later(&["dont_track_primary"], &[], "Stays in office when its interface is down.", "dont_track_primary"),
-    later(
+    row(
+        &["dont_track_primary"],
+        &[],
+        "Takes part though its interface is down.",
+        "dont_track_primary",
+        |d, _, _| d.presence.ignores_link = true,
+    ),
+    row(
         &["down_timer_adverts"],
         &[Arg::Int("count", 1, 100)],
-        "Advertisements that must be missing before a backup takes over.",
+        "Advertisements that must be missing before a backup takes over; all nodes must agree.",
         "down_timer_adverts 3",
+        |d, a, _| d.wire.missing = u8::try_from(a.int(0)).ok(),
     ),
     row(
         &["garp_lower_prio_delay"],
@@ -216,16 +278,18 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "garp_master_repeat 1",
         |d, a, _| d.garp.repeat = u32::try_from(a.int(0)).ok(),
     ),
-    later(
+    row(
         &["garp_extra_if"],
         &[Arg::Words("interval")],
-        "Seconds between announcements on the addresses' other interfaces.",
-        "garp_extra_if 100",
+        ELSEWHERE,
+        "garp_extra_if all 100",
+        |d, a, diagnostics| d.elsewhere = elsewhere(a, diagnostics).or(d.elsewhere),
     ),
-    later(
-        &["higher_prio_send_advert", "lower_prio_no_advert"],
+    accepted(
+        "a master that gives way always says so, so that the other one announces its addresses again",
+        &["higher_prio_send_advert"],
         &[Arg::Optional(&BOOL)],
-        "What a master answers to another one.",
+        "A master that hears a better one sends a last advertisement.",
         "higher_prio_send_advert on",
     ),
     row(
@@ -249,11 +313,19 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "Asks the interface again and again whether its link is up.",
         "linkbeat_use_polling",
     ),
-    later(
+    row(
+        &["lower_prio_no_advert"],
+        &[Arg::Optional(&BOOL)],
+        "A master does not answer the advertisement of a lesser one.",
+        "lower_prio_no_advert on",
+        |d, a, _| d.silent = Some(said_on(a)),
+    ),
+    row(
         &["mcast_dst_ip"],
         &[Arg::Word("address")],
         "Another group than VRRP's own.",
         "mcast_dst_ip 224.0.0.18",
+        |d, a, diagnostics| d.wire.group = group(a, diagnostics).or(d.wire.group),
     ),
     row(
         &["mcast_src_ip", "unicast_src_ip"],
@@ -295,10 +367,11 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "notify_backup /etc/keepalived/backup.sh",
         |d, a, diagnostics| d.notify.backup = script(a, diagnostics),
     ),
-    later(
-        &["notify_deleted", "notify_master_rx_lower_pri"],
+    accepted(
+        "which instances there are is settled at the start: a reload that takes one out is refused",
+        &["notify_deleted"],
         &[Arg::Rest("command")],
-        "Runs a command when the instance is taken out of the file; when a master hears one of lower priority.",
+        "Runs a command when the instance is taken out of the file.",
         "notify_deleted",
     ),
     row(
@@ -316,6 +389,13 @@ pub const TABLE: &[Keyword<Instance>] = &[
         |d, a, diagnostics| d.notify.master = script(a, diagnostics),
     ),
     row(
+        &["notify_master_rx_lower_pri"],
+        &[Arg::Words("command")],
+        "Runs a command when a master hears that a lesser router says it is one; at most once an interval.",
+        "notify_master_rx_lower_pri /etc/keepalived/lesser.sh",
+        |d, a, diagnostics| d.notify.lesser = script(a, diagnostics),
+    ),
+    row(
         &["notify_priority_changes"],
         &[BOOL],
         "Writes into the pipes of notify_fifo when the priority changes.",
@@ -329,11 +409,12 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "notify_stop /etc/keepalived/stop.sh",
         |d, a, diagnostics| d.notify.stop = script(a, diagnostics),
     ),
-    later(
+    row(
         &["old_unicast_checksum"],
         &[Arg::Optional(&Arg::OneOf("when", &["never"]))],
-        "Checksums as keepalived made them until 1.3.6.",
-        "old_unicast_checksum never",
+        "Sends checksums to peers as keepalived made them until 1.3.6, in version 3 over IPv4. Both are heard in any case; 'never' sends the others, as nothing does.",
+        "old_unicast_checksum",
+        |d, a, _| d.wire.old_checksum = !a.has(0),
     ),
     row(
         &["preempt"],
@@ -358,20 +439,27 @@ pub const TABLE: &[Keyword<Instance>] = &[
             d.priority = u8::try_from(a.int(0)).ok().map(|priority| (priority, a.span));
         },
     ),
-    later(
+    row(
         &["promote_secondaries"],
         &[],
-        "Keeps other addresses of a network when its first one goes.",
+        "Has the kernel keep the other addresses of a network when the first one goes.",
         "promote_secondaries",
+        |d, _, _| d.presence.promotes = true,
     ),
-    accepted(
-        "no packet is refused for its list of addresses",
+    row(
         &["skip_check_adv_addr"],
         &[Arg::Optional(&BOOL)],
-        "Does not compare the addresses of advertisements with its own.",
+        "Does not compare the addresses of advertisements with its own. They are heard in any case; the difference is counted.",
         "skip_check_adv_addr on",
+        |d, a, _| d.any_addresses = Some(said_on(a)),
     ),
-    later(&["smtp_alert"], &[Arg::Optional(&BOOL)], "Sends mails on changes.", "smtp_alert on"),
+    row(
+        &["smtp_alert"],
+        &[Arg::Optional(&BOOL)],
+        "Sends a mail on every change of this instance, or none; it comes before what is said of all.",
+        "smtp_alert on",
+        |d, a, _| d.alert = Some((said_on(a), a.span)),
+    ),
     row(
         &["state"],
         &[Arg::Word("state")],
@@ -386,7 +474,13 @@ pub const TABLE: &[Keyword<Instance>] = &[
             }
         },
     ),
-    later(&["strict_mode"], &[Arg::Optional(&BOOL)], "Keeps to the letter of VRRP.", "strict_mode off"),
+    row(
+        &["strict_mode"],
+        &[Arg::Optional(&BOOL)],
+        "Keeps to the letter of VRRP: a master does not answer a lesser one. Packets for the addresses are taken all the same.",
+        "strict_mode off",
+        |d, a, _| d.strict = Some((said_on(a), a.span)),
+    ),
     absent(
         "there is no BFD in Tandem: track an interface, or lower 'advert_int'",
         &["track_bfd"],
@@ -424,12 +518,19 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "track_script { chk weight 10 }",
         |_, _, _| {},
     ),
-    later(&["track_src_ip"], &[], "Faults when this node's own address is gone.", "track_src_ip"),
-    later(
+    row(
+        &["track_src_ip"],
+        &[],
+        "Faults while this node's own address, which the advertisements come from, is not there.",
+        "track_src_ip",
+        |d, _, _| d.presence.tracks_source = true,
+    ),
+    row(
         &["unicast_fault_no_peer"],
         &[],
         "Faults rather than to fall back to multicast.",
         "unicast_fault_no_peer",
+        |d, _, _| d.wire.needs_peer = true,
     ),
     row(
         &["unicast_peer"],
@@ -438,29 +539,52 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "unicast_peer { 192.0.2.12 }",
         peer,
     ),
-    later(
+    row(
         &["unicast_ttl"],
         &[Arg::Int("ttl", 0, 255)],
         "The time to live of advertisements to peers.",
         "unicast_ttl 255",
+        |d, a, _| d.wire.ttl = u8::try_from(a.int(0)).ok().filter(|ttl| *ttl > 0),
     ),
-    later(
-        &["use_ipvlan", "use_vmac"],
+    absent(
+        "addresses that live on the interface itself do the same; those with a MAC address of their own have 'use_vmac'",
+        &["use_ipvlan"],
+        "An interface of the instance's own with its interface's MAC address.",
+    ),
+    row(
+        &["use_vmac"],
         &[Arg::Rest("interface")],
-        "An interface with a MAC address of the instance's own.",
+        "An interface with a MAC address that moves with the addresses: its name, vrrp. and the router's number where none is written, and its address.",
         "use_vmac vrrp.51",
+        |d, a, diagnostics| {
+            let mut asked = VirtualMac::default();
+            for word in a.words(0) {
+                match parse_mac(&word.text) {
+                    Some(mac) => asked.mac = Some(mac),
+                    None if asked.name.is_none() && word.text.len() < LABEL_SIZE => {
+                        asked.name = Some(word.text.clone());
+                    }
+                    None => {
+                        diagnostics.error(word.span, format!("'{}' is not understood here", word.text));
+                    }
+                }
+            }
+            d.virtual_mac = Some(asked);
+        },
     ),
-    later(
-        &["use_vmac_addr", "vmac_xmit_base"],
+    row(
+        &["use_vmac_addr"],
         &[],
-        "What lives, and what is sent, on the instance's own interface.",
-        "vmac_xmit_base",
+        "Interfaces with a MAC address that moves with the addresses for those that live on other interfaces, or are of the other family; 'use_vmac' behind an address says it of that one.",
+        "use_vmac_addr",
+        |d, _, _| d.vmac_addresses = true,
     ),
-    later(
+    row(
         &["v3_checksum_as_v2"],
         &[Arg::Optional(&BOOL)],
-        "Version 3's checksum without a pseudo-header, as RFC 9568 has it.",
+        "Sends version 3's checksum over IPv4 without a pseudo-header, as RFC 9568 has it. Both are heard.",
         "v3_checksum_as_v2 on",
+        |d, a, _| d.wire.bare_checksum = said_on(a),
     ),
     row(
         &["version"],
@@ -490,14 +614,61 @@ pub const TABLE: &[Keyword<Instance>] = &[
         "virtual_router_id 51",
         |d, a, _| d.vrid = u8::try_from(a.int(0)).ok(),
     ),
-    later(
-        &["virtual_routes", "virtual_rules"],
+    row(
+        &["virtual_routes"],
         &[Arg::Words("route")],
-        "Routes and rules that move with the addresses.",
-        "virtual_routes { 192.0.2.0/24 via 192.0.2.1 }",
+        "A route that is there while this node is master, in the words of `ip route`.",
+        "virtual_routes { 203.0.113.0/24 via 192.0.2.1 }",
+        |d, a, diagnostics| add_route(&mut d.routes, a, diagnostics),
     ),
-    later(&["vrf"], &[Arg::Word("interface")], "The VRF to live in.", "vrf blue"),
+    row(
+        &["virtual_rules"],
+        &[Arg::Words("rule")],
+        "A rule that is there while this node is master, in the words of `ip rule`.",
+        "virtual_rules { from 192.0.2.100 table 100 }",
+        |d, a, diagnostics| add_rule(&mut d.rules, &mut d.unplaced_rules, a, diagnostics),
+    ),
+    row(
+        &["vmac_xmit_base"],
+        &[],
+        "Advertisements leave by the instance's interface, with its MAC address.",
+        "vmac_xmit_base",
+        |d, _, _| d.xmit_base = true,
+    ),
+    row(
+        &["vrf"],
+        &[Arg::Word("interface")],
+        "The VRF to live in, of an instance without an interface. Every instance has one, which may belong to a VRF: it is passed over with a warning, as by keepalived.",
+        "vrf blue",
+        |_, a, diagnostics| {
+            let text = "the instance's interface says which VRF it lives in: it is passed over";
+            diagnostics.error(a.span, text);
+        },
+    ),
 ];
+
+/// What both rows of it say.
+pub(super) const ELSEWHERE: &str = "Seconds between announcements on other interfaces that addresses live on, where advertisements teach switches nothing: on those with a MAC address of their own ('use_vmac' behind the address), or with 'all' on each; 0: none.";
+/// Longest time between them, in seconds.
+const LONGEST_ELSEWHERE: u64 = 86_400;
+
+/// `[all] SECONDS`.
+pub(super) fn elsewhere(args: &Args, diagnostics: &mut Diagnostics) -> Option<Elsewhere> {
+    let (own_macs, said) = match args.words(0) {
+        [all, said] if all.text == "all" => (false, said),
+        [said] => (true, said),
+        _ => {
+            diagnostics.error(args.span, "a number of seconds is expected, or 'all' and one");
+            return None;
+        }
+    };
+    let seconds = said.text.parse().ok().filter(|seconds| *seconds <= LONGEST_ELSEWHERE);
+    if seconds.is_none() {
+        let text = format!("'{}' is no number of seconds up to {LONGEST_ELSEWHERE}", said.text);
+        diagnostics.error(said.span, text);
+    }
+    Some(Elsewhere { every: Duration::from_secs(seconds?), own_macs })
+}
 
 pub(super) fn script(args: &Args, diagnostics: &mut Diagnostics) -> Option<Command> {
     let (first, rest) = args.words(0).split_first()?;
@@ -531,63 +702,106 @@ fn peer(draft: &mut Instance, args: &Args, diagnostics: &mut Diagnostics) {
             diagnostics.error(word.span, format!("'{}' is not an address: it is passed over", word.text));
         }
     }
-    for pair in rest.chunks(2) {
-        match pair {
-            [name, _] if matches!(name.text.as_str(), "min_ttl" | "max_ttl") => {
-                diagnostics.later(name.span, &name.text);
-            }
-            [name, ..] => {
-                diagnostics.error(name.span, format!("'{}' is not understood behind a peer", name.text));
-            }
-            [] => {}
-        }
+    let ttls = ttls(rest, ["min_ttl", "max_ttl"], diagnostics);
+    if let (Ok(peer), Some(ttls)) = (word.text.parse(), ttls) {
+        draft.wire.peer_ttls.insert(peer, ttls);
     }
 }
 
+/// A truth value that may be left out, and then is yes.
+pub(super) fn said_on(args: &Args) -> bool {
+    args.optional_word(0).is_none_or(|word| is_on(&word.text))
+}
+
+/// The group that a line names.
+pub(super) fn group(args: &Args, diagnostics: &mut Diagnostics) -> Option<IpAddr> {
+    let word = args.word(0);
+    let group = word.text.parse::<IpAddr>().ok().filter(IpAddr::is_multicast);
+    if group.is_none() {
+        diagnostics.error(word.span, format!("'{}' is no group: it is passed over", word.text));
+    }
+    group
+}
+
+/// What an instance says of its packets, and else what is said of all.
+fn packets(
+    draft: &mut Instance,
+    globals: &Globals,
+    is_six: bool,
+    warn: &mut dyn FnMut(Span, String),
+) -> Wire {
+    let mut wire = std::mem::take(&mut draft.wire);
+    let usual = if is_six { globals.groups.1 } else { globals.groups.0 };
+    wire.group = wire.group.filter(|group| group.is_ipv6() == is_six).or(usual);
+    wire.any_addresses = draft.any_addresses.unwrap_or(globals.any_addresses);
+    wire.log_unknown = globals.log_unknown;
+    wire.missing = wire.missing.or(globals.missing);
+    let strict = draft.strict.or(globals.strict).filter(|(strict, _)| *strict);
+    if let Some((_, at)) = strict {
+        warn(at, "strict: packets for the addresses are taken all the same".to_owned());
+    }
+    wire.silent = draft.silent.or(globals.silent).unwrap_or(strict.is_some());
+    wire
+}
+
 fn address(draft: &mut Instance, args: &Args, excluded: bool, diagnostics: &mut Diagnostics) {
-    let Some((first, rest)) = args.words(0).split_first() else { return };
-    let mut virtual_address = match parse(&first.text) {
-        Some(Ok(address)) => VirtualAddress { excluded, ..address },
+    let read = read_address(args.words(0), diagnostics, |address, word, _| {
+        word.text == "use_vmac" && {
+            address.traits.insert(Trait::OwnMac);
+            true
+        }
+    });
+    let Some((address, span)) = read else { return };
+    draft.addresses.push((VirtualAddress { excluded, ..address }, span));
+}
+
+/// An address and what stands behind it; `other` is asked about words that not all blocks have, and takes their values.
+pub(super) fn read_address(
+    words: &[Word],
+    diagnostics: &mut Diagnostics,
+    mut other: impl FnMut(&mut VirtualAddress, &Word, &mut std::slice::Iter<'_, Word>) -> bool,
+) -> Option<(VirtualAddress, Span)> {
+    let (first, rest) = words.split_first()?;
+    let mut address = match parse(&first.text) {
+        Some(Ok(address)) => address,
         Some(Err((address, why))) => {
             diagnostics.error(first.span, why);
-            VirtualAddress { excluded, ..VirtualAddress::new(address, longest_prefix(address)) }
+            VirtualAddress::new(address, longest_prefix(address))
         }
         None => {
             diagnostics
                 .error(first.span, format!("'{}' is not an address: it is passed over", first.text))
                 .help("an address and a prefix length, such as 192.0.2.100/24");
-            return;
+            return None;
         }
     };
     let mut words = rest.iter();
     while let Some(word) = words.next() {
-        match word.text.as_str() {
-            "dev" => virtual_address.device = words.next().map(|word| word.text.clone()),
-            "label" => match words.next() {
-                Some(label) if label.text.len() >= LABEL_SIZE => {
-                    let text = format!(
-                        "label '{}' is longer than {}: its address is passed over",
-                        label.text,
-                        LABEL_SIZE - 1
-                    );
-                    diagnostics.error(label.span, text);
-                    return;
-                }
-                label => virtual_address.label = label.map(|word| word.text.clone()),
-            },
-            "brd" | "broadcast" | "scope" | "peer" | "preferred_lft" | "track_group" => {
-                words.next();
-                diagnostics.later(word.span, &format!("virtual_ipaddress {}", word.text));
+        match address.option(word, &mut words) {
+            Ok(true) => {}
+            Ok(false) if other(&mut address, word, &mut words) => {}
+            Ok(false) if word.text == "autojoin" => {
+                diagnostics.error(word.span, "an address that floats is no group: it is passed over");
             }
-            "home" | "-nodad" | "mngtmpaddr" | "noprefixroute" | "autojoin" | "no_track" | "use_vmac" => {
-                diagnostics.later(word.span, &format!("virtual_ipaddress {}", word.text));
+            Ok(false) => {
+                let text = format!("'{}' is not understood behind an address", word.text);
+                diagnostics.error(word.span, text);
             }
-            _ => {
-                diagnostics.error(word.span, format!("'{}' is not understood behind an address", word.text));
+            Err((span, why)) if word.text == "label" => {
+                diagnostics.error(span, format!("{why}: its address is passed over"));
+                return None;
+            }
+            Err((span, why)) => {
+                diagnostics.error(span, format!("{why}: '{}' is passed over", word.text));
             }
         }
     }
-    draft.addresses.push((virtual_address, first.span));
+    let longest = longest_prefix(address.address);
+    if address.peer.is_some() && address.prefix != longest {
+        diagnostics.error(first.span, "the far end of a line is a single address: the prefix is passed over");
+        address.prefix = longest;
+    }
+    Some((address, first.span))
 }
 
 /// The virtual router that an instance is; `None` where it cannot be one. keepalived would leave such an instance
@@ -596,10 +810,11 @@ pub(crate) fn complete(
     name: &Word,
     mut draft: Instance,
     globals: &Globals,
-    defined: &Defined,
+    (common, defined): (&Common, &Defined),
     diagnostics: &mut Diagnostics,
 ) -> Option<VirtualRouter> {
     let tracks = follow(&draft.tracks, &format!("instance '{}'", name.text), defined, diagnostics);
+    let notify = globals.tells(std::mem::take(&mut draft.notify), draft.alert, diagnostics);
     let mut warn = |span: Span, text: String| {
         diagnostics.error(span, format!("instance '{}': {text}", name.text));
     };
@@ -666,6 +881,10 @@ pub(crate) fn complete(
         (Some(_), Some(word)) => Some(plain_password(&word.text)),
         (None, _) => None,
     };
+    let wire = packets(&mut draft, globals, is_six, &mut warn);
+    for flaw in wire.flaws() {
+        warn(name.span, format!("auth_hmac: {flaw}"));
+    }
     if draft.addresses.len() > MAX_ADDRESSES {
         let text = format!("instance '{}' has more than {MAX_ADDRESSES} addresses", name.text);
         diagnostics.fatal(name.span, text);
@@ -681,7 +900,14 @@ pub(crate) fn complete(
         missing("interface", "interface eth0");
     }
     let (vrid, interface) = (draft.vrid?, draft.interface?);
+    for (address, _) in draft.addresses.iter_mut().filter(|_| draft.vmac_addresses) {
+        let is_elsewhere = address.device.as_ref().is_some_and(|device| *device != interface.text);
+        if is_elsewhere || address.address.is_ipv6() != is_six {
+            address.traits.insert(Trait::OwnMac);
+        }
+    }
     let garp = draft.garp.or(&globals.garp);
+    let (startup_delay, boot_delay) = globals.delays;
     Some(VirtualRouter {
         name: name.text.clone(),
         interface: interface.text,
@@ -692,14 +918,24 @@ pub(crate) fn complete(
         source: draft.source.map(|(source, _)| source),
         interval: u16::try_from(centis).ok().and_then(Centis::new)?,
         version,
-        multicast: draft.peers.is_empty(),
+        // Who must have a peer does not fall back to the group.
+        multicast: draft.peers.is_empty() && !wire.needs_peer,
+        wire,
+        presence: Presence { startup_delay, boot_delay, patience: common.patience.clone(), ..draft.presence },
         unicast_peers: draft.peers.into_iter().map(|(peer, _)| peer).collect(),
         password,
-        notify: globals.tells(draft.notify),
+        notify,
         tracks,
+        virtual_mac: draft.virtual_mac.map(|mac| VirtualMac { plain_advertisements: draft.xmit_base, ..mac }),
+        routes: draft.routes,
+        rules: draft.rules,
+        // Its language has no word for this.
+        gateway: Gateway::Auto,
         group: None,
         announcing: garp.announcing(),
         answering: garp.answering(),
+        spacings: common.spacings.iter().cloned().chain(globals.spacing()).collect(),
+        elsewhere: draft.elsewhere.or(globals.elsewhere).filter(|elsewhere| !elsewhere.every.is_zero()),
         preempt: draft.nopreempt.is_none(),
         preempt_delay: draft.preempt_delay.map(|(delay, _)| delay).unwrap_or_default(),
         span: name.span,

@@ -4,24 +4,25 @@
 
 mod globals;
 mod instance;
+mod machine;
 mod text;
 mod trackers;
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Arg, Diagnostics, Keyword, Line, Section, Sources, Word, home, read_line_among};
+use proxy_lang::{Arg, Diagnostics, Keyword, Line, Section, Sources, Statement, Word, home, read_line_among};
 
 pub use globals::{Globals, TABLE as GLOBAL_DEFS, TOP, Top};
 pub use instance::{Instance, TABLE as VRRP_INSTANCE};
+pub use machine::{Common, TABLE as MACHINE};
 pub use text::{Include, Surroundings};
 pub use trackers::{
     FILE as VRRP_TRACK_FILE, GROUP as VRRP_SYNC_GROUP, Group, PROCESS as VRRP_TRACK_PROCESS,
     SCRIPT as VRRP_SCRIPT, Tracker,
 };
 
-use crate::{Track, VirtualRouter};
+use crate::{Machine, Track, VirtualRouter};
 use instance::Tracked;
-use text::Statement;
 
 /// keepalived's truth values.
 const BOOL: Arg = Arg::OneOf("on|off", &["on", "off", "true", "false", "yes", "no"]);
@@ -42,6 +43,17 @@ impl Defined {
     }
 }
 
+/// What a `keepalived.conf` says.
+#[derive(Debug, Default)]
+pub struct Reading {
+    /// Its instances.
+    pub routers: Vec<VirtualRouter>,
+    /// What it says of the machine.
+    pub machine: Machine,
+    /// What other rooms read, as it stands there.
+    pub others: Vec<Statement>,
+}
+
 /// Reads a `keepalived.conf`. Its text, and those it includes, are added to the sources.
 pub fn read(
     name: &str,
@@ -49,20 +61,24 @@ pub fn read(
     around: Surroundings<'_>,
     sources: &mut Sources,
     diagnostics: &mut Diagnostics,
-) -> Vec<VirtualRouter> {
+) -> Reading {
     diagnostics.tolerantly(|diagnostics| {
         let statements = text::read(name, text, around, sources, diagnostics);
-        understand(&statements, diagnostics)
+        let (others, statements): (Vec<_>, Vec<_>) =
+            statements.into_iter().partition(|statement| around.others.contains(&statement.kind()));
+        let (routers, machine) = understand(&statements, diagnostics);
+        Reading { routers, machine, others }
     })
 }
 
-fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<VirtualRouter> {
+fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> (Vec<VirtualRouter>, Machine) {
     // What is said of all instances, and what they track, may stand behind them.
     let mut globals = Globals::default();
     let mut defined = Defined::default();
     for statement in statements.iter().filter(|s| s.words[0].text == "global_defs") {
         lines(statement, &[globals::TABLE], globals::SECTION, &mut globals, diagnostics, |_, _, _| {});
     }
+    globals.check_mails(diagnostics);
     for statement in statements {
         let Some(kind) = Tracked::defined_by(statement.words[0].as_str()) else { continue };
         if let Some(name) = named(statement, diagnostics) {
@@ -74,15 +90,19 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
     }
     let mut routers: BTreeMap<String, VirtualRouter> = BTreeMap::new();
     let mut order = Vec::new();
+    let mut common = Common::new(&globals);
+    let mut drafts = Vec::new();
     for statement in statements {
         match statement.words[0].as_str() {
             "vrrp_instance" => {
                 let Some(name) = named(statement, diagnostics) else { continue };
-                if routers.contains_key(&name.text) {
+                if drafts.iter().any(|(known, _): &(&Word, _)| known.text == name.text) {
                     diagnostics.error(name.span, format!("there is an instance '{}' already", name.text));
                     continue;
                 }
+                // Rules that say nothing of their place have one beside all others of the file.
                 let mut draft = Instance::default();
+                draft.unplaced_rules = common.unplaced;
                 lines(
                     statement,
                     &[instance::TABLE],
@@ -91,26 +111,33 @@ fn understand(statements: &[Statement], diagnostics: &mut Diagnostics) -> Vec<Vi
                     diagnostics,
                     |draft, words, diagnostics| draft.tracks.extend(trackers::tracked(words, diagnostics)),
                 );
-                let router = instance::complete(name, draft, &globals, &defined, diagnostics);
-                if let Some(router) = router {
-                    order.push(name.text.clone());
-                    routers.insert(name.text.clone(), router);
-                }
+                common.unplaced = draft.unplaced_rules;
+                drafts.push((name, draft));
             }
             "vrrp_sync_group" | "global_defs" => {}
             other if Tracked::defined_by(other).is_some() => {}
+            _ if common.read(statement, diagnostics) => {}
             _ => {
                 let line = Line { words: statement.words.clone() };
                 read_line_among(&[TOP], globals::OUTERMOST, &line, &mut Top, &|_| None, diagnostics);
             }
         }
     }
+    for (name, draft) in drafts {
+        if let Some(router) = instance::complete(name, draft, &globals, (&common, &defined), diagnostics) {
+            order.push(name.text.clone());
+            routers.insert(name.text.clone(), router);
+        }
+    }
+    let fixtures = common.fixtures(|name| routers.contains_key(name), diagnostics);
+    let [before, after] = globals.hooks();
     for statement in statements.iter().filter(|s| s.words[0].text == "vrrp_sync_group") {
         if let Some(name) = named(statement, diagnostics) {
             trackers::group(name, statement, &mut routers, &globals, &defined, diagnostics);
         }
     }
-    order.iter().filter_map(|name| routers.remove(name)).collect()
+    let routers = order.iter().filter_map(|name| routers.remove(name)).collect();
+    (routers, Machine { fixtures, before, after })
 }
 
 fn named<'s>(statement: &'s Statement, diagnostics: &mut Diagnostics) -> Option<&'s Word> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use proxy_lang::{Diagnostics, MAX_LINE, Sources, Span, Word};
+use proxy_lang::{Diagnostics, MAX_LINE, Sources, Span, Statement, Word};
 
 /// Files in one another.
 const MAX_INCLUDES: usize = 16;
@@ -29,22 +29,8 @@ pub struct Surroundings<'s> {
     pub id: &'s str,
     /// How files are included.
     pub include: Include<'s>,
-}
-
-/// Words, and the statements in the braces behind them.
-#[derive(Debug)]
-pub(crate) struct Statement {
-    pub(crate) words: Vec<Word>,
-    pub(crate) block: Option<Vec<Self>>,
-}
-
-impl Statement {
-    pub(crate) fn span(&self) -> Span {
-        match (self.words.first(), self.words.last()) {
-            (Some(first), Some(last)) => first.span.to(last.span),
-            _ => Span::default(),
-        }
-    }
+    /// First words of what other rooms read: it is handed over.
+    pub others: &'s [&'s str],
 }
 
 enum Token {
@@ -453,7 +439,7 @@ mod tests {
             "none" => Ok(vec![]),
             _ => Err("no".to_owned()),
         };
-        let around = Surroundings { id: "lb1", include: &include };
+        let around = Surroundings { id: "lb1", include: &include, others: &[] };
         let statements = read("/etc/k.conf", text, around, &mut sources, &mut diagnostics);
         (show(&statements), diagnostics.iter().map(|d| format!("{}:{}", d.span.line, d.message)).collect())
     }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Section, Sections, Spec, Word};
+use proxy_lang::{
+    Arg, Args, Diagnostics, Keyword, Section, Sections, Span, Spec, Statement, Word, full_row as row,
+};
 
-use super::globals::{Globals, is_on};
-use super::instance::{Tracked, script};
-use super::text::Statement;
+use super::globals::{Alert, Globals, is_on};
+use super::instance::{Tracked, said_on, script};
 use super::{BOOL, Defined, lines};
 use crate::keywords::track::USUAL_INTERVAL;
 use crate::track::split;
@@ -43,6 +44,7 @@ pub struct Group {
     members: Vec<Word>,
     tracks: Vec<Tracks>,
     notify: Notify,
+    alert: Option<Alert>,
     weights: bool,
 }
 
@@ -53,27 +55,6 @@ pub(crate) struct Tracks {
     pub(crate) name: Word,
     weight: Option<i32>,
     reverse: Option<bool>,
-}
-
-const fn later<D>(
-    sections: Sections,
-    names: &'static [&'static str],
-    args: &'static [Arg],
-    doc: &'static str,
-    example: &'static str,
-) -> Keyword<D> {
-    Keyword::inert(sections, false, Spec::later(names, args, doc, example))
-}
-
-const fn row(
-    sections: Sections,
-    names: &'static [&'static str],
-    args: &'static [Arg],
-    doc: &'static str,
-    example: &'static str,
-    apply: fn(&mut Tracker, &Args, &mut Diagnostics),
-) -> Keyword<Tracker> {
-    Keyword { spec: Spec::full(names, args, doc, example), sections, negatable: false, apply }
 }
 
 const REVERSE: Arg = Arg::Optional(&Arg::OneOf("reverse", &["reverse", "noreverse"]));
@@ -327,7 +308,13 @@ pub const GROUP: &[Keyword<Group>] = &[
         "notify_priority_changes on",
         |d, a, _| d.notify.priorities = is_on(&a.text(0)),
     ),
-    later(OF_GROUP, &["smtp_alert"], &[Arg::Optional(&BOOL)], "Sends mails on changes.", "smtp_alert on"),
+    of_group(
+        &["smtp_alert"],
+        &[Arg::Optional(&BOOL)],
+        "Sends a mail when all instances of the group have changed, or none; it comes before what is said of all.",
+        "smtp_alert on",
+        |d, a, _| d.alert = Some((said_on(a), a.span)),
+    ),
     Keyword::inert(
         OF_GROUP,
         false,
@@ -400,12 +387,13 @@ pub(crate) fn read(
         Tracked::File | Tracked::Interface => (Watch::File { path: first, initial: draft.initial }, 1),
     };
     let weight = draft.weight.unwrap_or(usual);
-    Some(Track { name: name.text.clone(), watch, weight, reverse: draft.reverse })
+    Some(Track { name: name.text.clone(), watch, weight, reverse: draft.reverse, at: Span::default() })
 }
 
 /// An interface that is tracked.
 pub(crate) fn interface(name: &str) -> Track {
-    Track { name: name.to_owned(), watch: Watch::Interface(name.to_owned()), weight: 0, reverse: false }
+    let watch = Watch::Interface(name.to_owned());
+    Track { name: name.to_owned(), watch, weight: 0, reverse: false, at: Span::default() }
 }
 
 /// What a line of a `track_*` block says; what it cannot mean is reported.
@@ -506,7 +494,7 @@ pub(crate) fn group(
         }
         _ => {}
     }
-    let notify = globals.tells(draft.notify);
+    let notify = globals.tells(draft.notify, draft.alert, diagnostics);
     for member in &draft.members {
         let Some(router) = routers.get_mut(&member.text) else { continue };
         if let Some(other) = &router.group {

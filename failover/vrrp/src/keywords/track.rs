@@ -5,10 +5,13 @@ use std::time::Duration;
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Spec, Unit, duration, quoted, read_options};
 
 use crate::track::{join, split};
-use crate::{Command, MAX_TRACKS, MAX_WEIGHT, Parameters, Process, RunAs, Script, Track, Watch};
+use crate::{Command, Gateway, MAX_TRACKS, MAX_WEIGHT, Parameters, Process, RunAs, Script, Track, Watch};
 
 /// Between two runs of a script where nothing says otherwise.
 pub(crate) const USUAL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a gateway may be silent where nothing says otherwise.
+const USUAL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the options of a line ask for.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +30,8 @@ pub struct TrackDraft {
     most: Option<u32>,
     after_start: Duration,
     after_end: Duration,
+    device: Option<String>,
+    servers: Option<u32>,
 }
 
 const fn option(
@@ -82,6 +87,15 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
         },
     ),
     option(
+        &["dev"],
+        &[Arg::Word("interface")],
+        "The interface a gateway is asked on; the router's own.",
+        "dev eth1",
+        |d, a, _| {
+            d.device = Some(a.text(0));
+        },
+    ),
+    option(
         &["end-delay"],
         DURATION,
         "Time after a process has ended until that counts.",
@@ -103,6 +117,13 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
     option(&["interval"], DURATION, "Time between two runs of a script; 1 s.", "interval 2s", |d, a, _| {
         d.interval = Some(a.duration(0));
     }),
+    option(
+        &["min"],
+        &[Arg::Int("count", 1, 65_535)],
+        "Servers that a backend must have; 1.",
+        "min 2",
+        |d, a, _| d.servers = u32::try_from(a.int(0)).ok(),
+    ),
     option(&["reverse"], &[], "Does the contrary.", "reverse", |d, _, _| d.reverse = true),
     option(&["rise"], COUNT, "Successes in a row that end a failure.", "rise 2", |d, a, _| {
         d.rise = u32::try_from(a.int(0)).ok();
@@ -119,7 +140,7 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
     option(
         &["timeout"],
         DURATION,
-        "Time after which a run has failed; as long as the interval.",
+        "Time after which a run has failed, as long as the interval; or for how long a gateway may be silent, 1 s.",
         "timeout 1s",
         |d, a, _| d.timeout = Some(a.duration(0)),
     ),
@@ -129,7 +150,7 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
     option(
         &["weight"],
         &[Arg::Int("weight", -WEIGHT, WEIGHT)],
-        "Added to the priority while all is well if positive, taken from it after a failure if negative; 0: a failure is a fault. A file's number is multiplied by it.",
+        "Added to the priority while all is well if positive, taken from it after a failure if negative; 0: a failure is a fault, and a backend without servers the last resort. A file's number is multiplied by it.",
         "weight -20",
         |d, a, _| d.weight = i32::try_from(a.int(0)).unwrap_or(0),
     ),
@@ -145,6 +166,8 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
 /// What a line begins with: the kind of condition.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
+    Backend,
+    Gateway,
     Interface,
     Script,
     Process,
@@ -154,10 +177,15 @@ pub(super) enum Kind {
 /// Reads a line: a name, what is watched, options.
 pub(super) fn read(kind: Kind, tracks: &mut Vec<Track>, args: &Args, diagnostics: &mut Diagnostics) {
     let name = args.word(0);
-    let rest = args.words(if matches!(kind, Kind::Interface) { 1 } else { 2 });
+    let rest = args.words(if matches!(kind, Kind::Interface | Kind::Backend) { 1 } else { 2 });
     let mut draft = TrackDraft::default();
     read_options(&[OPTIONS], &args.keyword.text, rest, &mut draft, diagnostics);
-    if tracks.iter().any(|track| track.name == name.text) {
+    let is_same = |track: &Track| {
+        // What is called by its own name may be called as something else is.
+        let is_backend = matches!(track.watch, Watch::Backend { .. });
+        track.name == name.text && is_backend == matches!(kind, Kind::Backend)
+    };
+    if tracks.iter().any(is_same) {
         diagnostics.error(name.span, format!("'{}' is tracked already", name.text));
     }
     if tracks.len() == MAX_TRACKS {
@@ -166,7 +194,22 @@ pub(super) fn read(kind: Kind, tracks: &mut Vec<Track>, args: &Args, diagnostics
     }
     let words = || split(&args.word(1).text);
     let watch = match kind {
+        Kind::Backend => Watch::Backend { name: name.text.clone(), least: draft.servers.unwrap_or(1) },
         Kind::Interface => Watch::Interface(name.text.clone()),
+        Kind::Gateway => Watch::Gateway {
+            // Where it is left open, the router's own, once that is known.
+            interface: draft.device.unwrap_or_default(),
+            gateway: match super::gateway(std::slice::from_ref(args.word(1)), diagnostics) {
+                Gateway::None => {
+                    diagnostics
+                        .error(args.word(1).span, "nobody cannot be followed")
+                        .help("'auto', or an address");
+                    Gateway::Auto
+                }
+                somebody @ (Gateway::Auto | Gateway::Named(_)) => somebody,
+            },
+            patience: draft.timeout.filter(|time| !time.is_zero()).unwrap_or(USUAL_PATIENCE),
+        },
         Kind::File => Watch::File { path: args.text(1), initial: None },
         Kind::Script => {
             let interval = draft.interval.filter(|time| !time.is_zero()).unwrap_or(USUAL_INTERVAL);
@@ -189,15 +232,25 @@ pub(super) fn read(kind: Kind, tracks: &mut Vec<Track>, args: &Args, diagnostics
             after_end: draft.after_end,
         }),
     };
-    tracks.push(Track { name: name.text.clone(), watch, weight: draft.weight, reverse: draft.reverse });
+    let TrackDraft { weight, reverse, .. } = draft;
+    tracks.push(Track { name: name.text.clone(), watch, weight, reverse, at: name.span });
 }
 
 /// The line that says the same.
 pub(super) fn line(track: &Track) -> String {
     let name = quoted(&track.name);
     let mut line = match &track.watch {
+        Watch::Backend { name, least } => format!("track-backend {} min {least}", quoted(name)),
         Watch::Interface(interface) => format!("track-interface {}", quoted(interface)),
         Watch::File { path, .. } => format!("track-file {name} {}", quoted(path)),
+        Watch::Gateway { interface, gateway, patience } => {
+            let asked = match gateway {
+                Gateway::Named(named) => named.iter().map(ToString::to_string).collect(),
+                Gateway::Auto | Gateway::None => "auto".to_owned(),
+            };
+            let patience = duration(*patience);
+            format!("track-gateway {name} {asked} dev {} timeout {patience}", quoted(interface))
+        }
         Watch::Script(script) => {
             let mut line = format!(
                 "track-script {name} {} interval {} timeout {} rise {} fall {}",
