@@ -6,6 +6,7 @@
 mod address;
 mod draft;
 mod explain;
+pub mod keepalived;
 pub mod keywords;
 mod migrate;
 pub mod model;

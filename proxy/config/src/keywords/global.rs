@@ -55,6 +55,17 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     },
     Keyword {
         spec: spec!(
+            &["hard-stop-after"],
+            &[Arg::Duration("time", Unit::Millis)],
+            "Longest time sessions may go on after a stop; without it for ever after a soft one, a minute otherwise.",
+            "hard-stop-after 30s"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.hard_stop_after = Some(a.duration(0)),
+    },
+    Keyword {
+        spec: spec!(
             &["localpeer"],
             &[Arg::Word("name")],
             "This node's name among its peers.",

@@ -168,16 +168,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword::inert(
         HERE,
         false,
-        Spec::later(
-            &["hard-stop-after"],
-            &[Arg::Duration("time", Unit::Millis)],
-            "Longest time a soft stop may take.",
-            "hard-stop-after 30s",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
         Spec::absent(
             CODE,
             &[

@@ -56,6 +56,8 @@ pub struct BackendId(pub u32);
 #[derive(Clone, Debug, Default)]
 pub struct Global {
     pub maxconn: Option<u64>,
+    /// Longest time sessions may go on after a stop.
+    pub hard_stop_after: Option<Duration>,
     pub nbthread: Option<u32>,
     pub user: Option<String>,
     pub group: Option<String>,
