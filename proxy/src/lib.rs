@@ -13,6 +13,7 @@ mod listener;
 mod log;
 mod mux;
 mod orders;
+mod selftest;
 mod session;
 mod shared;
 pub mod stats;
@@ -32,7 +33,7 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use proxy_backend::{Backend, ServerSettings, Settings, balance};
-use proxy_config::model::{Balance, Config};
+use proxy_config::model::{Balance, Bind, BindAddress, Config};
 use proxy_table::Table;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
@@ -71,6 +72,21 @@ pub struct Options {
     pub hold: bool,
 }
 
+/// What a listener has answered of this process' own requests.
+#[derive(Clone, Debug)]
+pub struct ListenerView {
+    /// Its frontend.
+    pub frontend: String,
+    /// Where it listens.
+    pub address: String,
+    /// How many it has answered.
+    pub answers: u64,
+    /// Milliseconds since the last answer; `None`: there was none.
+    pub answered_ms: Option<u64>,
+    /// Cores that answered in the last round.
+    pub cores: usize,
+}
+
 /// A running proxy; clones are handles to the same one.
 #[derive(Clone)]
 pub struct Proxy {
@@ -99,9 +115,11 @@ impl Proxy {
             turn: Notify::new(),
             accepting: AtomicBool::new(!options.hold),
             stopping: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
             ears: AtomicUsize::new(0),
             master: AtomicBool::new(false),
             on_server_change: Mutex::default(),
+            selftest: Arc::new(selftest::SelfTest::new(config.frontends.len(), config.binds.len())),
             options,
             config,
             tls,
@@ -164,6 +182,33 @@ impl Proxy {
         self.shared.counters.iter().map(|c| c.turns.read()).collect()
     }
 
+    /// Whether connections to this process' own listeners wait in vain to be accepted, or answered.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        self.shared.selftest.is_deaf()
+    }
+
+    /// What each listener has answered of this process' own requests.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<ListenerView> {
+        let config = &self.shared.config;
+        let binds = config.binds.iter().zip(self.shared.selftest.answers());
+        let view = |(bind, answers): (&Bind, &selftest::Answers)| ListenerView {
+            frontend: config.frontends[bind.frontend.0 as usize].name.clone(),
+            address: match &bind.address {
+                BindAddress::Tcp(address) => address.to_string(),
+                BindAddress::Unix(path) => path.display().to_string(),
+                BindAddress::Inherited(number) => format!("fd@{number}"),
+            },
+            answers: answers.count.load(Relaxed),
+            answered_ms: Some(answers.last_ms.load(Relaxed))
+                .filter(|at| *at > 0)
+                .map(|at| now_ms().saturating_sub(at)),
+            cores: answers.cores.load(Relaxed),
+        };
+        binds.map(view).collect()
+    }
+
     /// Whether every checked server has had its first result.
     #[must_use]
     pub fn checks_done(&self) -> bool {
@@ -177,6 +222,12 @@ impl Proxy {
     pub fn set_stopping(&self) {
         self.shared.stopping.store(true, Relaxed);
         self.shared.turn.notify_waiters();
+    }
+
+    /// Says whether the addresses have moved to another node, while this one still serves what it has begun: clients
+    /// are told to close at their next response. Nothing is closed under them.
+    pub fn set_leaving(&self, leaving: bool) {
+        self.shared.leaving.store(leaving, Relaxed);
     }
 
     /// Begins to accept, where that was held back.
@@ -236,6 +287,7 @@ fn serve(shared: &Arc<Shared>, mut starts: mpsc::UnboundedReceiver<ServiceStart>
     runtime.block_on(async {
         checks::spawn(shared);
         tokio::task::spawn_local(expire(Arc::clone(shared)));
+        tokio::task::spawn_local(selftest::run(Arc::clone(shared)));
         while let Some(start) = starts.recv().await {
             tokio::task::spawn_local(start());
         }

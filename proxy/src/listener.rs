@@ -2,6 +2,7 @@
 //! SO_REUSEPORT group, bound whether or not the address is here yet; and the accept loop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
@@ -9,9 +10,10 @@ use std::time::Duration;
 
 use proxy_config::model::{Bind, BindAddress};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::core::Core;
+use crate::selftest;
 use crate::session;
 use crate::shared::Shared;
 use crate::timers::TICK_MS;
@@ -83,6 +85,7 @@ async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
             if core.shared.is_stopping() {
                 return;
             }
+            core.shared.selftest.note_full(frontend);
             tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
             continue;
         }
@@ -90,7 +93,7 @@ async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
             biased;
             () = &mut stop => return,
             accepted = listener.accept() => match accepted {
-                Ok((io, source)) => session::spawn(core, bind, io, source),
+                Ok((io, source)) => begin(core, bind, io, source),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept");
@@ -106,14 +109,22 @@ async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
     }
 }
 
+/// A client's connection becomes a session; this process' own is answered here.
+fn begin(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr) {
+    if core.shared.selftest.takes(source, core.id, || io.peer_addr().is_ok()) {
+        selftest::answer(core, io);
+    } else {
+        session::spawn(core, bind, io, source);
+    }
+}
+
 /// Takes who waits already: closing the socket would refuse them.
 fn empty(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
     for _ in 0..DEFAULT_BACKLOG {
         let Ok((socket, source)) = SockRef::from(listener).accept() else { return };
-        let stream =
-            socket.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(socket.into()));
+        let stream = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket.into()));
         if let (Ok(stream), Some(source)) = (stream, source.as_socket()) {
-            session::spawn(core, bind, stream, source);
+            begin(core, bind, stream, source);
         }
     }
 }

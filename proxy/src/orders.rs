@@ -182,6 +182,14 @@ impl Proxy {
         Ok(())
     }
 
+    /// How many servers of a backend new sessions may go to, backup servers among them.
+    #[must_use]
+    pub fn usable_servers(&self, backend: &str) -> u32 {
+        let backends = self.shared.backends.iter().filter(|b| b.name == backend);
+        let usable = backends.flat_map(proxy_backend::Backend::servers).filter(|s| s.takes_new()).count();
+        u32::try_from(usable).unwrap_or(u32::MAX)
+    }
+
     /// Calls back after any change of a server's state.
     pub fn on_server_change(&self, callback: Callback) {
         self.shared.on_server_change.lock().push(callback);

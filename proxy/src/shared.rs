@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::clock::now_ms;
 use crate::core::Mail;
 use crate::log;
+use crate::selftest::SelfTest;
 use crate::stats::counters::CoreCounters;
 use crate::tls::TlsBinds;
 use crate::{Callback, Options};
@@ -55,10 +56,13 @@ pub(crate) struct Shared {
     pub(crate) turn: Notify,
     pub(crate) accepting: AtomicBool,
     pub(crate) stopping: AtomicBool,
+    /// Clients are to come again elsewhere.
+    pub(crate) leaving: AtomicBool,
     /// Loops that accept, over all cores.
     pub(crate) ears: AtomicUsize,
     pub(crate) master: AtomicBool,
     pub(crate) on_server_change: Mutex<Vec<Callback>>,
+    pub(crate) selftest: Arc<SelfTest>,
 }
 
 impl LastCheck {
@@ -99,6 +103,11 @@ impl Shared {
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Relaxed)
+    }
+
+    /// Whether no connection of a client shall go on for longer than it must.
+    pub(crate) fn lets_go(&self) -> bool {
+        self.is_stopping() || self.leaving.load(Relaxed)
     }
 
     pub(crate) fn is_accepting(&self) -> bool {

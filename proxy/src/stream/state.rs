@@ -183,7 +183,7 @@ impl<'s> Stream<'s> {
 
     /// Whether the frontend lets no connection of a client go on after this.
     pub(crate) fn front_closes(&self) -> bool {
-        self.frontend().options.httpclose || self.session.core.shared.is_stopping()
+        self.frontend().options.httpclose || self.session.core.shared.lets_go()
     }
 
     /// Whether the file keeps no connection to the chosen backend's servers.
