@@ -62,9 +62,10 @@ pub struct HealthDoor {
     pub changed: watch::Receiver<()>,
 }
 
-/// The calling member and the length of the introduction, once it is complete and meant for us.
-pub(crate) fn introduced(said: &[u8], own: &str) -> Option<(String, usize)> {
-    let mut lines = said.strip_prefix(INTRODUCTION)?.splitn(3, |byte| *byte == b'\n');
+/// The calling member and the length of the introduction, once it is complete and meant for us; it begins with
+/// this line.
+pub(crate) fn introduced(first: &[u8], said: &[u8], own: &str) -> Option<(String, usize)> {
+    let mut lines = said.strip_prefix(first)?.splitn(3, |byte| *byte == b'\n');
     let (called, caller, rest) = (lines.next()?, lines.next()?, lines.next()?);
     let caller = std::str::from_utf8(caller).ok()?;
     // What follows the lines is no text.
@@ -163,10 +164,10 @@ mod tests {
     #[test]
     fn an_introduction_is_complete_with_its_third_line_and_for_us() {
         let said = b"TandemHealth 1\nlb2\nlb1\n\0\xd0\0\n";
-        assert_eq!(introduced(said, "lb2"), Some(("lb1".to_owned(), said.len() - 4)));
-        assert_eq!(introduced(said, "lb3"), None);
+        assert_eq!(introduced(INTRODUCTION, said, "lb2"), Some(("lb1".to_owned(), said.len() - 4)));
+        assert_eq!(introduced(INTRODUCTION, said, "lb3"), None);
         for cut in 0..said.len() - 4 {
-            assert_eq!(introduced(&said[..cut], "lb2"), None, "{cut}");
+            assert_eq!(introduced(INTRODUCTION, &said[..cut], "lb2"), None, "{cut}");
         }
     }
 

@@ -1,7 +1,10 @@
 //! What one node tells another: stick tables, by HAProxy's peers protocol, and what its checks saw of
-//! servers. One port, mutual TLS from the first byte, sessions that need nobody's attention.
+//! servers. One port, mutual TLS from the first byte, sessions that need nobody's attention. On the port after it
+//! the members' channel: heartbeat and orders.
 #![forbid(unsafe_code)]
 
+pub mod channel;
+mod handshakes;
 mod health;
 pub mod identity;
 mod peers;
@@ -97,7 +100,8 @@ struct Room {
     quiet: watch::Sender<bool>,
     resync: RefCell<replication_peers::Resync>,
     health: Option<HealthDoor>,
-    handshakes: std::cell::Cell<usize>,
+    handshakes: handshakes::Handshakes,
+    lines: handshakes::Lines,
     refused: RefCell<BTreeMap<&'static str, u64>>,
 }
 
@@ -130,7 +134,9 @@ impl Replication {
             clock: config.clock,
             changes: config.changes,
             health,
-            handshakes: std::cell::Cell::new(0),
+            // Members behind one address, and both kinds of their connections, come at once here.
+            handshakes: handshakes::Handshakes::new(port::MAX_HANDSHAKES, port::MAX_HANDSHAKES),
+            lines: handshakes::Lines::default(),
             refused: RefCell::default(),
         });
         tokio::task::spawn_local(peers::watch_lessons(Rc::clone(&room)));

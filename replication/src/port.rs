@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use replication_peers::{Hello, Refused, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +12,7 @@ use crate::tls::{Proof, Stream};
 use crate::{Room, health, peers};
 
 /// Most connections that are between being accepted and being known.
-const MAX_HANDSHAKES: usize = 64;
+pub(crate) const MAX_HANDSHAKES: usize = 64;
 /// Longest time they may stay there.
 const HANDSHAKE: Duration = Duration::from_secs(3);
 /// Longest introduction.
@@ -27,29 +27,35 @@ pub(crate) async fn accept(room: Rc<Room>, listener: TcpListener) {
                 tracing::warn!(%error, "a member cannot be accepted");
                 tokio::time::sleep(EXHAUSTED_REST).await;
             }
-            Ok((stream, from)) if room.handshakes.get() < MAX_HANDSHAKES => {
+            Ok((stream, from)) => {
+                let Some(handshake) = room.handshakes.begin(from.ip()) else {
+                    // Closed at once: a real member comes again.
+                    room.refuse("busy");
+                    continue;
+                };
                 let guest_room = Rc::clone(&room);
                 room.spawn(async move {
                     let room = guest_room;
-                    room.handshakes.set(room.handshakes.get() + 1);
                     let met = tokio::time::timeout(HANDSHAKE, meet(&room, stream)).await;
-                    room.handshakes.set(room.handshakes.get() - 1);
+                    drop(handshake);
                     match met {
                         Ok(Ok(Some(guest))) => serve(Rc::clone(&room), guest).await,
                         Ok(Ok(None)) => {}
                         Ok(Err(error)) => {
                             room.refuse("stranger");
-                            tracing::warn!(%from, %error, "refused a connection to the cluster's port");
+                            if let Some(count) = room.lines.count("stranger", Instant::now()) {
+                                tracing::warn!(%from, %error, count, "refused a connection to the cluster's port");
+                            }
                         }
                         Err(_) => {
                             room.refuse("slow");
-                            tracing::warn!(%from, "a connection to the cluster's port said too little");
+                            if let Some(count) = room.lines.count("slow", Instant::now()) {
+                                tracing::warn!(%from, count, "a connection to the cluster's port said too little");
+                            }
                         }
                     }
                 });
             }
-            // Closed at once: a real member comes again.
-            Ok(_) => room.refuse("busy"),
         }
     }
 }
@@ -69,7 +75,7 @@ async fn meet(room: &Room, stream: TcpStream) -> io::Result<Option<Guest>> {
     let mut said = Vec::new();
     loop {
         if said.starts_with(health::INTRODUCTION) {
-            if let Some((member, used)) = health::introduced(&said, &room.member)
+            if let Some((member, used)) = health::introduced(health::INTRODUCTION, &said, &room.member)
                 && proof.shows(&member)
             {
                 let rest = said.split_off(used);

@@ -59,7 +59,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
         spec: Spec::full(
             &["port"],
             &[Arg::Int("port", 1, 65_534)],
-            "Port on which members tell each other tables and health.",
+            "Port on which members tell each other tables and health; the next one is for heartbeat and orders.",
             "port 7400",
         ),
         sections: Sections::CLUSTER,

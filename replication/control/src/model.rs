@@ -21,7 +21,7 @@ pub struct Cluster {
     pub name: String,
     /// The members, in the file's order.
     pub members: Vec<Member>,
-    /// Port of tables and health.
+    /// Port of tables and health, 65534 at most: the next one is the channel's.
     pub port: u16,
     /// This node's certificate and key, one PEM file.
     pub certificate: String,
@@ -45,5 +45,11 @@ impl Cluster {
     #[must_use]
     pub fn socket_of(&self, member: &Member) -> SocketAddr {
         SocketAddr::new(member.address, self.port)
+    }
+
+    /// Where a member listens for heartbeat and orders.
+    #[must_use]
+    pub fn channel_of(&self, member: &Member) -> SocketAddr {
+        SocketAddr::new(member.address, self.port + 1)
     }
 }
