@@ -17,34 +17,73 @@ const ETHERNET: usize = 14;
 const FRAME: usize = ETHERNET + 28;
 
 /// Sends frames on one interface.
-pub(crate) struct Announcer {
+pub struct Announcer {
     socket: Socket,
     to: SockAddr,
     mac: MacAddr,
 }
 
 impl Announcer {
-    pub(crate) fn open(index: u32, mac: [u8; 6]) -> io::Result<Self> {
+    /// Opens a socket in the thread's network namespace, for an interface with this hardware address.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn open(index: u32, mac: [u8; 6]) -> io::Result<Self> {
         // Protocol 0: it sends, and is never woken by what others send.
         let socket = Socket::new(Domain::PACKET, Type::RAW, Some(Protocol::from(0)))?;
         socket.set_nonblocking(true)?;
         let [a, b, c, d, e, f] = mac;
-        Ok(Self { socket, to: sys::link_address(index)?, mac: MacAddr::new(a, b, c, d, e, f) })
+        Ok(Self { socket, to: sys::link_address(index, 0)?, mac: MacAddr::new(a, b, c, d, e, f) })
     }
 
-    pub(crate) fn announce(&self, address: IpAddr) -> io::Result<()> {
+    /// Says once that the address lives here.
+    ///
+    /// # Errors
+    /// The link is down, or its queue full.
+    pub fn announce(&self, address: IpAddr) -> io::Result<()> {
         let sent = match address {
-            IpAddr::V4(address) => self.socket.send_to(&frame(self.mac, address), &self.to),
-            IpAddr::V6(address) => self.socket.send_to(&advertisement(self.mac, address), &self.to),
+            IpAddr::V4(address) => {
+                self.socket.send_to(&frame(self.mac, address, MacAddr::broadcast()), &self.to)
+            }
+            IpAddr::V6(address) => {
+                self.socket.send_to(&advertisement(self.mac, address, (ALL_NODES, ALL_NODES_MAC)), &self.to)
+            }
+        };
+        sent.map(|_| ())
+    }
+
+    /// Says so to one neighbour, who may have believed another one, and whom a switch may keep what goes to all from.
+    ///
+    /// # Errors
+    /// The link is down, or its queue full.
+    pub fn correct(&self, address: IpAddr, (neighbour, mac): (IpAddr, [u8; 6])) -> io::Result<()> {
+        let [a, b, c, d, e, f] = mac;
+        let sent = match (address, neighbour) {
+            (IpAddr::V4(address), IpAddr::V4(_)) => {
+                self.socket.send_to(&frame(self.mac, address, MacAddr::new(a, b, c, d, e, f)), &self.to)
+            }
+            (IpAddr::V6(address), IpAddr::V6(neighbour)) => {
+                self.socket.send_to(&advertisement(self.mac, address, (neighbour, mac)), &self.to)
+            }
+            // A neighbour of the other family does not ask for this address.
+            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return Ok(()),
         };
         sent.map(|_| ())
     }
 }
 
-fn frame(mac: MacAddr, address: Ipv4Addr) -> [u8; FRAME] {
+/// The places of so many whose turn it is, `most` at once, from `first` on; and where the next turn begins.
+pub(crate) fn turn(count: usize, first: usize, most: usize) -> (impl Iterator<Item = usize>, usize) {
+    let first = if first < count { first } else { 0 };
+    let taken = count.min(most);
+    let next = if taken < count { (first + taken) % count } else { 0 };
+    ((first..first + taken).map(move |place| place % count), next)
+}
+
+fn frame(mac: MacAddr, address: Ipv4Addr, to: MacAddr) -> [u8; FRAME] {
     let mut bytes = [0; FRAME];
     if let Some(mut ethernet) = MutableEthernetPacket::new(&mut bytes) {
-        ethernet.set_destination(MacAddr::broadcast());
+        ethernet.set_destination(to);
         ethernet.set_source(mac);
         ethernet.set_ethertype(EtherTypes::Arp);
     }
@@ -64,6 +103,7 @@ fn frame(mac: MacAddr, address: Ipv4Addr) -> [u8; FRAME] {
 
 /// Every node of a link.
 const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+const ALL_NODES_MAC: [u8; 6] = [0x33, 0x33, 0, 0, 0, 1];
 const ICMPV6: u8 = 58;
 const NEIGHBOUR_ADVERTISEMENT: u8 = 136;
 /// What was known before is replaced (RFC 4861 4.4).
@@ -71,7 +111,7 @@ const OVERRIDE: u8 = 0x20;
 /// Hop limit of what must not have crossed a router.
 const HOP_LIMIT: u8 = 255;
 
-fn advertisement(mac: MacAddr, address: Ipv6Addr) -> Vec<u8> {
+fn advertisement(mac: MacAddr, address: Ipv6Addr, (to, to_mac): (Ipv6Addr, [u8; 6])) -> Vec<u8> {
     let mac = mac.octets();
     let mut message = vec![NEIGHBOUR_ADVERTISEMENT, 0, 0, 0, OVERRIDE, 0, 0, 0];
     message.extend(address.octets());
@@ -81,7 +121,7 @@ fn advertisement(mac: MacAddr, address: Ipv6Addr) -> Vec<u8> {
     let length = u8::try_from(message.len()).unwrap_or(u8::MAX);
     let mut summed: Vec<u8> = Vec::new();
     summed.extend(address.octets());
-    summed.extend(ALL_NODES.octets());
+    summed.extend(to.octets());
     summed.extend([0, 0, 0, length, 0, 0, 0, ICMPV6]);
     summed.extend(&message);
     let mut sum: u32 = summed.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
@@ -90,12 +130,11 @@ fn advertisement(mac: MacAddr, address: Ipv6Addr) -> Vec<u8> {
     }
     let checksum = !u16::try_from(sum).unwrap_or(0);
     message[2..4].copy_from_slice(&checksum.to_be_bytes());
-    // To the group's hardware address, from ours.
-    let mut frame = vec![0x33, 0x33, 0, 0, 0, 1];
+    let mut frame = to_mac.to_vec();
     frame.extend(mac);
     frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, length, ICMPV6, HOP_LIMIT]);
     frame.extend(address.octets());
-    frame.extend(ALL_NODES.octets());
+    frame.extend(to.octets());
     frame.extend(message);
     frame
 }
@@ -107,7 +146,11 @@ mod tests {
     /// Captured from keepalived 2.2.7.
     #[test]
     fn the_advertisement_is_keepaliveds() {
-        let sent = advertisement(MacAddr::new(2, 0, 0, 0, 0, 1), "2001:db8::55".parse().unwrap());
+        let sent = advertisement(
+            MacAddr::new(2, 0, 0, 0, 0, 1),
+            "2001:db8::55".parse().unwrap(),
+            (ALL_NODES, ALL_NODES_MAC),
+        );
         let hex: String = sent[54..].iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(
             hex,
@@ -119,10 +162,28 @@ mod tests {
     /// Captured from keepalived 2.2.7.
     #[test]
     fn the_frame_is_keepaliveds() {
-        let sent = frame(MacAddr::new(2, 0, 0, 0, 0, 1), Ipv4Addr::new(192, 0, 2, 30));
+        let sent = frame(MacAddr::new(2, 0, 0, 0, 0, 1), Ipv4Addr::new(192, 0, 2, 30), MacAddr::broadcast());
         let hex: String = sent.iter().map(|b| format!("{b:02x}")).collect();
         let ethernet = "ffffffffffff0200000000010806";
         let arp = "0001080006040001020000000001c000021effffffffffffc000021e";
         assert_eq!(hex, format!("{ethernet}{arp}"));
+    }
+
+    #[test]
+    fn with_enough_turns_everybody_has_had_one() {
+        let mut first = 0;
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            let (places, next) = turn(10, first, 4);
+            let places: Vec<usize> = places.collect();
+            assert_eq!(places.len(), 4, "no more than one turn may take");
+            seen.extend(places);
+            first = next;
+        }
+        assert_eq!(seen[..12], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1]);
+        // Where there is room for all, all have a turn; where some have gone, it begins anew.
+        assert_eq!(turn(3, 0, 4).0.collect::<Vec<_>>(), [0, 1, 2]);
+        assert_eq!(turn(3, 8, 2).0.collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(turn(0, 8, 2).0.count(), 0);
     }
 }

@@ -1,12 +1,15 @@
 //! Commands that operators name: started with the rights the file says, and never as root if others may write them.
 
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
 
 use failover_vrrp::{Command, RunAs};
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::users;
 
@@ -24,6 +27,39 @@ pub(crate) fn start(command: &Command) -> Result<Child, String> {
         started.uid(user).gid(group);
     }
     started.spawn().map_err(|e| format!("{program}: {e}"))
+}
+
+/// Runs a command to its end, or until its time is over or this is readable; why it has failed.
+pub(crate) fn run(command: &Command, timeout: Duration, stop: Option<BorrowedFd<'_>>) -> Result<(), String> {
+    let mut child = start(command)?;
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("no pid")?;
+    let Ok(ended) = pidfd_open(pid, PidfdFlags::empty()) else {
+        kill(&mut child);
+        return Err("it cannot be waited for".to_owned());
+    };
+    let every: Vec<BorrowedFd<'_>> = std::iter::once(ended.as_fd()).chain(stop).collect();
+    let begin = Instant::now();
+    // A signal to this program wakes it up early.
+    while !wait(&every, timeout.saturating_sub(begin.elapsed())) && begin.elapsed() < timeout {}
+    match child.try_wait() {
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) => Err(status.to_string()),
+        Ok(None) | Err(_) => {
+            kill(&mut child);
+            Err(format!("it ran longer than {timeout:?} and was killed"))
+        }
+    }
+}
+
+/// Waits until one of these is readable; false where time is up first.
+pub(crate) fn wait(descriptors: &[BorrowedFd<'_>], time: Duration) -> bool {
+    let timeout = Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(time.subsec_nanos()),
+    };
+    let mut list: Vec<_> = descriptors.iter().map(|d| PollFd::from_borrowed_fd(*d, PollFlags::IN)).collect();
+    // An interrupted wait is an early wake-up, which is harmless.
+    poll(&mut list, Some(&timeout)).is_ok_and(|ready| ready > 0)
 }
 
 /// The numbers of a user and a group; `None`: our own.

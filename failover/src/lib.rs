@@ -4,17 +4,33 @@
 
 mod address;
 mod agent;
-mod announce;
-mod aside;
+pub mod announce;
+pub mod aside;
 mod command;
+mod fixtures;
+pub mod flows;
+mod frames;
+pub mod gateway;
+mod mail;
 pub mod netlink;
+mod nft;
 mod notify;
+mod own;
+mod passing;
+mod raw;
+mod refusals;
+mod routes;
 mod socket;
 mod status;
+pub mod steer;
 mod sys;
+mod talk;
+mod tenure;
 pub mod users;
+mod vmac;
 mod watch;
 
-pub use agent::{Agent, Change, Config, Routed, What};
-pub use failover_vrrp::{Eligibility, Role, Why};
+pub use agent::{After, Agent, Change, Config, Listener, RouterId, Told, What};
+pub use failover_vrrp::{Centis, Claim, Eligibility, Goodbye, Role, Why};
 pub use status::{RouterStatus, Scheduling};
+pub use tenure::Tenure;

@@ -47,40 +47,54 @@ pub(crate) struct VrrpSocket {
 }
 
 impl VrrpSocket {
-    /// Opens them on this machine's own address and its interface; `multicast`: for VRRP's group.
-    pub(crate) fn open(own: IpAddr, interface: &str, index: u32, multicast: bool) -> io::Result<Self> {
+    /// Opens them on this machine's own address and its interface, for a group or for peers, who are told with this
+    /// time to live. What goes to the group may leave by an interface `above`.
+    pub(crate) fn open(
+        own: IpAddr,
+        (interface, index): (&str, u32),
+        above: Option<(&str, u32)>,
+        group: Option<IpAddr>,
+        ttl: u8,
+    ) -> io::Result<Self> {
+        let (leaves, leaves_by) = above.filter(|_| group.is_some()).unwrap_or((interface, index));
         let sender = raw(own)?;
         let mut listener = None;
-        if multicast {
-            sender.bind_device(Some(interface.as_bytes()))?;
+        if group.is_some() {
+            sender.bind_device(Some(leaves.as_bytes()))?;
             let socket = raw(own)?;
             socket.bind_device(Some(interface.as_bytes()))?;
             listener = Some(socket);
         }
         if own.is_ipv4() {
-            sender.set_ttl_v4(u32::from(TTL))?;
+            sender.set_ttl_v4(u32::from(ttl))?;
             sender.set_tos_v4(TOS_CS6)?;
             if let Some(listener) = &listener {
                 sender.set_multicast_ttl_v4(u32::from(TTL))?;
                 sender.set_multicast_loop_v4(false)?;
                 listener.set_multicast_all_v4(false)?;
-                if let IpAddr::V4(group) = GROUP {
+                if let Some(IpAddr::V4(group)) = group {
                     listener.join_multicast_v4_n(&group, &InterfaceIndexOrAddress::Index(index))?;
                 }
             }
         } else {
-            sender.set_unicast_hops_v6(u32::from(TTL))?;
+            sender.set_unicast_hops_v6(u32::from(ttl))?;
             sender.set_tclass_v6(TOS_CS6)?;
             sys::tell_of_packets(listener.as_ref().unwrap_or(&sender))?;
             if let Some(listener) = &listener {
                 sender.set_multicast_hops_v6(u32::from(TTL))?;
                 sender.set_multicast_loop_v6(false)?;
-                sender.set_multicast_if_v6(index)?;
-                listener.join_multicast_v6(&GROUP_IPV6, index)?;
+                sender.set_multicast_if_v6(leaves_by)?;
+                if let Some(IpAddr::V6(group)) = group {
+                    listener.join_multicast_v6(&group, index)?;
+                }
             }
         }
-        sender.bind(&place(own, index).into())?;
-        Ok(Self { own, index, sender, listener })
+        if leaves_by != index && own.is_ipv6() {
+            // The address is the other interface's.
+            sender.set_freebind_v6(true)?;
+        }
+        sender.bind(&place(own, leaves_by).into())?;
+        Ok(Self { own, index: leaves_by, sender, listener })
     }
 
     pub(crate) fn send(&self, message: &[u8], to: IpAddr) -> io::Result<()> {

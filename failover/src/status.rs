@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
-use failover_vrrp::{Role, Why};
+use failover_vrrp::{Role, VirtualRouter, Why};
+
+use crate::agent::RouterId;
+use crate::tenure::Tenure;
 
 /// How the agent's thread is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +40,12 @@ pub struct RouterStatus {
     pub name: String,
     /// Its number.
     pub vrid: u8,
+    /// Its name among the members.
+    pub id: RouterId,
     /// Its interface.
     pub interface: String,
+    /// The interface's hardware address; `None`: there is no interface.
+    pub mac: Option<[u8; 6]>,
     /// Its addresses.
     pub addresses: Vec<IpAddr>,
     /// Its role.
@@ -56,10 +64,24 @@ pub struct RouterStatus {
     pub received: u64,
     /// Packets refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Packets heard though something about them is strange, by what is.
+    pub noticed: BTreeMap<&'static str, u64>,
+    /// Its priority while nothing changes it.
+    pub base: u8,
+    /// What is remembered of its past.
+    pub tenure: Tenure,
+    /// What the file says of it.
+    pub settings: Arc<VirtualRouter>,
     /// How often somebody else removed an address and it was put back.
     pub put_back: u64,
+    /// Whether the master is known to live, and its advertisements do not arrive.
+    pub blocked: bool,
+    /// Whether the addresses are elsewhere, and this node serves what has begun here.
+    pub serves: bool,
     /// What last went wrong on the interface.
     pub trouble: Option<String>,
+    /// Who is asked on its interface whether this node still reaches anybody, and when each last answered.
+    pub gateways: Vec<(IpAddr, Option<Instant>)>,
     /// How the agent's thread is scheduled.
     pub scheduling: Scheduling,
 }

@@ -11,8 +11,8 @@ use socket2::{SockAddr, Socket};
 /// The lowest real-time priority: above everything ordinary, below the kernel's own threads.
 const REAL_TIME: i32 = 1;
 
-/// Where frames leave: an interface, by its number.
-pub(crate) fn link_address(index: u32) -> io::Result<SockAddr> {
+/// Where frames leave, or come from: an interface, by its number, and Ethernet's number of what is in them.
+pub(crate) fn link_address(index: u32, protocol: u16) -> io::Result<SockAddr> {
     let index = i32::try_from(index).map_err(|_| io::ErrorKind::InvalidInput)?;
     // SAFETY: `try_init` hands out zeroed storage large enough for every address; the fields written
     // are those of a `sockaddr_ll`, and the length says so.
@@ -20,6 +20,7 @@ pub(crate) fn link_address(index: u32) -> io::Result<SockAddr> {
         SockAddr::try_init(|storage, length| {
             let link = storage.cast::<libc::sockaddr_ll>();
             (*link).sll_family = libc::AF_PACKET as u16;
+            (*link).sll_protocol = protocol.to_be();
             (*link).sll_ifindex = index;
             (*link).sll_halen = 6;
             *length = size_of::<libc::sockaddr_ll>() as u32;
@@ -27,6 +28,17 @@ pub(crate) fn link_address(index: u32) -> io::Result<SockAddr> {
         })
     }?;
     Ok(address)
+}
+
+/// The network card that a frame came from, as the kernel tells with it.
+pub(crate) fn hardware_address(from: &SockAddr) -> Option<[u8; 6]> {
+    let whole = from.len() as usize >= size_of::<libc::sockaddr_ll>();
+    if !whole || i32::from(from.family()) != libc::AF_PACKET {
+        return None;
+    }
+    // SAFETY: family and length say that it is a whole `sockaddr_ll`, which holds for any bytes.
+    let link = unsafe { from.as_ptr().cast::<libc::sockaddr_ll>().read_unaligned() };
+    (link.sll_halen == 6).then(|| link.sll_addr.first_chunk().copied()).flatten()
 }
 
 /// The bytes a receive call has written.
@@ -63,6 +75,25 @@ pub(crate) fn tell_of_packets(socket: &Socket) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Hears messages of this type only (RFC 3542 3.2).
+pub(crate) fn only_icmpv6(socket: &Socket, message: u8) -> io::Result<()> {
+    const ICMP6_FILTER: libc::c_int = 1;
+    // A bit for each type; those that are set are not heard.
+    let mut blocked = [u32::MAX; 8];
+    blocked[usize::from(message / 32)] &= !(1 << (message % 32));
+    // SAFETY: the value outlives the call, and its size is said.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_ICMPV6,
+            ICMP6_FILTER,
+            blocked.as_ptr().cast(),
+            size_of_val(&blocked) as libc::socklen_t,
+        )
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Receives a packet of IPv6 and what its header said.

@@ -18,6 +18,18 @@ pub fn find_group(name: &str) -> Result<u32, String> {
     row(&file, name, 2).map(|(number, _)| number).ok_or_else(|| format!("there is no group '{name}'"))
 }
 
+/// The name of the user with this number, from `/etc/passwd`, if there is one.
+pub(crate) fn name_of(user: u32) -> Option<String> {
+    let file = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name_in(&file, user)
+}
+
+fn name_in(file: &str, user: u32) -> Option<String> {
+    let number = user.to_string();
+    let row = file.lines().find(|line| line.split(':').nth(2) == Some(&number))?;
+    row.split(':').next().map(str::to_owned)
+}
+
 /// The third field of the row that begins with a name, and another one.
 fn row(file: &str, name: &str, other: usize) -> Option<(u32, u32)> {
     file.lines().find_map(|line| {
@@ -29,7 +41,7 @@ fn row(file: &str, name: &str, other: usize) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::row;
+    use super::{name_in, row};
 
     #[test]
     fn rows_of_passwd_are_found_by_their_whole_name() {
@@ -37,6 +49,7 @@ mod tests {
         assert_eq!(row(file, "haproxy", 3), Some((105, 113)));
         assert_eq!(row(file, "hap", 3), Some((7, 8)));
         assert_eq!(row(file, "proxy", 3), None);
+        assert_eq!((name_in(file, 105).as_deref(), name_in(file, 5)), (Some("haproxy"), None));
         assert_eq!(row("haproxy:x:113:\n", "haproxy", 2), Some((113, 113)));
     }
 }

@@ -9,10 +9,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use failover_vrrp::{Counted, Observed, Process, Script, Watch};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::command;
+use crate::command::{self, wait};
 
 /// How often files are read, and processes that have ended are looked at.
 const TURN: Duration = Duration::from_millis(100);
@@ -41,7 +41,8 @@ impl Watchers {
         let mut processes = Vec::new();
         for (place, watch) in watches.iter().enumerate() {
             match watch {
-                Watch::Interface(_) => {}
+                // The agent's own, and what it is told by others.
+                Watch::Interface(_) | Watch::Gateway { .. } | Watch::Backend { .. } => {}
                 Watch::Script(script) => {
                     let (script, stop, seen) = (script.clone(), Arc::clone(&watchers.stop), Arc::clone(seen));
                     watchers.spawn(format!("script-{place}"), move || {
@@ -79,17 +80,6 @@ impl Drop for Watchers {
     }
 }
 
-/// Waits until one of these is readable; false where time is up first.
-fn wait(descriptors: &[BorrowedFd<'_>], time: Duration) -> bool {
-    let timeout = Timespec {
-        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: i64::from(time.subsec_nanos()),
-    };
-    let mut list: Vec<_> = descriptors.iter().map(|d| PollFd::from_borrowed_fd(*d, PollFlags::IN)).collect();
-    // An interrupted wait is an early wake-up, which is harmless.
-    poll(&mut list, Some(&timeout)).is_ok_and(|ready| ready > 0)
-}
-
 fn stopped(stop: &OwnedFd) -> bool {
     wait(&[stop.as_fd()], Duration::ZERO)
 }
@@ -99,7 +89,7 @@ fn follow_script(script: &Script, place: usize, stop: &OwnedFd, seen: &Seen) {
     let mut last = None;
     loop {
         let began = Instant::now();
-        let result = run_once(script, stop);
+        let result = command::run(&script.command, script.timeout, Some(stop.as_fd()));
         if stopped(stop) {
             return;
         }
@@ -115,26 +105,6 @@ fn follow_script(script: &Script, place: usize, stop: &OwnedFd, seen: &Seen) {
         }
         if wait(&[stop.as_fd()], script.interval.saturating_sub(began.elapsed())) {
             return;
-        }
-    }
-}
-
-/// Runs it once; why it has failed.
-fn run_once(script: &Script, stop: &OwnedFd) -> Result<(), String> {
-    let mut child = command::start(&script.command)?;
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or("no pid")?;
-    let ended = pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.to_string());
-    let Ok(ended) = ended else {
-        command::kill(&mut child);
-        return Err("it cannot be waited for".to_owned());
-    };
-    wait(&[ended.as_fd(), stop.as_fd()], script.timeout);
-    match child.try_wait() {
-        Ok(Some(status)) if status.success() => Ok(()),
-        Ok(Some(status)) => Err(status.to_string()),
-        Ok(None) | Err(_) => {
-            command::kill(&mut child);
-            Err(format!("it ran longer than {:?} and was killed", script.timeout))
         }
     }
 }
