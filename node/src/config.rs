@@ -1,16 +1,17 @@
 //! Text to the configuration of every room: the only place that sees all of them.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use failover::Config as Failover;
-use failover_vrrp::{VirtualRouter, keepalived, keywords as virtual_router};
+use failover_vrrp::{Machine, VirtualRouter, keepalived, keywords as virtual_router};
 use prost::Message;
-use proxy_config::model::Config as Proxied;
+use proxy_config::model::{BindAddress, Config as Proxied};
 use proxy_config::{Explained, ExplainedLine, Origin};
 use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
@@ -22,6 +23,8 @@ pub(crate) const NO_LISTENER: &str =
 pub(crate) const NOTHING_TO_RUN: u8 = 2;
 /// Largest configuration, or file named in one, that is read.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
+/// Most backends that virtual routers follow, counted for each router: a worker tells of all in one message.
+const MAX_FOLLOWED: usize = 1_024;
 
 /// Every byte a configuration is made of: the files, and the files they name. One process reads them;
 /// all others get these bytes, so that nobody ever acts on another text.
@@ -77,6 +80,7 @@ pub(crate) struct Everything {
     pub(crate) proxy: Arc<Proxied>,
     pub(crate) cluster: Option<Cluster>,
     pub(crate) routers: Vec<VirtualRouter>,
+    pub(crate) machine: Machine,
 }
 
 /// What to do with warnings.
@@ -345,16 +349,34 @@ impl Texts {
                 blocks.push(block);
             }
         });
+        let around = keepalived::Surroundings {
+            id: &self.config_id,
+            include,
+            others: proxy_config::keepalived::BLOCKS,
+        };
+        let (mut instances, mut machine, mut others) = (Vec::new(), Machine::default(), Vec::new());
+        for Text { name, content } in &self.keepalived {
+            let read = keepalived::read(name, content, around, &mut sources, &mut diagnostics);
+            instances.extend(read.routers);
+            machine.add(read.machine);
+            others.extend(read.others);
+        }
+        for block in proxy_config::keepalived::services(&others, &mut diagnostics) {
+            reader.section(&block, &mut diagnostics);
+            if explain != Explain::No {
+                blocks.push(block);
+            }
+        }
         let proxy = reader.finish(named, &mut diagnostics);
         let cluster = control::read(&blocks, &mut diagnostics);
         let mut routers = virtual_router::read(&blocks, &mut diagnostics);
-        let around = keepalived::Surroundings { id: &self.config_id, include };
-        for Text { name, content } in &self.keepalived {
-            routers.extend(keepalived::read(name, content, around, &mut sources, &mut diagnostics));
-        }
+        routers.extend(instances);
         virtual_router::check_distinct(&routers, &mut diagnostics);
         let declared = blocks.iter().any(|b| b.kind() == control::SECTION.name);
         check_routers(&routers, cluster.as_ref(), declared, &mut diagnostics);
+        if let Some(config) = &proxy {
+            check_followed(&routers, config, &mut diagnostics);
+        }
         if depth != Depth::Syntax {
             diagnostics.refuse_later();
         }
@@ -371,7 +393,7 @@ impl Texts {
             (Explain::As(member), Some(config)) => explained(&sources, &blocks, config, &routers, member),
             _ => Vec::new(),
         };
-        let everything = proxy.map(|proxy| Everything { proxy: Arc::new(proxy), cluster, routers });
+        let everything = proxy.map(|proxy| Everything { proxy: Arc::new(proxy), cluster, routers, machine });
         Reading { sources, diagnostics, everything, explained }
     }
 }
@@ -465,7 +487,30 @@ fn check_routers(
     }
 }
 
+/// Backends that virtual routers follow.
+fn check_followed(routers: &[VirtualRouter], config: &Proxied, diagnostics: &mut Diagnostics) {
+    if let Some((_, span)) = routers.iter().flat_map(VirtualRouter::backends).nth(MAX_FOLLOWED) {
+        diagnostics.error(span, format!("more than {MAX_FOLLOWED} backends are followed"));
+    }
+    let names = || config.backends.iter().map(|backend| backend.name.as_str());
+    for (name, span) in routers.iter().flat_map(VirtualRouter::backends) {
+        if names().any(|backend| backend == name) {
+            continue;
+        }
+        let note = diagnostics.error(span, format!("there is no backend '{name}'"));
+        if let Some(near) = nearest(name, names()) {
+            note.help(format!("did you mean '{near}'?"));
+        }
+    }
+}
+
 impl Everything {
+    /// Backends that virtual routers follow, by name.
+    pub(crate) fn followed_backends(&self) -> Vec<String> {
+        let names = self.routers.iter().flat_map(VirtualRouter::backends).map(|(name, _)| name.to_owned());
+        names.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
     /// Whether anybody can reach it: a client or a peer.
     pub(crate) fn is_reachable(&self) -> bool {
         !self.proxy.binds.is_empty() || !self.proxy.peers.is_empty()
@@ -477,15 +522,37 @@ impl Everything {
         named.unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
     }
 
-    /// What the agent serves on this member; `None` where the file has no virtual router.
+    /// What the agent serves on this member; `None` where the files say nothing of that.
     pub(crate) fn failover(&self, member: &str) -> Option<Failover> {
         let cluster = self.cluster.as_ref();
-        (!self.routers.is_empty()).then(|| Failover {
+        (!self.routers.is_empty() || self.machine != Machine::default()).then(|| Failover {
             member: member.to_owned(),
             own: cluster.and_then(|c| c.member(member)).map(|m| m.address),
             peers: cluster.iter().flat_map(|c| c.others(member)).map(|m| m.address).collect(),
             routers: self.routers.clone(),
+            machine: self.machine.clone(),
+            services: self.services(),
         })
+    }
+
+    /// The ports that listeners have on each virtual address.
+    pub(crate) fn services(&self) -> Vec<(IpAddr, Vec<u16>)> {
+        let floating: BTreeSet<IpAddr> =
+            self.routers.iter().flat_map(|router| router.addresses.iter().map(|a| a.address)).collect();
+        let ports = |floating: IpAddr| {
+            let listens = |bind: &SocketAddr| {
+                bind.ip() == floating
+                    || (bind.ip().is_unspecified() && (bind.is_ipv6() || floating.is_ipv4()))
+            };
+            let binds = self.proxy.binds.iter().filter_map(|bind| match &bind.address {
+                BindAddress::Tcp(address) => Some(*address),
+                BindAddress::Unix(_) | BindAddress::Inherited(_) => None,
+            });
+            let ports: BTreeSet<u16> = binds.filter(listens).map(|bind| bind.port()).collect();
+            ports.into_iter().collect::<Vec<u16>>()
+        };
+        let services = floating.into_iter().map(|floating| (floating, ports(floating)));
+        services.filter(|(_, ports)| !ports.is_empty()).collect()
     }
 
     /// Sets the most client connections, where the command line says so.
@@ -519,6 +586,8 @@ impl Everything {
             Some("the cluster")
         } else if placeless(&self.routers) != placeless(&next.routers) {
             Some("a virtual router")
+        } else if self.machine != next.machine {
+            Some("what this machine has, or what is run before and after all,")
         } else if self.cores() != next.cores() {
             Some("nbthread")
         } else {

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use failover::{Change, What};
 use serde::{Deserialize, Serialize};
 
+use crate::behind::Behind;
+
 /// The file's name in the state folder; the one before it has `.1` behind it.
 const NAME: &str = "events.log";
 /// Size at which a new file is begun: with the one before it, the last ten thousand entries or so.
@@ -24,13 +26,22 @@ pub(crate) struct Entry {
     pub(crate) why: String,
 }
 
-/// Where entries are written; without a folder they are not.
-#[derive(Debug, Default)]
-pub(crate) struct Journal(Option<PathBuf>);
+/// Where entries are written; without a folder they are not. Nobody waits for it.
+#[derive(Debug)]
+pub(crate) struct Journal(Option<Behind<Entry>>);
 
 impl Journal {
     pub(crate) fn new(folder: Option<&Path>) -> Self {
-        Self(folder.map(|folder| folder.join(NAME)))
+        let path = folder.map(|folder| folder.join(NAME));
+        let write = |path: PathBuf| {
+            move |entry: Entry| {
+                if let Err(error) = write(&path, &entry) {
+                    tracing::warn!(path = %path.display(), %error, "an event cannot be written down");
+                }
+            }
+        };
+        // Without a thread there is no journal: a node that cannot start one has other troubles.
+        Self(path.and_then(|path| Behind::start("journal", write(path)).ok()))
     }
 
     /// Takes note of a change that the agent tells.
@@ -46,6 +57,17 @@ impl Journal {
                 let why = detail.map_or_else(|| "a condition changed".to_owned(), str::to_owned);
                 (format!("priority {before} -> {}", change.priority), why)
             }
+            What::Blocked(true) => (
+                "its master is not heard".to_owned(),
+                "advertisements do not arrive, and the members' channel says that it lives".to_owned(),
+            ),
+            What::Blocked(false) => {
+                ("its master is heard".to_owned(), "advertisements arrive, or it is another one".to_owned())
+            }
+            What::Contested(who) => {
+                let who = who.map_or_else(|| "another node".to_owned(), |who| who.to_string());
+                ("stays master".to_owned(), format!("{who} claimed to be master, and is the lesser one"))
+            }
             What::PutBack(address) => {
                 (format!("{address} put back"), "somebody else had removed it".to_owned())
             }
@@ -59,11 +81,15 @@ impl Journal {
     }
 
     fn note(&self, of: &str, what: &str, why: &str) {
-        let Some(path) = &self.0 else { return };
-        let [of, what, why] = [of, what, why].map(str::to_owned);
-        let entry = Entry { time: jiff::Timestamp::now().to_string(), of, what, why };
-        if let Err(error) = write(path, &entry) {
-            tracing::warn!(path = %path.display(), %error, "an event cannot be written down");
+        let Some(journal) = &self.0 else { return };
+        let entry = Entry {
+            time: jiff::Timestamp::now().to_string(),
+            of: of.to_owned(),
+            what: what.to_owned(),
+            why: why.to_owned(),
+        };
+        if !journal.give(entry) {
+            tracing::warn!(of, what, why, "an event is not written down: the disk does not keep up");
         }
     }
 }
@@ -111,6 +137,7 @@ mod tests {
         journal.change(&change(What::Role(Role::Master, Why::MasterSilent), None));
         journal.change(&change(What::Priority(100), Some("'chk' has failed")));
         journal.node("cannot serve", "the worker ended");
+        drop(journal);
         let said = |entries: Vec<Entry>| -> Vec<String> {
             entries.into_iter().map(|e| format!("{} {} {}", e.of, e.what, e.why)).collect()
         };
@@ -123,7 +150,9 @@ mod tests {
         let path = folder.path().join(NAME);
         let text = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, text + &"x".repeat(1024 * 1024) + "\n").unwrap();
+        let journal = Journal::new(Some(folder.path()));
         journal.node("starts", "");
+        drop(journal);
         assert!(std::fs::metadata(&path).unwrap().len() < 200);
         assert_eq!(read(folder.path()).unwrap().len(), 4);
     }

@@ -4,12 +4,15 @@
 
 mod args;
 mod background;
+mod behind;
 mod cli;
 mod config;
 mod control;
+mod dump;
 mod foreground;
 mod journal;
 mod link;
+mod metrics;
 mod runtime_api;
 mod sockets;
 mod status;
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
                 pidfile: None,
                 max_connections: None,
                 no_virtual_addresses: false,
+                keepalived_dumps: options.keepalived_dumps,
                 tell: Tell { systemd: std::env::var_os("NOTIFY_SOCKET").map(Into::into), ..Tell::default() },
             };
             supervisor::run(start).map(|_| ())
@@ -66,6 +70,7 @@ fn main() -> ExitCode {
         Command::Check(options) => ExitCode::from(cli::check::show(&options)),
         Command::Status(options) => ExitCode::from(cli::status::show(&options)),
         Command::Explain(options) => ExitCode::from(cli::explain::show(&options)),
+        Command::Dump(options) => ExitCode::from(cli::dump::show(&options)),
         Command::Peers(options) => ExitCode::from(cli::peers::show(&options)),
         Command::Reload(options) => ExitCode::from(cli::order::give(
             "reload",
@@ -73,9 +78,9 @@ fn main() -> ExitCode {
             "reloaded",
             "not reloaded: nothing has changed",
         )),
-        Command::Failover(options) => ExitCode::from(cli::order::give(
-            "failover",
-            &options,
+        Command::Failover { to, order } => ExitCode::from(cli::order::give(
+            &to.map_or_else(|| "failover".to_owned(), |to| format!("failover {to}")),
+            &order,
             "the other node is master",
             "not handed over",
         )),
@@ -193,6 +198,7 @@ fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<backg
         pidfile: options.pidfile,
         max_connections: options.max_connections,
         no_virtual_addresses: options.no_virtual_addresses,
+        keepalived_dumps: None,
         tell: Tell { systemd, parent, before: options.before, ..Tell::default() },
     };
     let mut ended = Ended::Asked;
@@ -206,7 +212,7 @@ fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<backg
 /// Runs something whose news go to standard error.
 fn logged(run: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let colour = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(|| behind::Log).init();
     run()
 }
 

@@ -48,16 +48,21 @@ pub(crate) fn open(
             )),
         }
     }
-    let own = everything.cluster.as_ref().and_then(|c| c.member(member).map(|m| c.socket_of(m)));
-    if let Some(address) = own {
-        let open = match before.and_then(|(_, parts)| parts.cluster.as_ref()) {
-            Some(socket) => socket.try_clone(),
-            None => listen(address.ip(), address.port()),
+    let cluster = everything.cluster.as_ref().and_then(|c| c.member(member).map(|m| (c, m)));
+    if let Some((cluster, own)) = cluster {
+        let mut open = |address: SocketAddr, before: Option<&TcpListener>| {
+            let open = before.map_or_else(|| listen(address.ip(), address.port()), TcpListener::try_clone);
+            match open {
+                Ok(socket) => Some(socket),
+                Err(error) => {
+                    problems.push(format!("cannot listen on {address} for the cluster : {error}"));
+                    None
+                }
+            }
         };
-        match open {
-            Ok(socket) => parts.cluster = Some(socket),
-            Err(error) => problems.push(format!("cannot listen on {address} for the cluster : {error}")),
-        }
+        let old = before.map(|(_, parts)| parts);
+        parts.cluster = open(cluster.socket_of(own), old.and_then(|parts| parts.cluster.as_ref()));
+        parts.channel = open(cluster.channel_of(own), old.and_then(|parts| parts.channel.as_ref()));
     }
     for (place, section) in config.peers.iter().enumerate() {
         let Some(address) = section.own(member) else {

@@ -46,6 +46,9 @@ pub(crate) struct NodeStatus {
     #[serde(default)]
     pub(crate) maintenance: bool,
     pub(crate) virtual_routers: Vec<RouterView>,
+    /// The other members, as their channel has them.
+    #[serde(default)]
+    pub(crate) members: Vec<MemberView>,
     pub(crate) processes: Vec<ProcessView>,
     /// What the worker says; `null`: it does not answer, so nobody knows.
     pub(crate) worker: Option<WorkerView>,
@@ -64,12 +67,101 @@ pub(crate) struct RouterView {
     /// The member heard as master, while this node is not.
     pub(crate) master: Option<String>,
     pub(crate) master_heard_ms: Option<u64>,
+    /// Its priority while nothing changes it.
+    #[serde(default)]
+    pub(crate) base_priority: u8,
     pub(crate) adverts_sent: u64,
     pub(crate) adverts_received: u64,
+    /// How often it became master, and ceased to be.
+    #[serde(default)]
+    pub(crate) became_master: u64,
+    #[serde(default)]
+    pub(crate) released_master: u64,
+    /// Advertisements that said goodbye.
+    #[serde(default)]
+    pub(crate) goodbyes_sent: u64,
+    #[serde(default)]
+    pub(crate) goodbyes_received: u64,
     pub(crate) refused: BTreeMap<String, u64>,
+    /// Adverts heard though something about them is strange, by what is.
+    #[serde(default)]
+    pub(crate) noticed: BTreeMap<String, u64>,
     pub(crate) put_back: u64,
+    /// The master lives, and its advertisements do not arrive.
+    #[serde(default)]
+    pub(crate) blocked: bool,
     pub(crate) trouble: Option<String>,
     pub(crate) scheduling: String,
+    /// Its addresses as the file has them.
+    #[serde(default)]
+    pub(crate) virtual_addresses: Vec<AddressView>,
+    /// Backends that it follows.
+    #[serde(default)]
+    pub(crate) backends: Vec<FollowedView>,
+    /// Who is asked whether this node still reaches anybody.
+    #[serde(default)]
+    pub(crate) gateways: Vec<GatewayView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AddressView {
+    /// With the length of its prefix.
+    pub(crate) address: String,
+    pub(crate) interface: String,
+    /// Advertisements are silent about it.
+    pub(crate) excluded: bool,
+    /// Whether it is on this node.
+    pub(crate) set: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FollowedView {
+    pub(crate) backend: String,
+    pub(crate) servers: u64,
+    /// Those that new sessions may go to; `null`: nobody knows.
+    pub(crate) usable: Option<u32>,
+    /// So many there must be.
+    pub(crate) least: u32,
+    /// What too few of them do to the priority; 0: the last resort.
+    pub(crate) weight: i32,
+    pub(crate) reverse: bool,
+}
+
+impl FollowedView {
+    /// Whether there are too few, or with `reverse` enough; what is not known is neither.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.usable.is_some_and(|usable| (usable < self.least) != self.reverse)
+    }
+
+    /// What follows from that.
+    pub(crate) fn effect(&self) -> String {
+        match self.weight {
+            0 => "last resort".to_owned(),
+            weight => format!("priority {weight:+}"),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct GatewayView {
+    pub(crate) address: String,
+    /// Milliseconds since it last answered; `null`: it never has.
+    pub(crate) answered_ms: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct MemberView {
+    pub(crate) name: String,
+    pub(crate) address: String,
+    /// `calling`, `connected` or `lost`.
+    pub(crate) state: String,
+    /// Why it is lost.
+    pub(crate) why: Option<String>,
+    pub(crate) since_ms: u64,
+    pub(crate) heard_ms: Option<u64>,
+    /// What it says of itself: whether it can serve, whether its tables are learnt; `null`: nothing, of late.
+    pub(crate) ready: Option<bool>,
+    pub(crate) learnt: Option<bool>,
 }
 
 /// The state of a worker that will take over, and of one that finishes.
@@ -100,6 +192,23 @@ pub(crate) struct WorkerView {
     pub(crate) refused: BTreeMap<String, u64>,
     pub(crate) tables: Vec<TableView>,
     pub(crate) servers: Vec<ServerView>,
+    /// What each listener answers of the worker's own requests.
+    #[serde(default)]
+    pub(crate) listeners: Vec<ListenerView>,
+    /// One of them does not, or none can be asked.
+    #[serde(default)]
+    pub(crate) deaf: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ListenerView {
+    pub(crate) frontend: String,
+    pub(crate) address: String,
+    /// How many it has answered, and how long ago the last one; `null`: none.
+    pub(crate) answers: u64,
+    pub(crate) answered_ms: Option<u64>,
+    /// Cores that answered in the last round.
+    pub(crate) cores: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -179,10 +288,30 @@ impl NodeStatus {
             let text = router.trouble.clone().unwrap_or_else(|| "takes no part".to_owned());
             let bad = router.trouble.is_some() || router.role == "stopped";
             worse(bad, Health::Degraded, format!("{}: {text}", router.name));
+            let text = format!(
+                "{}: the master lives, and its VRRP advertisements do not arrive (protocol 112 is blocked?)",
+                router.name
+            );
+            worse(router.blocked, Health::Degraded, text);
+            for followed in router.backends.iter().filter(|followed| followed.has_failed()) {
+                let (usable, servers) = (followed.usable.unwrap_or(0), followed.servers);
+                let (backend, effect) = (&followed.backend, followed.effect());
+                let text = format!(
+                    "{}: backend {backend} has {usable} of {servers} usable servers: {effect}",
+                    router.name
+                );
+                worse(true, Health::Degraded, text);
+            }
+        }
+        for member in self.members.iter().filter(|member| member.state == "lost") {
+            let why = member.why.as_deref().unwrap_or("unknown");
+            worse(true, Health::Degraded, format!("no channel to {}: {why}", member.name));
         }
         match &self.worker {
             None => worse(true, Health::Degraded, "the worker does not answer".to_owned()),
             Some(worker) => {
+                let text = "its listeners do not accept or answer: it cannot serve";
+                worse(worker.deaf, Health::Down, text.to_owned());
                 worse(!worker.checks_done, Health::Degraded, "first checks are not done".to_owned());
                 worse(
                     worker.tables_are == "learning",

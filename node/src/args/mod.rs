@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::Files;
+use crate::dump::Dump;
 
 /// Where processes of one node meet.
 const RUN_DIR: &str = "/run/tandem";
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Migrate(Migrate),
     /// Shows how this node is: role, peers, tables, servers
     Status(Status),
+    /// Writes the virtual routers as keepalived dumps its instances, for programs that read that
+    Dump(DumpAs),
     /// Says why the addresses moved: what happened to this node and its virtual routers
     Explain(Explain),
     /// Shows what this node shares with its peers: entries here and there, lag, resync
@@ -65,9 +68,16 @@ Example:
 This node keeps the addresses until the other one has them, and serves what still reaches it
 afterwards. If nobody takes them, they stay. Exit code: 0 moved, 1 not.
 
-Example:
-  tandem failover && tandem status")]
-    Failover(Order),
+Examples:
+  tandem failover && tandem status
+  tandem failover --to lb2")]
+    Failover {
+        /// The member that is to take them; as a rule the best of those that can
+        #[arg(long, value_name = "NODE")]
+        to: Option<String>,
+        #[command(flatten)]
+        order: Order,
+    },
     /// Begins or ends maintenance: while it lasts this node takes no floating address
     #[command(after_help = "\
 'on' moves the addresses to the other node first, as `tandem failover` does; if nobody takes them,
@@ -97,10 +107,11 @@ Example:
 Examples:
   tandem run -f /etc/tandem/haproxy.cfg
   tandem run -f haproxy.cfg -k keepalived.conf
+  tandem run -k keepalived.conf          its virtual servers are served by the proxy
   tandem run -f haproxy.cfg -f pair.cfg -L lb1 --run-dir /tmp/lb1")]
 pub(crate) struct Run {
     /// Configuration; several are read in order
-    #[arg(short = 'f', long = "file", required = true, value_name = "FILE")]
+    #[arg(short = 'f', long = "file", required_unless_present = "keepalived", value_name = "FILE")]
     pub(crate) files: Vec<String>,
     #[command(flatten)]
     pub(crate) keepalived: Keepalived,
@@ -113,12 +124,16 @@ pub(crate) struct Run {
     /// What this node keeps across restarts
     #[arg(long, value_name = "DIR", default_value = STATE_DIR)]
     pub(crate) state_dir: PathBuf,
+    /// Answers keepalived's signals with keepalived's dumps in this folder: SIGUSR1 and SIGUSR2 then no longer stop and
+    /// reload
+    #[arg(long, value_name = "DIR")]
+    pub(crate) keepalived_dumps: Option<PathBuf>,
 }
 
 /// Files in keepalived's language.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Keepalived {
-    /// keepalived's configuration: its instances are virtual routers
+    /// keepalived's configuration: its instances are virtual routers, its virtual servers are proxies
     #[arg(short = 'k', long = "keepalived", value_name = "FILE")]
     pub(crate) keepalived: Vec<String>,
     /// What '@' in it is compared with [default: the host's name up to its first dot]
@@ -208,11 +223,31 @@ Exit code: 0 healthy, 1 degraded, 2 down or not running.
 
 Examples:
   tandem status
-  tandem status --json | jq .virtual_routers")]
+  tandem status --json | jq .virtual_routers
+  tandem status --metrics > node.prom.new; mv node.prom.new node.prom")]
 pub(crate) struct Status {
     /// As JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
+    /// As Prometheus reads it; names of keepalived's exporter where it has one
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) metrics: bool,
+    /// Where the sockets of the node live
+    #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
+    pub(crate) run_dir: PathBuf,
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Exit code: 0 written, 1 the node does not answer. `tandem run --keepalived-dumps /tmp` writes the same files as keepalived
+does when it gets its signals.
+
+Example:
+  tandem dump json > /tmp/keepalived.json")]
+pub(crate) struct DumpAs {
+    /// Which of keepalived's dumps
+    #[arg(value_enum)]
+    pub(crate) dump: Dump,
     /// Where the sockets of the node live
     #[arg(long, value_name = "DIR", default_value = RUN_DIR)]
     pub(crate) run_dir: PathBuf,

@@ -15,6 +15,13 @@ pub(crate) fn ask<T: DeserializeOwned>(
     question: &str,
     patience: Duration,
 ) -> Result<(String, T), String> {
+    let text = ask_text(folder, question, patience)?;
+    let answer = serde_json::from_str(&text).map_err(|e| format!("the node's answer makes no sense: {e}"))?;
+    Ok((text, answer))
+}
+
+/// Asks a question; the answer as it came.
+pub(super) fn ask_text(folder: &Path, question: &str, patience: Duration) -> Result<String, String> {
     let path = folder.join(SOCKET_NAME);
     let ask = || -> std::io::Result<String> {
         let mut stream = UnixStream::connect(&path)?;
@@ -24,7 +31,5 @@ pub(crate) fn ask<T: DeserializeOwned>(
         stream.read_to_string(&mut text)?;
         Ok(text)
     };
-    let text = ask().map_err(|e| format!("no node answers at '{}' : {e}", path.display()))?;
-    let answer = serde_json::from_str(&text).map_err(|e| format!("the node's answer makes no sense: {e}"))?;
-    Ok((text, answer))
+    ask().map_err(|e| format!("no node answers at '{}' : {e}", path.display()))
 }

@@ -1,7 +1,9 @@
 //! `tandem check`: what is wrong with a configuration, what of it has no effect, and what is not built.
 
 use std::io::IsTerminal;
+use std::net::IpAddr;
 
+use failover_vrrp::{Effective, Observed, Track, VirtualRouter, Watch, effective};
 use proxy_config::{Explained, Origin};
 use proxy_lang::{Diagnostic, Level, Sources, render};
 use serde::Serialize;
@@ -128,25 +130,73 @@ pub(crate) fn show(options: &Check) -> u8 {
 /// Who would have each virtual router's addresses, in words: the priorities as they act.
 fn who_would_win(everything: &Everything) -> String {
     let Some(cluster) = &everything.cluster else { return String::new() };
-    let members: Vec<(&str, std::net::IpAddr)> =
+    let members: Vec<(&str, IpAddr)> =
         cluster.members.iter().map(|member| (member.name.as_str(), member.address)).collect();
     let mut text = String::new();
     for router in &everything.routers {
-        let rank =
-            |(name, address): &(&str, std::net::IpAddr)| (router.settings(name, *address).priority, *address);
-        let best = |without: &str| {
-            let others = members.iter().filter(|(name, _)| *name != without);
-            others.max_by_key(|member| rank(member)).map_or("nobody", |(name, _)| *name)
-        };
-        let first = best("");
+        let contest = Contest { router, members: &members };
+        let first = contest.winner(&[], None);
+        let second = contest.winner(&[first], None);
         let back = if router.preempt { first } else { "whoever has them then" };
         text.push_str(&format!(
-            "virtual router {}: {first} has the addresses; {} if {first}, or the proxy on it, fails; {back} when it is back\n",
+            "virtual router {}: {first} has the addresses; {second} if {first}, or the proxy on it, fails; {} if {second} does, too; {back} when {first} is back\n",
             router.name,
-            best(first)
+            contest.winner(&[first, second], None)
         ));
+        for track in &router.tracks {
+            let Some(what) = failure(track) else { continue };
+            let everywhere: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+            text.push_str(&format!(
+                "    {what} on {first}: {}; on every member: {}\n",
+                contest.winner(&[], Some((track, &[first]))),
+                contest.winner(&[], Some((track, &everywhere)))
+            ));
+        }
     }
     text
+}
+
+/// What the failure of a condition is called; a file's numbers are no failures.
+fn failure(track: &Track) -> Option<String> {
+    Some(match &track.watch {
+        Watch::File { .. } => return None,
+        Watch::Backend { name, least: 1 } => format!("backend {name} has no usable server"),
+        Watch::Backend { name, least } => format!("backend {name} has fewer than {least} usable servers"),
+        Watch::Interface(interface) => format!("interface {interface} is down"),
+        Watch::Gateway { .. } => format!("gateway '{}' does not answer", track.name),
+        Watch::Script(_) => format!("script '{}' fails", track.name),
+        Watch::Process(_) => format!("process '{}' is not there", track.name),
+    })
+}
+
+/// The members that may have a virtual router's addresses.
+struct Contest<'a> {
+    router: &'a VirtualRouter,
+    members: &'a [(&'a str, IpAddr)],
+}
+
+impl Contest<'_> {
+    /// Who has the addresses while these members are gone, and a condition has failed on those.
+    fn winner(&self, gone: &[&str], failed: Option<(&Track, &[&str])>) -> &str {
+        let there = self.members.iter().filter(|(name, _)| !gone.contains(name));
+        let ranked = there.filter_map(|(name, address)| {
+            let observed = |track: &Track| {
+                let failed = failed.is_some_and(|(what, on)| what == track && on.contains(name));
+                if matches!(track.watch, Watch::File { .. }) {
+                    Observed::Value(0)
+                } else if failed != track.reverse {
+                    Observed::Failed
+                } else {
+                    Observed::Well
+                }
+            };
+            let base = self.router.settings(name, *address).priority;
+            let tracks = self.router.tracks.iter().map(|track| (track, observed(track)));
+            let Effective { priority, fault } = effective(base, self.router.last_priority(name), tracks);
+            fault.is_none().then_some(((priority, *address), *name))
+        });
+        ranked.max().map_or("nobody", |(_, name)| name)
+    }
 }
 
 fn section(sources: &Sources, explained: Explained) -> Section {

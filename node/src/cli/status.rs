@@ -7,6 +7,7 @@ use comfy_table::{Cell, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::ask::ask;
 use crate::args::Status;
+use crate::metrics;
 use crate::status::{Health, NodeStatus};
 
 /// A line below the header and nothing else: rows are read, not admired.
@@ -18,11 +19,17 @@ pub(super) const WIDTH: u16 = 80;
 /// Servers are listed up to this many; then only those that are not as they should be.
 const MANY_SERVERS: usize = 24;
 
+/// What reasons begin with.
+const REASON: &str = "  ! ";
+
 /// Asks and prints; the exit code.
 pub(crate) fn show(options: &Status) -> u8 {
     match ask::<NodeStatus>(&options.run_dir, "status", PATIENCE) {
         Err(why) => {
-            if options.json {
+            if options.metrics {
+                print!("{}", metrics::text(None));
+                eprintln!("tandem: {why}");
+            } else if options.json {
                 println!("{}", serde_json::json!({ "health": "down", "reasons": [why] }));
             } else {
                 eprintln!("tandem: {why}");
@@ -30,7 +37,9 @@ pub(crate) fn show(options: &Status) -> u8 {
             Health::Down.exit_code()
         }
         Ok((text, status)) => {
-            if options.json {
+            if options.metrics {
+                print!("{}", metrics::text(Some(&status)));
+            } else if options.json {
                 println!("{}", text.trim_end());
             } else {
                 print!("{}", page(&status, std::io::stdout().is_terminal()));
@@ -52,7 +61,10 @@ fn page(status: &NodeStatus, colour: bool) -> String {
         page.push_str("  maintenance: it takes no address until `tandem maintenance off`\n");
     }
     for reason in &status.reasons {
-        page.push_str(&format!("  ! {}\n", painted(reason, status.health, colour)));
+        for (place, line) in wrapped(reason, usize::from(WIDTH) - REASON.len()).iter().enumerate() {
+            let margin = if place == 0 { REASON } else { "    " };
+            page.push_str(&format!("{margin}{}\n", painted(line, status.health, colour)));
+        }
     }
     let mut add = |title: &str, table: Table| page.push_str(&format!("\n{title}\n{table}\n"));
     if !status.virtual_routers.is_empty() {
@@ -70,10 +82,56 @@ fn page(status: &NodeStatus, colour: bool) -> String {
                 Cell::new(router.addresses.join(" ")),
                 Cell::new(router.priority),
                 Cell::new(master),
-                Cell::new(router.why.as_deref().unwrap_or("unknown")),
+                Cell::new(match (&router.why, router.blocked) {
+                    (_, true) => "the master's advertisements are blocked",
+                    (Some(why), false) => why,
+                    (None, false) => "unknown",
+                }),
             ]);
         }
         add("Virtual routers", table);
+    }
+    let followed = status.virtual_routers.iter().flat_map(|r| r.backends.iter().map(move |b| (&r.name, b)));
+    let followed: Vec<_> = followed.collect();
+    if !followed.is_empty() {
+        let mut table = table(&["backend", "followed by", "usable servers", "needs", "otherwise", "state"]);
+        for (router, backend) in followed {
+            let usable = backend.usable.map_or_else(|| "unknown".to_owned(), |usable| usable.to_string());
+            let least = if backend.reverse { "fewer than" } else { "at least" };
+            let state = match backend.usable {
+                None => "unknown",
+                Some(_) if backend.has_failed() => "failed",
+                Some(_) => "well",
+            };
+            table.add_row(vec![
+                Cell::new(&backend.backend),
+                Cell::new(router),
+                Cell::new(format!("{usable} of {}", backend.servers)),
+                Cell::new(format!("{least} {}", backend.least)),
+                Cell::new(backend.effect()),
+                Cell::new(state),
+            ]);
+        }
+        add("Followed backends", table);
+    }
+    if !status.members.is_empty() {
+        let mut table = table(&["member", "channel", "since", "heard", "can serve", "tables"]);
+        for member in &status.members {
+            let word = |known: Option<bool>, yes: &'static str, no: &'static str| match known {
+                Some(true) => yes,
+                Some(false) => no,
+                None => "unknown",
+            };
+            table.add_row(vec![
+                Cell::new(&member.name),
+                Cell::new(&member.state),
+                Cell::new(span(member.since_ms)),
+                Cell::new(member.heard_ms.map_or_else(|| "never".to_owned(), span)),
+                Cell::new(word(member.ready, "yes", "no")),
+                Cell::new(word(member.learnt, "learnt", "not learnt")),
+            ]);
+        }
+        add("Members", table);
     }
     let mut processes = table(&["process", "state", "since", "pid", "restarts"]);
     for process in &status.processes {
@@ -138,6 +196,21 @@ fn page(status: &NodeStatus, colour: bool) -> String {
     page
 }
 
+/// The words of a text in lines of so many characters; a longer word is a line.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// The text in the colour of a state, where there is a terminal to show it.
 pub(super) fn painted(text: &str, health: Health, colour: bool) -> String {
     let code = match health {
@@ -170,11 +243,14 @@ pub(super) fn span(ms: u64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::status::{PeerView, ProcessView, RouterView, ServerView, TableView, WorkerView};
+    use crate::status::{
+        AddressView, FollowedView, GatewayView, ListenerView, MemberView, PeerView, ProcessView, RouterView,
+        ServerView, TableView, WorkerView,
+    };
 
-    fn sample() -> NodeStatus {
+    pub(crate) fn sample() -> NodeStatus {
         NodeStatus {
             node: "lb1".into(),
             version: "0".into(),
@@ -199,8 +275,40 @@ mod tests {
                 adverts_received: 0,
                 refused: std::collections::BTreeMap::new(),
                 put_back: 0,
+                noticed: std::collections::BTreeMap::new(),
+                blocked: false,
                 trouble: None,
                 scheduling: "real-time".into(),
+                base_priority: 150,
+                became_master: 2,
+                released_master: 1,
+                goodbyes_sent: 1,
+                goodbyes_received: 0,
+                virtual_addresses: vec![AddressView {
+                    address: "192.0.2.100/24".into(),
+                    interface: "eth0".into(),
+                    excluded: false,
+                    set: true,
+                }],
+                backends: vec![FollowedView {
+                    backend: "app".into(),
+                    servers: 3,
+                    usable: Some(1),
+                    least: 1,
+                    weight: 0,
+                    reverse: false,
+                }],
+                gateways: vec![GatewayView { address: "192.0.2.1".into(), answered_ms: Some(120) }],
+            }],
+            members: vec![MemberView {
+                name: "lb2".into(),
+                address: "192.0.2.12".into(),
+                state: "lost".into(),
+                why: Some("nobody listens there".into()),
+                since_ms: 3_000,
+                heard_ms: Some(3_500),
+                ready: None,
+                learnt: None,
             }],
             processes: vec![ProcessView {
                 name: "worker".into(),
@@ -248,6 +356,14 @@ mod tests {
                     check: "L7OK".into(),
                     sessions: 2,
                 }],
+                listeners: vec![ListenerView {
+                    frontend: "web".into(),
+                    address: "192.0.2.100:80".into(),
+                    answers: 8,
+                    answered_ms: Some(250),
+                    cores: 2,
+                }],
+                deaf: false,
             }),
         }
     }
@@ -258,7 +374,10 @@ mod tests {
         status.judge();
         assert_eq!(
             (status.health, status.reasons.as_slice()),
-            (Health::Degraded, &["peer lb2 is unreachable".to_owned()][..])
+            (
+                Health::Degraded,
+                &["no channel to lb2: nobody listens there", "peer lb2 is unreachable"].map(str::to_owned)[..]
+            )
         );
         let page = page(&status, false);
         let widest = page.lines().map(|line| line.chars().count()).max();
@@ -278,9 +397,51 @@ mod tests {
         status.judge();
         assert_eq!(status.health, Health::Degraded);
         let page = page(&status, false);
-        assert!(page.contains("unknown, the worker does not answer") && !page.contains("lb2"), "{page}");
+        assert!(page.contains("unknown, the worker does not answer") && !page.contains("peer lb2"), "{page}");
         status.processes[0].state = "dead".into();
         status.judge();
         assert_eq!(status.health.exit_code(), 2);
+    }
+
+    #[test]
+    fn followed_backends_and_what_is_blocked_are_shown_and_are_reasons() {
+        let mut status = sample();
+        status.members.clear();
+        let line = |status: &NodeStatus, begin: &str| {
+            let page = page(status, false);
+            assert!(page.lines().all(|line| line.chars().count() <= usize::from(WIDTH)), "{page}");
+            let found = page.lines().find(|line| line.trim_start().starts_with(begin)).map(str::to_owned);
+            found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        status.judge();
+        assert_eq!(line(&status, "app "), "app web 1 of 3 at least 1 last resort well");
+        let router = &mut status.virtual_routers[0];
+        router.role = "backup".into();
+        router.blocked = true;
+        router.backends[0].usable = Some(0);
+        let mut second = router.backends[0].clone();
+        (second.weight, second.usable, second.reverse) = (-20, None, true);
+        router.backends.push(second);
+        status.judge();
+        let page = page(&status, false);
+        let words = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        for expected in [
+            "! web: the master lives, and its VRRP advertisements do not arrive (protocol 112 is blocked?)",
+            "! web: backend app has 0 of 3 usable servers: last resort",
+            "app web unknown of 3 fewer than 1 priority -20 unknown",
+        ] {
+            assert!(words.contains(expected), "{expected}:\n{page}");
+        }
+        assert_eq!(line(&status, "app "), "app web 0 of 3 at least 1 last resort failed");
+        assert!(line(&status, "web ").ends_with("the master's") && page.contains("blocked"), "{page}");
+    }
+
+    #[test]
+    fn a_worker_that_does_not_answer_its_clients_is_no_healthy_one() {
+        let mut status = sample();
+        status.worker.iter_mut().for_each(|worker| worker.deaf = true);
+        status.judge();
+        assert_eq!(status.health, Health::Down);
+        assert!(page(&status, false).contains("! its listeners do not accept or answer"));
     }
 }

@@ -1,5 +1,7 @@
 //! What supervisor and children say to each other.
 
+use replication::channel::Said;
+
 /// Which child, or what a socket is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, prost::Enumeration)]
 #[repr(i32)]
@@ -16,6 +18,8 @@ pub(crate) enum Kind {
     Teacher = 4,
     /// The port of a peers section.
     Peers = 5,
+    /// The port of the members' channel.
+    Channel = 6,
 }
 
 /// The envelope.
@@ -26,7 +30,7 @@ pub(crate) struct Word {
     /// Ties an answer to its question.
     #[prost(uint64, tag = "2")]
     pub(crate) id: u64,
-    #[prost(oneof = "Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17")]
+    #[prost(oneof = "Body", tags = "3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21")]
     pub(crate) body: Option<Body>,
 }
 
@@ -75,6 +79,63 @@ pub(crate) enum Body {
     /// From a worker that stops softly: it accepts nothing any more.
     #[prost(message, tag = "17")]
     Deaf(Nothing),
+    /// To the control process: say this on the members' channel.
+    #[prost(message, tag = "18")]
+    Say(Say),
+    /// From the control process: what a member said there.
+    #[prost(message, tag = "19")]
+    Heard(Heard),
+    /// From the control process: how a member can be reached changed.
+    #[prost(message, tag = "20")]
+    Reached(Reached),
+    /// To the worker: whether the addresses have moved to another node, which this one serves to the end.
+    #[prost(bool, tag = "21")]
+    Leaving(bool),
+}
+
+/// What is to be said on the members' channel.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Say {
+    /// To whom; to all, where it is nobody.
+    #[prost(string, optional, tag = "1")]
+    pub(crate) to: Option<String>,
+    #[prost(message, required, tag = "2")]
+    pub(crate) said: Said,
+}
+
+impl Say {
+    /// `at`: when, by this process' own clock.
+    pub(crate) fn only(member: &str, word: replication::channel::Word, at: u64) -> Self {
+        Self { to: Some(member.to_owned()), said: Said { word: Some(word), at } }
+    }
+
+    pub(crate) fn all(word: replication::channel::Word, at: u64) -> Self {
+        Self { to: None, said: Said { word: Some(word), at } }
+    }
+}
+
+/// What a member said on the channel.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Heard {
+    #[prost(string, tag = "1")]
+    pub(crate) member: String,
+    #[prost(message, required, tag = "2")]
+    pub(crate) said: Said,
+}
+
+/// How a member can be reached.
+#[derive(Clone, PartialEq, Eq, prost::Message)]
+pub(crate) struct Reached {
+    #[prost(string, tag = "1")]
+    pub(crate) member: String,
+    #[prost(bool, tag = "2")]
+    pub(crate) connected: bool,
+    /// Its machine says that nobody listens there.
+    #[prost(bool, tag = "3")]
+    pub(crate) refused: bool,
+    /// Why it is not connected.
+    #[prost(string, tag = "4")]
+    pub(crate) why: String,
 }
 
 /// A message that is all said by its name.
@@ -128,4 +189,10 @@ pub(crate) struct Report {
     /// There is no neighbour to learn from.
     #[prost(bool, tag = "4")]
     pub(crate) alone: bool,
+    /// Of each backend that a virtual router follows, by name: the servers that new sessions may go to.
+    #[prost(uint32, repeated, tag = "5")]
+    pub(crate) usable: Vec<u32>,
+    /// Connections wait in vain to be accepted, or answered.
+    #[prost(bool, tag = "6")]
+    pub(crate) deaf: bool,
 }

@@ -14,12 +14,14 @@ use rustix::net::{
 };
 use tokio::io::unix::AsyncFd;
 
-pub(crate) use message::{Body, Given, Kind, Nothing, Report, Start, Stop, Word};
+pub(crate) use message::{Body, Given, Heard, Kind, Nothing, Reached, Report, Say, Start, Stop, Word};
 
 /// Longest message; what is longer goes into a memory file whose descriptor is sent.
 const MAX_MESSAGE: usize = 16 * 1_024;
 /// Most descriptors of one message.
 pub(crate) const MAX_DESCRIPTORS: usize = 64;
+/// How long what must arrive rests while the link is full.
+const FULL_REST: std::time::Duration = std::time::Duration::from_millis(1);
 /// The version both ends must speak; they are one binary, unless it was replaced while running.
 const VERSION: u32 = 1;
 
@@ -83,6 +85,18 @@ impl AsyncLink {
     /// Sends at once or not at all.
     pub(crate) fn send(&self, id: u64, body: Body, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         send(self.0.get_ref(), id, body, descriptors)
+    }
+
+    /// Sends what must arrive: waits for room until the other end is gone.
+    pub(crate) async fn deliver(&self, body: Body) -> io::Result<()> {
+        loop {
+            match self.send(0, body.clone(), &[]) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    tokio::time::sleep(FULL_REST).await;
+                }
+                sent => return sent,
+            }
+        }
     }
 }
 
@@ -164,5 +178,30 @@ mod tests {
         assert!(matches!(refused, Err(io::ErrorKind::InvalidData)), "nonsense is refused");
         drop(theirs);
         assert!(ours.receive().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_must_arrive_waits_for_room() {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap().block_on(async {
+            let (ours, theirs) = pair().unwrap();
+            let (ours, theirs) = (ours.into_async().unwrap(), Link(theirs).into_async().unwrap());
+            let mut filled = 0;
+            while ours.send(1, Body::Go(Nothing {}), &[]).is_ok() {
+                filled += 1;
+            }
+            let read = async {
+                for _ in 0..filled {
+                    assert_eq!(theirs.receive().await.unwrap().unwrap().0.id, 1);
+                }
+                theirs.receive().await.unwrap().unwrap().0.id
+            };
+            // It is tried first, while there is no room.
+            let (sent, last) = tokio::join!(biased; ours.deliver(Body::Go(Nothing {})), read);
+            sent.unwrap();
+            assert_eq!(last, 0);
+            drop(theirs);
+            assert!(ours.deliver(Body::Go(Nothing {})).await.is_err(), "nobody is there");
+        });
     }
 }

@@ -231,13 +231,22 @@ impl Child {
         report.is_some_and(|r| !r.turns.is_empty() && r.turns.iter().all(|turns| *turns > 0))
     }
 
+    /// Of each backend that a virtual router follows, the servers that new sessions may go to: once they are checked.
+    pub(crate) fn usable_servers(&self) -> &[u32] {
+        let report = self.running.as_ref().and_then(|r| r.report.as_ref());
+        report.filter(|report| report.checks_done).map_or(&[], |report| &report.usable)
+    }
+
     /// What this node can do, as far as the worker goes.
     pub(crate) fn eligibility(&self) -> Eligibility {
         let sound = self.running.as_ref().filter(|r| r.stalled.is_none());
         let Some(report) = sound.and_then(|r| r.report.as_ref()) else { return Eligibility::default() };
         let knows = report.learnt || report.alone;
         // Cores that have not turned yet do not accept.
-        Eligibility { ready: self.accepts() && report.checks_done && knows, learnt: report.learnt }
+        Eligibility {
+            ready: self.accepts() && !report.deaf && report.checks_done && knows,
+            learnt: report.learnt,
+        }
     }
 
     pub(crate) fn view(&self) -> crate::status::ProcessView {

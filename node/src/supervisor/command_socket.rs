@@ -10,6 +10,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Event;
+use crate::dump::Dump;
 
 /// The socket's name in the run directory.
 pub(crate) const NAME: &str = "tandem.sock";
@@ -67,11 +68,18 @@ async fn answer(stream: UnixStream, events: mpsc::Sender<Event>) -> io::Result<(
             let status = status.await.map_err(io::Error::other)?;
             serde_json::to_string(&status).map_err(io::Error::other)?
         }
-        "failover" => {
+        order if order == "failover" || order.starts_with("failover ") => {
             let (reply, done) = oneshot::channel();
-            events.send(Event::HandOver(reply)).await.map_err(io::Error::other)?;
+            let to = order.strip_prefix("failover ").map(str::to_owned);
+            events.send(Event::HandOver(to, reply)).await.map_err(io::Error::other)?;
             let moved = done.await.map_err(io::Error::other)?;
             serde_json::to_string(&moved).map_err(io::Error::other)?
+        }
+        "dump json" | "dump data" | "dump stats" => {
+            let dump = line.trim().split(' ').nth(1).and_then(Dump::named).unwrap_or(Dump::Json);
+            let (reply, text) = oneshot::channel();
+            events.send(Event::Dump(dump, reply)).await.map_err(io::Error::other)?;
+            text.await.map_err(io::Error::other)?
         }
         order @ ("maintenance on" | "maintenance off") => {
             let (reply, done) = oneshot::channel();

@@ -2,15 +2,16 @@
 //! anything end.
 //!
 //! ```text
-//!              Orderly, Soft                 moved, or nobody took          lingered
+//!              Orderly, Soft                 moved, or nobody took          served to the end
 //!  Serving --------------------> Moving -----------------------> Lingering ---------> Ending
 //!     |                                                                                 ^
 //!     +---- Now, or master of nothing ------------------------------------------------+
 //! ```
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use failover::{Role, Why};
+use failover::{Agent, Goodbye, Role, RouterId, Why};
 use tokio::sync::oneshot;
 
 use super::{Child, Done, Stopping, Supervisor};
@@ -18,8 +19,10 @@ use crate::link::{Body, Stop};
 
 /// Longest time the addresses may take to move: slow advertisements take seconds.
 const MOVE: Duration = Duration::from_secs(8);
-/// How long a node that has handed over accepts what its neighbours still send here.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long a node that has handed over serves what has begun here, where the file has no `hard-stop-after`.
+const LINGER: Duration = Duration::from_secs(60);
+/// How long others may take to prepare.
+const PREPARE: Duration = Duration::from_millis(500);
 /// How long sessions may take to end in an orderly stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long children may take to end when told to end at once.
@@ -39,6 +42,14 @@ pub(super) enum Phase {
     Ending(Instant),
 }
 
+/// Addresses on their way to other members, which prepare first.
+pub(super) struct Departure {
+    /// Who follows in each virtual router, and whether it sends on what has begun here, once it has said so.
+    pub(super) followers: BTreeMap<RouterId, (String, Option<bool>)>,
+    /// What is done without an answer then; `None`: it has been done.
+    deadline: Option<Instant>,
+}
+
 /// A switch that somebody asked for.
 pub(super) struct Handover {
     asker: oneshot::Sender<Done>,
@@ -52,21 +63,28 @@ pub(super) struct Handover {
 
 impl Supervisor {
     pub(super) fn stop(&mut self, how: Stopping) {
-        let moves = how != Stopping::Now && !self.mastered.is_empty();
-        let agent = self.agent.as_ref().filter(|_| moves);
-        match (self.phase, agent) {
-            (Phase::Serving, Some(agent)) => {
+        let gently = how != Stopping::Now;
+        match self.phase {
+            Phase::Serving if gently && !self.mastered.is_empty() => {
                 tracing::info!(?how, "stopping: the addresses move first");
-                agent.hand_over();
                 self.phase = Phase::Moving(how, Instant::now() + MOVE);
                 self.abandon_reload("the node stops");
+                // Whoever can follow does; nobody is asked for.
+                let _ = self.depart(None);
+                self.tell_standing(true);
             }
-            // Who says it twice means it.
+            Phase::Serving if gently && !self.serving.is_empty() => {
+                tracing::info!(?how, "stopping: what has begun here goes on to its end");
+                self.phase = Phase::Lingering(how, Instant::now() + self.patience(how));
+                self.abandon_reload("the node stops");
+                self.tell_standing(true);
+            }
             // Nothing of it is reached by an address that could move.
-            (Phase::Serving, None) if how == Stopping::Orderly => self.end(Stopping::Now),
-            (Phase::Serving, None) => self.end(how),
-            (Phase::Moving(..) | Phase::Lingering(..), _) => self.end(Stopping::Orderly),
-            (Phase::Ending(_), _) => self.end(Stopping::Now),
+            Phase::Serving if how == Stopping::Orderly => self.end(Stopping::Now),
+            Phase::Serving => self.end(how),
+            // Who says it twice means it.
+            Phase::Moving(..) | Phase::Lingering(..) => self.end(Stopping::Orderly),
+            Phase::Ending(_) => self.end(Stopping::Now),
         }
     }
 
@@ -76,7 +94,9 @@ impl Supervisor {
                 tracing::warn!(router, "nobody took over");
                 self.end(how);
             } else if self.mastered.is_empty() {
-                self.phase = Phase::Lingering(how, Instant::now() + LINGER);
+                self.phase = Phase::Lingering(how, Instant::now() + self.patience(how));
+                // What it says of serving came before; where it cannot serve, there is nothing to wait for.
+                self.go_on_stopping();
             }
         }
         let Some(handover) = &mut self.handover else { return };
@@ -91,6 +111,7 @@ impl Supervisor {
             handover.text.push_str(&line);
         }
         if handover.waiting.is_empty() {
+            self.departure = None;
             self.answer_handover();
         }
     }
@@ -111,7 +132,12 @@ impl Supervisor {
     }
 
     /// Has the other members take everything, because somebody wants it.
-    pub(super) fn hand_over_by_order(&mut self, asker: oneshot::Sender<Done>, then_rests: bool) {
+    pub(super) fn hand_over_by_order(
+        &mut self,
+        to: Option<String>,
+        asker: oneshot::Sender<Done>,
+        then_rests: bool,
+    ) {
         let refusal = match (&self.agent, self.phase) {
             (None, _) => Some("this node has no virtual router\n"),
             (_, Phase::Moving(..) | Phase::Lingering(..) | Phase::Ending(_)) => {
@@ -132,18 +158,95 @@ impl Supervisor {
             let _ = asker.send(Done { done: false, text: why.to_owned() });
             return;
         }
+        if let Err(why) = self.depart(to.as_deref()) {
+            // Who asked may have gone.
+            let _ = asker.send(Done { done: false, text: format!("{why}\n") });
+            return;
+        }
         let waiting = self.mastered.iter().cloned().collect();
         self.handover =
             Some(Handover { asker, begun: Instant::now(), waiting, text: String::new(), then_rests });
-        if let Some(agent) = &self.agent {
-            agent.hand_over();
+    }
+
+    /// Sends the addresses on their way: to those that can follow, who prepare first; to whoever wants them, where
+    /// nobody can be told.
+    ///
+    /// # Errors
+    /// Why the member that is meant cannot follow.
+    fn depart(&mut self, to: Option<&str>) -> Result<(), String> {
+        let followers = self.followers(to)?;
+        let Some(agent) = &self.agent else { return Ok(()) };
+        if followers.is_empty() {
+            agent.hand_over(Goodbye::Advertised, false);
+            return Ok(());
         }
+        for status in agent.status() {
+            if let Some((member, _)) = followers.get(&status.id) {
+                self.tell_prepare(member, status.id, status.mac.unwrap_or_default());
+            }
+        }
+        self.departure = Some(Departure { followers, deadline: Some(Instant::now() + PREPARE) });
+        Ok(())
+    }
+
+    /// A member is prepared to follow.
+    pub(super) fn prepared(&mut self, by: &str, router: RouterId, sends_on: bool) {
+        let Some(departure) = &mut self.departure else { return };
+        if let Some((_, answer)) = departure.followers.get_mut(&router).filter(|(member, _)| member == by) {
+            *answer = Some(sends_on);
+        }
+        if departure.followers.values().all(|(_, answer)| answer.is_some()) {
+            self.go();
+        }
+    }
+
+    /// Lets the addresses go.
+    fn go(&mut self) {
+        let Some(departure) = self.departure.as_mut().filter(|departure| departure.deadline.is_some()) else {
+            return;
+        };
+        departure.deadline = None;
+        let sent_on = departure.followers.values().all(|(_, answer)| *answer == Some(true));
+        if !sent_on {
+            tracing::info!("the next master does not send on what has begun here: that may be cut");
+        }
+        if let Some(agent) = &self.agent {
+            agent.hand_over(Goodbye::Told, sent_on);
+        }
+    }
+
+    /// What has begun here is served to its end; or it goes on with the addresses, which are here again.
+    pub(super) fn served(&mut self, router: RouterId, ended: bool) {
+        self.serving.remove(&router);
+        self.tell_role();
+        if ended {
+            // Only then: who was master meanwhile sends on to here for as long as neighbours send there.
+            self.tell_served(router);
+        }
+        self.go_on_stopping();
+    }
+
+    pub(super) fn go_on_stopping(&mut self) {
+        let Phase::Lingering(how, _) = self.phase else { return };
+        if !self.mastered.is_empty() {
+            // They came back meanwhile: they move once more.
+            self.phase = Phase::Moving(how, Instant::now() + MOVE);
+            let _ = self.depart(None);
+        } else if self.serving.is_empty() {
+            self.end(how);
+        }
+    }
+
+    /// How long what has begun here may go on.
+    fn patience(&self, how: Stopping) -> Duration {
+        let usual = if how == Stopping::Soft { FOR_EVER } else { LINGER };
+        self.runs.everything.proxy.global.hard_stop_after.unwrap_or(usual)
     }
 
     /// Begins or ends maintenance, because somebody wants it: while it lasts this node takes no address.
     pub(super) fn maintenance(&mut self, on: bool, asker: oneshot::Sender<Done>) {
         if on && !self.resting {
-            self.hand_over_by_order(asker, true);
+            self.hand_over_by_order(None, asker, true);
             return;
         }
         let text = if on == self.resting { "it is so already\n" } else { "" };
@@ -167,6 +270,9 @@ impl Supervisor {
             }
             Phase::Serving | Phase::Moving(..) | Phase::Lingering(..) | Phase::Ending(_) => {}
         }
+        if self.departure.as_ref().is_some_and(|d| d.deadline.is_some_and(|deadline| deadline <= now)) {
+            self.go();
+        }
         if self.handover.as_ref().is_some_and(|handover| handover.begun + MOVE <= now) {
             self.answer_handover();
         }
@@ -176,11 +282,12 @@ impl Supervisor {
     fn end(&mut self, how: Stopping) {
         tracing::info!(?how, "stopping");
         // The goodbye comes first: the other node takes over while this one finishes.
+        self.after = self.agent.as_mut().map(Agent::take_after);
         self.agent = None;
         let patience = match how {
             Stopping::Now => AT_ONCE,
             Stopping::Orderly => FAREWELL,
-            Stopping::Soft => FOR_EVER,
+            Stopping::Soft => self.patience(how),
         };
         self.phase = Phase::Ending(Instant::now() + patience);
         let soft = how != Stopping::Now;

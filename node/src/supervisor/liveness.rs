@@ -3,8 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-/// Silence, of the worker or of one core, that counts as a stall. A core turns a hundred times in it.
-const STALL: Duration = Duration::from_millis(500);
+/// Silence, of the worker or of one core, that counts as a stall: with a tick to notice it the addresses have moved
+/// within half a second. A core turns seventy times in it.
+const STALL: Duration = Duration::from_millis(350);
 
 #[derive(Debug)]
 pub(crate) struct Liveness {
@@ -59,11 +60,11 @@ mod tests {
         for ms in (0..=1_000).step_by(50) {
             let second = if ms < 400 { ms } else { 400 };
             liveness.hear(at(ms), &[ms, second]);
-            let expected = (ms > 900).then_some("a core does not turn");
+            let expected = (ms > 750).then_some("a core does not turn");
             assert_eq!(liveness.stalled(at(ms)), expected, "{ms}");
         }
         liveness.forgive(at(1_000));
-        assert_eq!(liveness.stalled(at(1_500)), None);
-        assert_eq!(liveness.stalled(at(1_501)), Some("it does not report"));
+        assert_eq!(liveness.stalled(at(1_350)), None);
+        assert_eq!(liveness.stalled(at(1_351)), Some("it does not report"));
     }
 }

@@ -1,10 +1,14 @@
 //! The process that owns the addresses, the listeners and the children, and outlives their faults. It
 //! parses no byte that came from a client. Everything that happens is an event of one queue.
 
+mod backends;
 mod children;
+mod clocks;
 mod command_socket;
 mod leaving;
 mod liveness;
+mod members;
+mod news;
 mod reload;
 mod status;
 mod tell;
@@ -15,21 +19,26 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use failover::{Agent, Change, Eligibility, Role, What};
+use failover::{After, Agent, Eligibility, Role, RouterId, Told, What};
 use prost::Message;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_local;
 
+use crate::behind::LogBehind;
 use crate::config::{Everything, Files, Texts};
+use crate::dump::{self, Dump};
 use crate::journal::Journal;
 use crate::link::{Body, Given, Kind, Nothing, Received, Start as Beginning, seal, unseal};
 use crate::sockets;
 use crate::status::{NodeStatus, WorkerView};
 use crate::worker::Parts;
+use backends::Backends;
 use children::{Child, ChildKind, Ear};
-use leaving::{Handover, Phase};
+use leaving::{Departure, Handover, Phase};
+use members::Members;
+use news::Lost;
 use reload::{Draining, Inheritance, Reload};
 
 pub(crate) use command_socket::NAME as SOCKET_NAME;
@@ -40,6 +49,8 @@ pub(crate) use tell::Tell;
 const TICK: Duration = Duration::from_millis(50);
 /// Longest time a question about the status may take.
 const ANSWER: Duration = Duration::from_millis(400);
+/// How old the virtual routers' status may be.
+const PUBLISHED: Duration = Duration::from_secs(1);
 /// Events that may wait; a source that finds the queue full waits.
 const MAX_EVENTS: usize = 1_024;
 
@@ -51,13 +62,18 @@ pub(crate) enum Event {
     /// A child said something; the number is that of its life.
     Said(u64, std::io::Result<Received>),
     Ended(u64),
-    /// The role of some virtual router changed, or was to.
-    Changed(Change),
-    /// The other members are to take what this node is master of; who asked hears how that went.
-    HandOver(oneshot::Sender<Done>),
+    /// What the agent says.
+    Told(Told),
+    /// The other members are to take what this node is master of, or a certain one is; who asked hears how that
+    /// went.
+    HandOver(Option<String>, oneshot::Sender<Done>),
     /// Maintenance begins or ends; who asked hears how that went.
     Maintenance(bool, oneshot::Sender<Done>),
     Asked(oneshot::Sender<NodeStatus>),
+    /// The virtual routers as keepalived dumps them, for who asked.
+    Dump(Dump, oneshot::Sender<String>),
+    /// The same into a file of this folder.
+    Write(Dump, PathBuf),
     Tick,
 }
 
@@ -86,6 +102,8 @@ pub(crate) struct Start {
     pub(crate) pidfile: Option<PathBuf>,
     pub(crate) max_connections: Option<u64>,
     pub(crate) no_virtual_addresses: bool,
+    /// Where keepalived's dumps go that its signals ask for; without it they mean what they mean to HAProxy.
+    pub(crate) keepalived_dumps: Option<PathBuf>,
     /// Who is told once the worker serves.
     pub(crate) tell: Tell,
 }
@@ -99,7 +117,6 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     drop(identity);
     let _lock = options.folders.as_ref().map(|(_, state)| claim(state)).transpose()?;
     let cores = everything.cores();
-    let journal = Journal::new(options.folders.as_ref().map(|(_, state)| state.as_path()));
     // First: its folder is where the file's stats socket lives, too.
     let command_socket = options.folders.as_ref().map(|(run, _)| command_socket::open(run)).transpose()?;
     let parts = sockets::open(&everything, &member, cores, None)?;
@@ -112,32 +129,30 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
             .map_err(|e| format!("cannot write '{}' : {e}", file.display()))?;
     }
     keep_few_capabilities().map_err(|e| format!("cannot drop capabilities: {e}"))?;
+    let _log = LogBehind::begin();
+    let journal = Journal::new(options.folders.as_ref().map(|(_, state)| state.as_path()));
     let texts = seal("configuration", &texts.encode_to_vec()).map_err(|e| format!("no memory file: {e}"))?;
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(LocalOptions::default()).map_err(|e| e.to_string())?;
     let (events, queue) = mpsc::channel(MAX_EVENTS);
     runtime.block_on(async move {
-        let (roles, changes) = mpsc::unbounded_channel();
+        let (listener, told, lost) = news::open();
         let agent = match everything.failover(&member).filter(|_| !options.no_virtual_addresses) {
-            Some(config) => {
-                let told = Box::new(move |change| {
-                    // Nobody listens any more only when the process ends.
-                    let _ = roles.send(change);
-                });
-                Some(
-                    Agent::start(config, told)
-                        .map_err(|e| format!("the virtual address cannot be served: {e}"))?,
-                )
-            }
+            Some(config) => Some(
+                Agent::start(config, listener)
+                    .map_err(|e| format!("the virtual address cannot be served: {e}"))?,
+            ),
             None => None,
         };
-        listen_to_signals(&events).map_err(|e| e.to_string())?;
+        listen_to_signals(&events, options.keepalived_dumps.as_deref()).map_err(|e| e.to_string())?;
         if let Some(socket) = command_socket {
             spawn_local(command_socket::serve(socket, events.clone()));
         }
-        spawn_local(forward_changes(changes, events.clone()));
+        spawn_local(forward(told, events.clone()));
         spawn_local(tick(events.clone()));
+        let members = Members::new(everything.cluster.as_ref(), &member);
         let supervisor = Supervisor {
+            members,
             files: options.files,
             max_connections: options.max_connections,
             tell: options.tell,
@@ -145,7 +160,13 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
             member,
             cores,
             agent,
+            after: None,
+            lost,
+            recounts: None,
+            backends: Backends::default(),
             mastered: BTreeSet::new(),
+            serving: BTreeSet::new(),
+            departure: None,
             eligible: Eligibility::default(),
             worker: Child::new(ChildKind::Worker),
             control: Child::new(ChildKind::Control),
@@ -204,16 +225,21 @@ fn claim(folder: &Path) -> Result<OwnedFd, String> {
     Ok(lock.into())
 }
 
-fn listen_to_signals(events: &mpsc::Sender<Event>) -> std::io::Result<()> {
+fn listen_to_signals(events: &mpsc::Sender<Event>, dumps: Option<&Path>) -> std::io::Result<()> {
     const INTERRUPT: u8 = 2;
     const TERMINATE: u8 = 15;
-    for (kind, stopping) in [
+    let mut signals = vec![
         (SignalKind::terminate(), Some((Stopping::Orderly, Ended::Signal(TERMINATE)))),
         (SignalKind::interrupt(), Some((Stopping::Now, Ended::Signal(INTERRUPT)))),
-        (SignalKind::user_defined1(), Some((Stopping::Soft, Ended::Asked))),
         (SignalKind::hangup(), None),
-        (SignalKind::user_defined2(), None),
-    ] {
+    ];
+    if let Some(folder) = dumps {
+        answer_as_keepalived(events, folder)?;
+    } else {
+        signals.push((SignalKind::user_defined1(), Some((Stopping::Soft, Ended::Asked))));
+        signals.push((SignalKind::user_defined2(), None));
+    }
+    for (kind, stopping) in signals {
         let mut source = signal(kind)?;
         let events = events.clone();
         spawn_local(async move {
@@ -228,9 +254,29 @@ fn listen_to_signals(events: &mpsc::Sender<Event>) -> std::io::Result<()> {
     Ok(())
 }
 
-async fn forward_changes(mut changes: mpsc::UnboundedReceiver<Change>, events: mpsc::Sender<Event>) {
-    while let Some(change) = changes.recv().await {
-        if events.send(Event::Changed(change)).await.is_err() {
+/// Has keepalived's signals write keepalived's dumps.
+fn answer_as_keepalived(events: &mpsc::Sender<Event>, folder: &Path) -> std::io::Result<()> {
+    for (dump, asked) in Dump::SIGNALS {
+        let mut source = signal(match asked {
+            dump::Signal::User1 => SignalKind::user_defined1(),
+            dump::Signal::User2 => SignalKind::user_defined2(),
+            dump::Signal::RealTime(after) => SignalKind::from_raw(libc::SIGRTMIN() + after),
+        })?;
+        let (events, folder) = (events.clone(), folder.to_path_buf());
+        spawn_local(async move {
+            while source.recv().await.is_some() {
+                if events.send(Event::Write(dump, folder.clone())).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn forward(mut told: mpsc::Receiver<Told>, events: mpsc::Sender<Event>) {
+    while let Some(told) = told.recv().await {
+        if events.send(Event::Told(told)).await.is_err() {
             return;
         }
     }
@@ -264,10 +310,23 @@ struct Supervisor {
     tell: Tell,
     runs: Runs,
     member: String,
+    members: Members,
     cores: usize,
     agent: Option<Agent>,
+    /// What is run when the children have ended, too.
+    after: Option<After>,
+    /// Whether something that the agent said was lost on its way.
+    lost: Lost,
+    /// When it is looked up how the virtual routers are, because something was.
+    recounts: Option<Instant>,
+    /// What it knows of backends.
+    backends: Backends,
     /// Virtual routers this node is master of.
     mastered: BTreeSet<String>,
+    /// Those whose addresses are elsewhere, while this node serves what has begun here.
+    serving: BTreeSet<RouterId>,
+    /// Addresses that are on their way to other members.
+    departure: Option<Departure>,
     eligible: Eligibility,
     worker: Child,
     control: Child,
@@ -306,20 +365,10 @@ impl Supervisor {
                 Event::Reload(asker) => self.reload(asker),
                 Event::Said(life, said) => self.hear(life, said),
                 Event::Ended(life) => self.ended(life),
-                Event::Changed(change) => {
-                    self.journal.change(&change);
-                    let What::Role(role, why) = change.what else { continue };
-                    if role == Role::Master {
-                        self.mastered.insert(change.router.clone());
-                    } else {
-                        self.mastered.remove(&change.router);
-                    }
-                    self.tell_role();
-                    self.role_changed(&change.router, role, why);
-                }
-                Event::HandOver(asker) => {
+                Event::Told(told) => self.told(told),
+                Event::HandOver(to, asker) => {
                     self.journal.node("hands over", "an operator's order");
-                    self.hand_over_by_order(asker, false);
+                    self.hand_over_by_order(to, asker, false);
                 }
                 Event::Maintenance(on, asker) => {
                     let what = if on { "maintenance begins" } else { "maintenance ends" };
@@ -327,6 +376,15 @@ impl Supervisor {
                     self.maintenance(on, asker);
                 }
                 Event::Asked(reply) => self.asked(reply),
+                Event::Dump(dump, reply) => {
+                    // Who hangs up early gets no answer.
+                    let _ = reply.send(dump.text(&self.routers()));
+                }
+                Event::Write(dump, folder) => {
+                    if let Err(error) = dump.write(&self.routers(), &folder) {
+                        tracing::error!(dump = dump.word(), folder = %folder.display(), %error, "cannot be written");
+                    }
+                }
                 Event::Tick => self.tick(),
             }
             if matches!(self.phase, Phase::Ending(_)) && self.children().iter().all(|c| !c.is_running()) {
@@ -335,6 +393,57 @@ impl Supervisor {
         }
         tracing::info!("node ends");
         Ok(self.ended)
+    }
+
+    /// The virtual routers as they are now.
+    fn routers(&self) -> Vec<failover::RouterStatus> {
+        self.agent.iter().flat_map(Agent::status).collect()
+    }
+
+    /// The agent said something.
+    fn told(&mut self, told: Told) {
+        match told {
+            Told::Claims(router, source, claim) => self.tell_claim(router, source, claim),
+            Told::Leaves(router, since) => self.leaves(router, since),
+            Told::Prepared(router, member, sends_on) => self.tell_prepared(router, member, sends_on),
+            Told::Serves(router) => {
+                self.serving.insert(router);
+                self.tell_role();
+            }
+            Told::Served(router, ended) => self.served(router, ended),
+            Told::Changed(change) => {
+                self.journal.change(&change);
+                if let What::Priority(_) = change.what {
+                    self.tell_standing(true);
+                }
+                let What::Role(role, why) = change.what else { return };
+                if role == Role::Master {
+                    self.mastered.insert(change.router.clone());
+                } else {
+                    self.mastered.remove(&change.router);
+                }
+                self.tell_role();
+                self.role_changed(&change.router, role, why);
+            }
+        }
+    }
+
+    /// What the agent has said is taken from how the virtual routers are, once something of it was lost: when the status
+    /// is newer than the loss.
+    fn recount(&mut self, now: Instant) {
+        if self.lost.take() {
+            tracing::warn!("the agent has said more than this process could hear");
+            self.recounts = Some(now + PUBLISHED);
+        }
+        if self.recounts.take_if(|at| *at <= now).is_none() {
+            return;
+        }
+        let routers = self.routers();
+        let masters = routers.iter().filter(|router| router.role == Role::Master);
+        self.mastered = masters.map(|router| router.name.clone()).collect();
+        self.serving = routers.iter().filter(|router| router.serves).map(|router| router.id).collect();
+        self.tell_role();
+        self.go_on_stopping();
     }
 
     fn children(&mut self) -> Vec<&mut Child> {
@@ -381,6 +490,7 @@ impl Supervisor {
                     if self.worker.accepts() {
                         self.tell.ready();
                     }
+                    self.follow_backends();
                     self.weigh();
                     self.go_on_reloading();
                 }
@@ -392,6 +502,13 @@ impl Supervisor {
                 Some(Body::ServersGiven(_)) => self.prepare(life, descriptors.pop()),
                 Some(Body::NetworkLeft(_)) => self.network_left(life),
                 Some(Body::Deaf(_)) => self.reloaded(life),
+                Some(Body::Heard(heard)) => {
+                    let at = heard.said.at;
+                    if let Some(word) = heard.said.word {
+                        self.heard(&heard.member, word, at);
+                    }
+                }
+                Some(Body::Reached(reached)) => self.reached(&reached),
                 _ => tracing::warn!(process, "a child said something unexpected"),
             },
             // Its end is news of its own.
@@ -410,10 +527,15 @@ impl Supervisor {
     fn ended(&mut self, life: u64) {
         let stopping = matches!(self.phase, Phase::Ending(_));
         let Some(child) = self.children().into_iter().find(|c| c.lives(life)) else { return };
-        let process = child.kind().word();
+        let kind = child.kind();
+        let process = kind.word();
         let status: Option<ExitStatus> = child.bury();
         let how = status.map_or_else(|| "it is gone".to_owned(), |s| s.to_string());
         child.last_death = Some(how.clone());
+        if kind == ChildKind::Control {
+            self.members.forget();
+            self.tell_others();
+        }
         // First the address: nothing else matters as much now.
         self.weigh();
         if self.end_of_reload(life, &how) {
@@ -428,7 +550,9 @@ impl Supervisor {
 
     /// Tells the agent what this node can do, if that changed.
     fn weigh(&mut self) {
-        let eligible = if self.resting { Eligibility::default() } else { self.worker.eligibility() };
+        let mut eligible = if self.resting { Eligibility::default() } else { self.worker.eligibility() };
+        // Who has just come listens first to what the others say.
+        eligible.ready &= self.members.settled();
         if eligible != self.eligible {
             let before = std::mem::replace(&mut self.eligible, eligible);
             if let Some(agent) = &self.agent {
@@ -444,12 +568,14 @@ impl Supervisor {
             if eligible.ready || before.ready {
                 self.journal.node(what, why);
             }
+            self.tell_standing(true);
         }
     }
 
     /// Tells the worker whether this node is master of anything.
     fn tell_role(&mut self) {
         self.worker.say(0, Body::Master(!self.mastered.is_empty()));
+        self.worker.say(0, Body::Leaving(!self.serving.is_empty()));
     }
 
     fn tick(&mut self) {
@@ -460,9 +586,13 @@ impl Supervisor {
         if overslept {
             self.worker.forgive();
         }
-        if self.worker.watch() {
+        if self.worker.watch() || !self.eligible.ready {
             self.weigh();
         }
+        self.recount(now);
+        self.tell_standing(false);
+        self.tell_others();
+        self.forget_the_lost();
         self.start_children();
         self.tick_reload(now);
         let late: Vec<u64> =
@@ -517,6 +647,10 @@ fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: O
                 words.push((given(Kind::Teacher, 0), vec![teacher]));
                 words.extend(servers.map(|memory| (given(Kind::Servers, 0), vec![memory])));
             }
+        }
+        if let (ChildKind::Control, Some(socket)) = (kind, &runs.parts.channel) {
+            let given = Given { kind: Kind::Channel as i32, index: 0 };
+            words.push((Body::Given(given), vec![copy(socket)?]));
         }
         words.push((Body::Go(Nothing {}), Vec::new()));
         Ok(words)

@@ -88,6 +88,7 @@ impl Supervisor {
             Ok(runs) if !self.worker.listens() => {
                 // There is nobody to learn from, and nobody whom it could disturb.
                 self.runs = runs;
+                self.tell_agent();
                 self.worker.kill();
                 self.worker.forget_failures();
                 self.start_children();
@@ -168,6 +169,7 @@ impl Supervisor {
         child.say(0, Body::Accept(Nothing {}));
         self.worker.say(0, Body::Stop(Stop { soft: true }));
         self.runs = runs;
+        self.tell_agent();
         let before = std::mem::replace(&mut self.worker, child);
         self.worker.follow(&before);
         self.draining.push(Draining {
@@ -183,6 +185,14 @@ impl Supervisor {
         self.tell_role();
         self.weigh();
         self.tell.ready_again();
+    }
+
+    /// Tells the agent that there is a new configuration, and what is listened on now.
+    fn tell_agent(&self) {
+        if let Some(agent) = &self.agent {
+            agent.set_services(self.runs.everything.services());
+            agent.reloaded();
+        }
     }
 
     /// The old worker accepts nothing any more: whoever comes now meets the new configuration.

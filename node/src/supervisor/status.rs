@@ -1,18 +1,40 @@
 //! What the supervisor knows, as `tandem status` says it.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Instant;
 
-use failover::RouterStatus;
+use failover::{Role, RouterStatus};
+use failover_vrrp::{Track, Watch};
 
 use super::Supervisor;
-use crate::status::{DRAINING, Health, NodeStatus, PREPARING, ProcessView, RouterView, WorkerView};
+use crate::status::{
+    AddressView, DRAINING, FollowedView, GatewayView, Health, NodeStatus, PREPARING, ProcessView, RouterView,
+    WorkerView,
+};
 
 pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> NodeStatus {
     let routers = supervisor.agent.iter().flat_map(failover::Agent::status);
     let cluster = supervisor.runs.everything.cluster.as_ref();
-    let name_of = |address: std::net::IpAddr| {
+    let name_of = |address: IpAddr| {
         let member = cluster.and_then(|c| c.members.iter().find(|m| m.address == address));
         member.map_or_else(|| address.to_string(), |m| m.name.clone())
+    };
+    // What a worker said that does not answer any more is stale.
+    let reported = if worker.is_some() { supervisor.worker.usable_servers() } else { &[] };
+    let names = supervisor.runs.everything.followed_backends();
+    let usable: BTreeMap<String, u32> = names.into_iter().zip(reported.iter().copied()).collect();
+    let followed = |track: &Track| {
+        let Watch::Backend { name, least } = &track.watch else { return None };
+        let backend = supervisor.runs.everything.proxy.backends.iter().find(|backend| backend.name == *name);
+        Some(FollowedView {
+            servers: backend.map_or(0, |backend| backend.servers.len() as u64),
+            usable: usable.get(name).copied(),
+            backend: name.clone(),
+            least: *least,
+            weight: track.weight,
+            reverse: track.reverse,
+        })
     };
     let mut status = NodeStatus {
         node: supervisor.member.clone(),
@@ -23,7 +45,8 @@ pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> No
         reasons: Vec::new(),
         cluster: cluster.map(|c| c.name.clone()),
         maintenance: supervisor.resting,
-        virtual_routers: routers.map(|router| view(router, &name_of)).collect(),
+        virtual_routers: routers.map(|router| view(router, &name_of, &followed)).collect(),
+        members: supervisor.members.views(),
         processes: processes(supervisor),
         worker,
     };
@@ -43,9 +66,26 @@ fn processes(supervisor: &Supervisor) -> Vec<ProcessView> {
     views
 }
 
-fn view(router: RouterStatus, name_of: &dyn Fn(std::net::IpAddr) -> String) -> RouterView {
-    let heard = router.master.filter(|_| router.role == failover::Role::Backup);
+fn view(
+    router: RouterStatus,
+    name_of: &dyn Fn(IpAddr) -> String,
+    followed: &dyn Fn(&Track) -> Option<FollowedView>,
+) -> RouterView {
+    let heard = router.master.filter(|_| router.role == Role::Backup);
+    let addresses = router.settings.addresses.iter().map(|address| AddressView {
+        address: format!("{}/{}", address.address, address.prefix),
+        interface: address.device.clone().unwrap_or_else(|| router.interface.clone()),
+        excluded: address.excluded,
+        set: router.role == Role::Master,
+    });
+    let gateways = router.gateways.iter().map(|(address, answered)| GatewayView {
+        address: address.to_string(),
+        answered_ms: answered.map(millis),
+    });
     RouterView {
+        virtual_addresses: addresses.collect(),
+        gateways: gateways.collect(),
+        backends: router.settings.tracks.iter().filter_map(followed).collect(),
         name: router.name,
         vrid: router.vrid,
         interface: router.interface,
@@ -54,12 +94,19 @@ fn view(router: RouterStatus, name_of: &dyn Fn(std::net::IpAddr) -> String) -> R
         since_ms: millis(router.since),
         why: router.why.map(|why| why.words().to_owned()),
         priority: router.priority,
+        base_priority: router.base,
+        became_master: router.tenure.began,
+        released_master: router.tenure.ended,
+        goodbyes_sent: router.tenure.goodbyes_sent,
+        goodbyes_received: router.tenure.goodbyes_heard,
         master: heard.map(|(address, _)| name_of(address)),
         master_heard_ms: heard.map(|(_, at)| millis(at)),
         adverts_sent: router.sent,
         adverts_received: router.received,
         refused: router.refused.into_iter().map(|(why, count)| (why.to_owned(), count)).collect(),
+        noticed: router.noticed.into_iter().map(|(why, count)| (why.to_owned(), count)).collect(),
         put_back: router.put_back,
+        blocked: router.blocked,
         trouble: router.trouble,
         scheduling: router.scheduling.word().to_owned(),
     }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::config::{Everything, Texts};
 use crate::link::{AsyncLink, Body, Kind, Link, Nothing, Report, Word, seal, unseal};
@@ -21,6 +22,8 @@ pub(crate) use service::{Before, Parts, Plan, Service, certificates, drained, id
 
 /// How often the supervisor is told how things are.
 const REPORT: Duration = Duration::from_millis(50);
+/// Between two reports, however many servers change.
+const SHORTEST_REST: Duration = Duration::from_millis(2);
 
 /// What the supervisor hands to a child before it says go.
 pub(crate) struct Handed {
@@ -96,6 +99,7 @@ pub(crate) fn receive(link: &Link) -> std::io::Result<Handed> {
                 Kind::Bind => parts.sockets.binds.push(descriptors),
                 Kind::Stats => parts.stats.extend(descriptors),
                 Kind::Cluster => parts.cluster = descriptors.pop().map(|d: OwnedFd| TcpListener::from(d)),
+                Kind::Channel => parts.channel = descriptors.pop().map(|d: OwnedFd| TcpListener::from(d)),
                 Kind::Peers => {
                     let place = usize::try_from(given.index).map_err(std::io::Error::other)?;
                     parts.peers.extend(descriptors.pop().map(|d| (place, TcpListener::from(d))));
@@ -142,6 +146,7 @@ fn obey(
     };
     match word.body {
         Some(Body::Master(master)) => service.proxy.set_master(master),
+        Some(Body::Leaving(leaving)) => service.proxy.set_leaving(leaving),
         Some(Body::StatusAsked(_)) => {
             answer("status", serde_json::to_vec(&service.view()), Body::StatusGiven(Nothing {}))?;
         }
@@ -178,12 +183,21 @@ async fn drain(link: Rc<AsyncLink>, service: Rc<Service>) {
 }
 
 async fn report(link: Rc<AsyncLink>, service: Rc<Service>) {
+    let (sender, mut changed) = watch::channel(());
+    service.proxy.on_server_change(Box::new(move || {
+        sender.send_replace(());
+    }));
     loop {
+        changed.mark_unchanged();
         let (learnt, alone) = service.knowledge();
         let turns = service.proxy.turns();
-        let report = Report { turns, checks_done: service.proxy.checks_done(), learnt, alone };
+        let (checks_done, usable) = (service.proxy.checks_done(), service.usable_servers());
+        let deaf = service.proxy.is_deaf();
+        let report = Report { turns, checks_done, learnt, alone, usable, deaf };
         // A supervisor that does not read is told again with the next report.
         let _ = link.send(0, Body::Report(report), &[]);
-        tokio::time::sleep(REPORT).await;
+        tokio::time::sleep(SHORTEST_REST).await;
+        // What becomes of servers is told at once; the proxy lives as long as this.
+        let _ = tokio::time::timeout(REPORT - SHORTEST_REST, changed.changed()).await;
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use crate::config::Everything;
 use crate::runtime_api::{self, Node};
-use crate::status::{PeerTableView, PeerView, ServerView, TableView, WorkerView};
+use crate::status::{ListenerView, PeerTableView, PeerView, ServerView, TableView, WorkerView};
 
 /// How often a soft stop looks whether the last session has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -31,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) sockets: Sockets,
     pub(crate) stats: Vec<OwnedFd>,
     pub(crate) cluster: Option<TcpListener>,
+    /// The members' channel, for the control process.
+    pub(crate) channel: Option<TcpListener>,
     /// By the place of the peers section; sections without this node are not here.
     pub(crate) peers: BTreeMap<usize, TcpListener>,
 }
@@ -65,6 +67,8 @@ pub(crate) struct Service {
     meshes: Vec<Mesh>,
     /// Everything was learnt from the worker before this one.
     taught: bool,
+    /// Backends that virtual routers follow, by name.
+    followed: Vec<String>,
 }
 
 /// Some machines and the tables they share.
@@ -119,6 +123,7 @@ pub(crate) fn start<F: Future<Output = ()> + 'static>(
         proxy.spawn_service(move || runtime_api::serve(node, socket, level));
     }
     let shared = proxy.clone();
+    let followed = everything.followed_backends();
     let (cluster, port, peers) = (everything.cluster.zip(identity), parts.cluster, parts.peers);
     proxy.spawn_service(move || async move {
         let mut plan = Meshes::new(&shared, &member);
@@ -135,7 +140,7 @@ pub(crate) fn start<F: Future<Output = ()> + 'static>(
         }
         let Meshes { handover, meshes, .. } = plan;
         let taught = before.teacher.is_some();
-        let service = Rc::new(Service { proxy: shared, handover, meshes, taught });
+        let service = Rc::new(Service { proxy: shared, handover, meshes, taught, followed });
         if let Some(stream) = before.teacher {
             service.talk_to(stream, true);
         }
@@ -228,6 +233,11 @@ impl Service {
         (learnt, known.is_empty() || (!learnt && !known.contains(&Knowledge::Learning)))
     }
 
+    /// Of each backend that a virtual router follows: the servers that new sessions may go to.
+    pub(crate) fn usable_servers(&self) -> Vec<u32> {
+        self.followed.iter().map(|backend| self.proxy.usable_servers(backend)).collect()
+    }
+
     /// Talks with the worker before this one, which teaches, or the one after it.
     pub(crate) fn talk_to(&self, stream: UnixStream, teaches: bool) {
         let stream = stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream));
@@ -318,6 +328,8 @@ impl Service {
             refused: self.refused(),
             tables: tables.collect(),
             servers: servers.collect(),
+            listeners: self.proxy.listeners().into_iter().map(listener).collect(),
+            deaf: self.proxy.is_deaf(),
         }
     }
 }
@@ -330,6 +342,16 @@ impl Service {
             *sum.entry(why).or_insert(0) += count;
         }
         sum
+    }
+}
+
+fn listener(listener: proxy::ListenerView) -> ListenerView {
+    ListenerView {
+        frontend: listener.frontend,
+        address: listener.address,
+        answers: listener.answers,
+        answered_ms: listener.answered_ms,
+        cores: listener.cores as u64,
     }
 }
 
