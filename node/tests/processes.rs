@@ -1,6 +1,8 @@
 //! The processes of a node: what happens when one dies, stalls, or is told to stop; what its status says.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
+mod common;
+
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -9,24 +11,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use common::{free_port, free_port_on};
+
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A port that is free on these addresses of loopback.
-fn free_port(addresses: &[u8]) -> u16 {
-    loop {
-        let first = TcpListener::bind((Ipv4Addr::new(127, 0, 0, addresses[0]), 0)).unwrap();
-        let port = first.local_addr().unwrap().port();
-        let free = |last: &u8| TcpListener::bind((Ipv4Addr::new(127, 0, 0, *last), port)).is_ok();
-        if addresses[1..].iter().all(free) {
-            return port;
-        }
-    }
-}
 
 struct Node {
     folder: PathBuf,
@@ -54,7 +46,7 @@ fn file(folder: &Path, service: SocketAddrV4, more: &str) -> PathBuf {
 impl Node {
     fn start(folder: &Path, member: &str, more: &str) -> Self {
         std::fs::create_dir_all(folder).unwrap();
-        let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port(&[1]));
+        let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port());
         let file = file(folder, service, more);
         let process = Command::new(TANDEM)
             .args(["run", "-L", member, "-f"])
@@ -152,6 +144,12 @@ fn a_killed_child_is_replaced_and_its_sockets_live_on() {
     let status = node.status();
     assert_eq!((&status["health"], &status["worker"]["tables_are"]), (&"healthy".into(), &"alone".into()));
     assert!(process_of(&status, "worker")["last_death"].as_str().unwrap().contains("signal: 9"));
+    let metrics = String::from_utf8(node.cli(&["status", "--metrics"]).stdout).unwrap();
+    for line in
+        ["keepalived_up 1", "tandem_node_health 0", "tandem_process_restarts_total{process=\"worker\"} 1"]
+    {
+        assert!(metrics.lines().any(|said| said == line), "{line}:\n{metrics}");
+    }
     // What happened can be told afterwards, even of a node that is no more.
     drop(node);
     let state = folder.path().join("state");
@@ -178,6 +176,36 @@ fn a_stalled_worker_is_seen_and_replaced_and_meanwhile_nothing_stale_is_said() {
     assert_eq!(page.status.code(), Some(2));
     node.until("replaced", |s| process_of(s, "worker")["state"] == "running");
     assert!(node.get().starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_worker_that_accepts_nobody_is_noticed_though_it_turns_and_its_question_is_not_counted() {
+    let folder = TempDir::new().unwrap();
+    let node = Node::start(folder.path(), "lb1", "");
+    let worker = node.pid_of("worker");
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+    // Until something is logged, after something else was.
+    let until = |before: &str, what: &str| {
+        let begin = Instant::now();
+        while !log().split_once(before).is_some_and(|(_, after)| after.contains(what)) {
+            assert!(begin.elapsed() < PATIENCE, "{what}: {}", log());
+            std::thread::yield_now();
+        }
+    };
+    until("", "ready=true");
+    assert!(node.get().starts_with("HTTP/1.1 200 "));
+    let limit = getrlimit(Resource::Nofile);
+    let few = Rlimit { current: Some(4), maximum: limit.maximum };
+    prlimit(Some(worker), Resource::Nofile, few).unwrap();
+    let deaf = "connections are not accepted";
+    until(deaf, "ready=false");
+    prlimit(Some(worker), Resource::Nofile, limit).unwrap();
+    until(deaf, "ready=true");
+    assert!(node.get().starts_with("HTTP/1.1 200 "));
+    assert_eq!(node.pid_of("worker"), worker);
+    // Two clients, whatever it asked itself.
+    let stat = node.runtime("show info");
+    assert!(stat.contains("CumConns: 2\n"), "{stat}");
 }
 
 #[test]
@@ -313,7 +341,7 @@ fn a_second_node_on_the_same_state_is_refused() {
 #[test]
 fn two_nodes_know_each_others_clients_and_say_so() {
     let folder = TempDir::new().unwrap();
-    let port = free_port(&[1, 2]);
+    let port = free_port_on(&[1, 2]);
     let cluster = |etc: &Path| {
         format!(
             "cluster c\n    member lb1 127.0.0.1\n    member lb2 127.0.0.2\n    port {port}\n    crt {0}/cluster.pem ca-file {0}/cluster-ca.pem\n",
@@ -341,7 +369,7 @@ fn two_nodes_know_each_others_clients_and_say_so() {
         assert!(begin.elapsed() < PATIENCE, "lb2 does not know lb1's client");
     }
     drop(b);
-    a.until("degraded", |s| s["health"] == "degraded" && s["reasons"][0] == "peer lb2 is unreachable");
+    a.until("degraded", |s| s["health"] == "degraded" && s["reasons"][1] == "peer lb2 is unreachable");
     assert_eq!(a.cli(&["status"]).status.code(), Some(1));
 }
 
@@ -351,7 +379,7 @@ fn a_service_manager_hears_when_it_is_ready_and_what_it_does() {
     let path = folder.path().join("notify");
     let manager = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(PATIENCE)).unwrap();
-    let file = file(folder.path(), SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port(&[1])), "");
+    let file = file(folder.path(), SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()), "");
     let mut process = Command::new(TANDEM)
         .args(["-Ws", "-f"])
         .arg(&file)
@@ -390,7 +418,7 @@ impl Drop for Guard {
 fn a_node_without_its_virtual_addresses_reloads_too() {
     let folder = TempDir::new().unwrap();
     let router = "virtual-router v\n    interface lo\n    vrid 3\n    address 192.0.2.1/32\n    multicast\n";
-    let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port(&[1]));
+    let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port());
     let file = file(folder.path(), service, router);
     let launched = Command::new(TANDEM)
         .args(["-D", "--no-vip", "-L", "lb1", "-f"])
@@ -416,7 +444,7 @@ fn a_node_without_its_virtual_addresses_reloads_too() {
 #[test]
 fn a_new_process_relieves_the_old_one_as_haproxys_does() {
     let folder = TempDir::new().unwrap();
-    let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port(&[1]));
+    let service = SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port());
     let file = file(folder.path(), service, "");
     let launch = |pidfile: &str, old: Option<Pid>| {
         let mut command = Command::new(TANDEM);
@@ -470,7 +498,7 @@ fn mistakes_of_all_rooms_are_shown_at_once() {
 fn one_process_cannot_serve_a_virtual_address_and_says_so() {
     let folder = TempDir::new().unwrap();
     let pair = "cluster c\n    member lb1 127.0.0.1\n    crt a ca-file b\nvirtual-router v\n    interface lo\n    vrid 3\n    address 192.0.2.1/32\n";
-    let path = file(folder.path(), SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port(&[1])), pair);
+    let path = file(folder.path(), SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()), pair);
     let output = Command::new(TANDEM).args(["-db", "-L", "lb1", "-f"]).arg(&path).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--no-vip"), "{output:?}");
