@@ -6,11 +6,14 @@
 mod build_tandem;
 mod compose;
 mod drill;
+mod hostile;
 mod interop;
 mod lab;
+mod link;
 mod parity;
 mod reference;
 mod server;
+mod switch;
 mod sys;
 mod table;
 mod versus;
@@ -28,8 +31,17 @@ struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Kills the master of a pair in a lab of namespaces and shows what clients felt (`cargo drill`)
+    /// Breaks a pair in a lab of namespaces and shows what clients felt (`cargo drill`)
     Drill(drill::Options),
+    /// Plays one drill, and writes its figures for who started it
+    #[command(hide = true)]
+    Play {
+        /// The drill
+        plan: String,
+        /// In a lab without a user namespace
+        #[arg(long)]
+        as_root: bool,
+    },
     /// Measures CPU time per request beside HAProxy and nginx (`cargo versus`)
     Versus(versus::Options),
     /// Meets a real program as a neighbour in the lab
@@ -41,6 +53,20 @@ enum Command {
         #[arg(long, value_name = "NAME")]
         case: Option<String>,
     },
+    /// Plays what the agent does on a link, in the lab
+    Link {
+        /// What is looked at
+        #[arg(value_enum)]
+        case: link::Case,
+    },
+    /// Sends a pair in the lab what a broken router or an attacker would
+    Hostile {
+        /// One case only
+        #[arg(long, value_name = "NAME")]
+        case: Option<String>,
+    },
+    /// Moves an address between two hosts of a lab while clients talk to it, and counts what they felt
+    Switch(switch::Options),
     /// Builds what the containers' image is made of (`cargo image`)
     Image,
     /// In a container: makes the members' certificates
@@ -100,6 +126,8 @@ fn main() -> ExitCode {
             versus::run(&options, &tandem)
         }),
         Command::Interop { neighbour, case } => match (interop::absent(neighbour), case) {
+            // It reads what the kernel has; no node runs.
+            (Ok(None), None) if neighbour == interop::Neighbour::Nft => interop::meet(neighbour),
             (Ok(None), None) => build_tandem::build_beside_us().and_then(|()| interop::meet(neighbour)),
             (Ok(None), Some(case)) => match lab::enter() {
                 Ok(Some(code)) => return code,
@@ -109,9 +137,26 @@ fn main() -> ExitCode {
             (Ok(Some(skipped)), _) => Ok(skipped),
             (Err(why), _) => Err(why),
         },
-        Command::Drill(options) => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+        Command::Switch(options) => match lab::enter() {
             Ok(Some(code)) => return code,
-            Ok(None) => drill::run(&options),
+            Ok(None) => switch::run(&options),
+            Err(why) => Err(why),
+        },
+        Command::Hostile { case: None } => build_tandem::build_beside_us().and_then(|()| hostile::meet()),
+        Command::Hostile { case: Some(case) } => match lab::enter() {
+            Ok(Some(code)) => return code,
+            Ok(None) => hostile::play(&case),
+            Err(why) => Err(why),
+        },
+        Command::Drill(options) => build_tandem::build_beside_us().and_then(|()| drill::run(&options)),
+        Command::Link { case } => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+            Ok(Some(code)) => return code,
+            Ok(None) => link::play(case),
+            Err(why) => Err(why),
+        },
+        Command::Play { plan, as_root } => match lab::enter_with(as_root) {
+            Ok(Some(code)) => return code,
+            Ok(None) => drill::play(&plan),
             Err(why) => Err(why),
         },
     };

@@ -20,7 +20,21 @@ fn keepalived() -> Vec<(&'static Spec, String)> {
     }
     let blocks = of(k::GLOBAL_DEFS).chain(of(k::VRRP_INSTANCE)).chain(of(k::VRRP_SYNC_GROUP));
     let tracked = of(k::VRRP_SCRIPT).chain(of(k::VRRP_TRACK_PROCESS)).chain(of(k::VRRP_TRACK_FILE));
-    blocks.chain(tracked).chain(of(k::TOP)).collect()
+    blocks
+        .chain(tracked)
+        .chain(of(k::TOP))
+        .chain(of(k::MACHINE))
+        .chain(of(proxy_config::keepalived::TABLE))
+        .collect()
+}
+
+/// The rows of virtual-router sections, by their names.
+fn virtual_router() -> Vec<(&'static Spec, String)> {
+    use failover_vrrp::keywords as k;
+    let tables = [k::TABLE, k::mail::TABLE, k::wire::TABLE, k::presence::TABLE];
+    let mut rows: Vec<&'static Spec> = tables.into_iter().flatten().map(|row| &row.spec).collect();
+    rows.sort_by_key(|spec| spec.names);
+    rows.into_iter().map(|spec| (spec, String::new())).collect()
 }
 
 fn pages() -> Vec<Page> {
@@ -57,11 +71,7 @@ fn pages() -> Vec<Page> {
             title: "Cluster section",
             rows: replication_control::TABLE.iter().map(|row| bare(&row.spec)).collect(),
         },
-        Page {
-            file: "virtual-router.md",
-            title: "Virtual-router sections",
-            rows: failover_vrrp::keywords::TABLE.iter().map(|row| bare(&row.spec)).collect(),
-        },
+        Page { file: "virtual-router.md", title: "Virtual-router sections", rows: virtual_router() },
         Page { file: "keepalived.md", title: "keepalived.conf", rows: keepalived() },
         Page { file: "proxies.md", title: "Proxy sections", rows: keywords.collect() },
         Page {

@@ -1,7 +1,7 @@
 //! Any text as a configuration in keepalived's language, which includes itself and others.
 #![no_main]
 
-use failover_vrrp::keepalived::{Surroundings, read};
+use failover_vrrp::keepalived::{Reading, Surroundings, read};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use proxy_lang::{Diagnostics, Sources, blocks, lex, render};
 
@@ -14,8 +14,9 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         "other" => Ok(vec![("other".to_owned(), "vrrp_instance B {\n".to_owned())]),
         _ => Err("no".to_owned()),
     };
-    let around = Surroundings { id: "lb1", include: &include };
-    let routers = read("fuzz.conf", text, around, &mut sources, &mut diagnostics);
+    let around = Surroundings { id: "lb1", include: &include, others: proxy_config::keepalived::BLOCKS };
+    let Reading { routers, others, .. } = read("fuzz.conf", text, around, &mut sources, &mut diagnostics);
+    let _ = proxy_config::keepalived::services(&others, &mut diagnostics);
     for diagnostic in diagnostics.iter().take(3) {
         let _ = render(&sources, diagnostic, 1, false);
     }

@@ -68,12 +68,7 @@ impl Node {
     }
 
     fn ask(&self, socket: &str, words: &str, patience: Duration) -> io::Result<String> {
-        let mut stream = UnixStream::connect(self.folder.join(socket))?;
-        stream.set_read_timeout(Some(patience))?;
-        stream.write_all(words.as_bytes())?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text)?;
-        Ok(text)
+        ask(&self.folder.join(socket), words, patience)
     }
 
     /// Waits until the node's status satisfies something.
@@ -105,22 +100,12 @@ impl Node {
     }
 
     pub(crate) fn log_tail(&self) -> String {
-        let text = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
-    }
-
-    /// Kills one of its children by name.
-    pub(crate) fn kill_child(&self, child: &str) -> Result<(), String> {
-        let pids = self.children();
-        let pid = pids.iter().find(|(name, _)| name == child).map(|(_, pid)| *pid);
-        kill(pid.ok_or_else(|| format!("{} has no {child}", self.name))?);
-        Ok(())
+        tail(&self.folder.join("log"))
     }
 
     /// Sends the node a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<(), String> {
-        let pid = i32::try_from(self.process.id()).ok().and_then(Pid::from_raw).ok_or("no pid")?;
+        let pid = Pid::from_raw(self.pid()).ok_or("no pid")?;
         kill_process(pid, signal).map_err(|e| e.to_string())
     }
 
@@ -134,8 +119,18 @@ impl Node {
 
     /// Tells the node to stop, and waits until it has.
     pub(crate) fn stop(mut self) -> Result<(), String> {
+        self.end()
+    }
+
+    /// Tells the node to stop, and waits until it has.
+    pub(crate) fn end(&mut self) -> Result<(), String> {
         self.signal(Signal::TERM)?;
         self.process.wait().map(|_| ()).map_err(|e| e.to_string())
+    }
+
+    /// The supervisor.
+    pub(crate) fn pid(&self) -> i32 {
+        i32::try_from(self.process.id()).unwrap_or_default()
     }
 
     /// Every process but the supervisor, by name.
@@ -150,7 +145,7 @@ impl Node {
     pub(crate) fn kill_all(&mut self, children: &[(String, i32)]) {
         // It may have ended by itself.
         let _ = self.process.kill();
-        children.iter().for_each(|(_, pid)| kill(*pid));
+        children.iter().for_each(|(_, pid)| signal(*pid, Signal::KILL));
         let _ = self.process.wait();
     }
 }
@@ -162,9 +157,27 @@ impl Drop for Node {
     }
 }
 
-fn kill(pid: i32) {
+/// The last lines of a log.
+pub(crate) fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(15)..].join("\n")
+}
+
+/// Says something to a socket; the answer.
+pub(crate) fn ask(socket: &Path, words: &str, patience: Duration) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(patience))?;
+    stream.write_all(words.as_bytes())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Sends a process a signal.
+pub(crate) fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
-        // Who is gone needs no killing.
-        let _ = kill_process(pid, Signal::KILL);
+        // Who is gone needs none.
+        let _ = kill_process(pid, signal);
     }
 }

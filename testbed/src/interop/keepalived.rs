@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{Namespace, Switch};
+use crate::lab::{self, Namespace, Switch};
 
 /// Everything here happens within this; a change by version 2 takes up to four seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,12 +32,34 @@ pub(super) struct Case {
     six: bool,
     /// Whether two routers move together; the tracked file is then a fault of the first one.
     group: bool,
+    /// Whether the addresses live on an interface with a hardware address of its own.
+    vmac: bool,
+    /// Whether checksums to peers are those of keepalived until 1.3.6.
+    old: bool,
 }
 
 /// Every way that keepalived 2.2.7 knows.
 pub(super) const CASES: &[Case] = &[
-    Case { name: "v2-multicast", version: 2, password: false, unicast: false, six: false, group: false },
-    Case { name: "v2-unicast", version: 2, password: false, unicast: true, six: false, group: false },
+    Case {
+        name: "v2-multicast",
+        version: 2,
+        password: false,
+        unicast: false,
+        six: false,
+        group: false,
+        vmac: false,
+        old: false,
+    },
+    Case {
+        name: "v2-unicast",
+        version: 2,
+        password: false,
+        unicast: true,
+        six: false,
+        group: false,
+        vmac: false,
+        old: false,
+    },
     Case {
         name: "v2-password-multicast",
         version: 2,
@@ -45,13 +67,99 @@ pub(super) const CASES: &[Case] = &[
         unicast: false,
         six: false,
         group: false,
+        vmac: false,
+        old: false,
     },
-    Case { name: "v2-password-unicast", version: 2, password: true, unicast: true, six: false, group: false },
-    Case { name: "v3-multicast", version: 3, password: false, unicast: false, six: false, group: false },
-    Case { name: "v3-unicast", version: 3, password: false, unicast: true, six: false, group: false },
-    Case { name: "v3-ipv6-multicast", version: 3, password: false, unicast: false, six: true, group: false },
-    Case { name: "v3-ipv6-unicast", version: 3, password: false, unicast: true, six: true, group: false },
-    Case { name: "v3-group", version: 3, password: false, unicast: false, six: false, group: true },
+    Case {
+        name: "v2-password-unicast",
+        version: 2,
+        password: true,
+        unicast: true,
+        six: false,
+        group: false,
+        vmac: false,
+        old: false,
+    },
+    Case {
+        name: "v3-multicast",
+        version: 3,
+        password: false,
+        unicast: false,
+        six: false,
+        group: false,
+        vmac: false,
+        old: false,
+    },
+    Case {
+        name: "v3-unicast",
+        version: 3,
+        password: false,
+        unicast: true,
+        six: false,
+        group: false,
+        vmac: false,
+        old: false,
+    },
+    Case {
+        name: "v3-unicast-old-checksum",
+        version: 3,
+        password: false,
+        unicast: true,
+        six: false,
+        group: false,
+        vmac: false,
+        old: true,
+    },
+    Case {
+        name: "v3-ipv6-multicast",
+        version: 3,
+        password: false,
+        unicast: false,
+        six: true,
+        group: false,
+        vmac: false,
+        old: false,
+    },
+    Case {
+        name: "v3-ipv6-unicast",
+        version: 3,
+        password: false,
+        unicast: true,
+        six: true,
+        group: false,
+        vmac: false,
+        old: false,
+    },
+    Case {
+        name: "v3-group",
+        version: 3,
+        password: false,
+        unicast: false,
+        six: false,
+        group: true,
+        vmac: false,
+        old: false,
+    },
+    Case {
+        name: "v3-virtual-mac",
+        version: 3,
+        password: false,
+        unicast: false,
+        six: false,
+        group: false,
+        vmac: true,
+        old: false,
+    },
+    Case {
+        name: "v3-ipv6-virtual-mac",
+        version: 3,
+        password: false,
+        unicast: false,
+        six: true,
+        group: false,
+        vmac: true,
+        old: false,
+    },
 ];
 
 impl Case {
@@ -91,6 +199,12 @@ impl Case {
             let (own, peer) = (self.host(own), self.host(peer));
             let _ = writeln!(text, "    unicast_src_ip {own}\n    unicast_peer {{\n        {peer}\n    }}");
         }
+        if self.vmac {
+            text.push_str("    use_vmac\n");
+        }
+        if self.old {
+            text.push_str("    old_unicast_checksum\n");
+        }
         let _ = writeln!(text, "    virtual_ipaddress {{");
         for address in self.addresses() {
             let _ = writeln!(text, "        {address}");
@@ -120,6 +234,12 @@ impl Case {
         // Writing to a string cannot fail.
         for address in self.addresses() {
             let _ = writeln!(text, "    address {address}");
+        }
+        if self.vmac {
+            text.push_str("    virtual-mac\n");
+        }
+        if self.old {
+            text.push_str("    old-checksum\n");
         }
         if self.password {
             text.push_str("    authentication bench\n");
@@ -245,6 +365,10 @@ impl Stage {
         if refused.as_object().is_some_and(|r| !r.is_empty()) {
             return Err(format!("{}: packets of keepalived were refused: {refused}", self.case.name));
         }
+        let noticed = &status["virtual_routers"][0]["noticed"];
+        if self.case.old && noticed.get("checksum-form").is_some() {
+            return Err(format!("{}: packets of keepalived are strange: {noticed}", self.case.name));
+        }
         we.stop()
     }
 
@@ -301,7 +425,7 @@ impl Stage {
 
     /// Whether a host has all virtual addresses.
     fn holds(&self, host: &Namespace) -> bool {
-        self.held(host) == self.case.floating().len()
+        self.held(host) == self.case.floating().len() && (!self.case.vmac || self.is_behind(host))
     }
 
     /// Whether it has none of them.
@@ -309,10 +433,19 @@ impl Stage {
         self.held(host) == 0
     }
 
+    /// Whether the switch has learnt the virtual hardware address at this host's port: advertisements and announcements
+    /// come from there with it, and nothing from the other one.
+    fn is_behind(&self, host: &Namespace) -> bool {
+        let port = if std::ptr::eq(host, &self.here) { "ours" } else { "theirs" };
+        let virtual_one = [0, 0, 0x5e, 0, if self.case.six { 2 } else { 1 }, 51];
+        lab::learnt_at(virtual_one).is_ok_and(|found| found.as_deref() == Some(port))
+    }
+
     fn held(&self, host: &Namespace) -> usize {
+        let interface = if self.case.vmac { "vrrp.51" } else { "eth0" };
         let look = || {
             let mut netlink = Netlink::open()?;
-            let index = netlink.link("eth0")?.index;
+            let index = netlink.link(interface)?.index;
             netlink.addresses(index)
         };
         let addresses = host.inside(look).and_then(|found| found).unwrap_or_default();

@@ -15,6 +15,11 @@ const INSIDE: &str = "TANDEM_LAB";
 
 /// Says on which side this process is. Outside: runs itself again inside, and returns its exit code.
 pub(crate) fn enter() -> Result<Option<ExitCode>, String> {
+    enter_with(false)
+}
+
+/// The same; `as_root`: without a user namespace, in which nobody gets real-time priority.
+pub(crate) fn enter_with(as_root: bool) -> Result<Option<ExitCode>, String> {
     if std::env::var_os(INSIDE).is_some() {
         // The world ends with whoever made it, be it by a signal.
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
@@ -22,7 +27,9 @@ pub(crate) fn enter() -> Result<Option<ExitCode>, String> {
     }
     let (user, group) = (geteuid().as_raw(), getegid().as_raw());
     let rest = UnshareFlags::NEWNET | UnshareFlags::NEWPID;
-    match unshare(UnshareFlags::NEWUSER | rest) {
+    let user_too = if as_root { rest } else { UnshareFlags::NEWUSER | rest };
+    match unshare(user_too) {
+        Ok(()) if as_root => {}
         Ok(()) => map_to_root(user, group).map_err(|e| format!("cannot become root of the lab: {e}"))?,
         Err(error) if user == 0 => unshare(rest).map_err(|_| forbidden(&error))?,
         Err(error) => return Err(forbidden(&error)),

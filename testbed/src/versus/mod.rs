@@ -3,7 +3,7 @@
 
 mod config;
 mod instructions;
-mod load;
+pub(crate) mod load;
 mod proxies;
 mod report;
 

@@ -1,0 +1,53 @@
+//! Two members of a cluster on one link.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::drill::node::Node;
+use crate::lab::Namespace;
+
+/// Everything of it is there within this.
+const PATIENCE: Duration = Duration::from_secs(20);
+const NAMES: [&str; 2] = ["lb1", "lb2"];
+
+/// Starts lb1 and, once that is master, lb2; each with the text for its folder, which names `cluster.pem` and
+/// `cluster-ca.pem` there.
+pub(super) fn start(
+    folder: &Path,
+    tandem: &Path,
+    hosts: &[Namespace; 2],
+    text: impl Fn(&Path) -> String,
+) -> Result<Vec<Node>, String> {
+    let folders = NAMES.map(|name| folder.join(name));
+    let mut files = Vec::new();
+    for folder in &folders {
+        std::fs::create_dir_all(folder).map_err(|e| e.to_string())?;
+        let file = folder.join("tandem.cfg");
+        std::fs::write(&file, text(folder)).map_err(|e| e.to_string())?;
+        files.push(file);
+    }
+    let [one, two] = &folders;
+    let mut init = Command::new(tandem);
+    init.args(["cluster", "init", "-L", "lb1", "-f"]).arg(&files[0]).arg("--dir").arg(one);
+    let mut join = Command::new(tandem);
+    join.args(["cluster", "join"]).arg(one.join("lb2.bundle")).arg("--dir").arg(two);
+    for command in [&mut init, &mut join] {
+        let output = command.output().map_err(|e| e.to_string())?;
+        if !output.status.success() {
+            return Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+    }
+    let start = |place: usize| {
+        let files: [(&str, &Path); 1] = [("-f", &files[place])];
+        Node::start(NAMES[place], tandem, &files, "100ms", &folders[place], &hosts[place])
+    };
+    let mut first = start(0)?;
+    // Without preemption it is the first one who is master.
+    first.until("master", PATIENCE, |status| status["virtual_routers"][0]["role"] == "master")?;
+    let mut nodes = vec![first, start(1)?];
+    for node in &mut nodes {
+        node.until("healthy", PATIENCE, |status| status["members"][0]["ready"] == true)?;
+    }
+    Ok(nodes)
+}
