@@ -56,12 +56,10 @@ impl<'a> Stage<'a> {
     fn build(programs: &'a Programs, plan: &'a Plan, number: u32) -> Result<Self, String> {
         let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
         let mut switch = Switch::new().map_err(say)?;
-        let host = || Namespace::new().map_err(say);
-        let (servers, client) = (host()?, host()?);
         let at_servers: Vec<IpAddr> = SERVERS.into_iter().chain([GATEWAY]).map(IpAddr::V4).collect();
-        switch.plug(&format!("servers-{number}"), &servers, &at_servers).map_err(say)?;
+        let servers = switch.host(&format!("servers-{number}"), &at_servers).map_err(say)?;
         let at_client: Vec<IpAddr> = load::addresses().map(IpAddr::V4).collect();
-        switch.plug(&format!("client-{number}"), &client, &at_client).map_err(say)?;
+        let client = switch.host(&format!("client-{number}"), &at_client).map_err(say)?;
         std::thread::spawn(move || {
             let served = servers
                 .join()
@@ -70,7 +68,8 @@ impl<'a> Stage<'a> {
                 eprintln!("the servers ended: {error}");
             }
         });
-        let hosts = [Arc::new(host()?), Arc::new(host()?)];
+        let host = || Namespace::new().map(Arc::new).map_err(say);
+        let hosts = [host()?, host()?];
         let client = Arc::new(client);
         let members = [None, None];
         let mut stage =

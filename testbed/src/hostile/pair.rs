@@ -38,11 +38,9 @@ impl Pair {
         let tandem: PathBuf = build_tandem::beside_us()?;
         let mut switch = Switch::new().map_err(say)?;
         let mut plug = |port: &str, number: u8| {
-            let namespace = Namespace::new().map_err(say)?;
             // An earlier lab of this process may have left its cables.
             let _ = switch.cut(port);
-            switch.plug(port, &namespace, &[host(number)]).map_err(say)?;
-            Ok::<_, String>(namespace)
+            switch.host(port, &[host(number)]).map_err(say)
         };
         let (one, two, attacker) = (plug("one", MASTER)?, plug("two", BACKUP)?, plug("evil", ATTACKER)?);
         let start = |name: &'static str, priority: u8, lines: &str, namespace: &Namespace| {

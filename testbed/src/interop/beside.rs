@@ -11,10 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{Namespace, Switch};
+use crate::lab::{Namespace, PATIENCE, Switch};
 
-/// Everything here happens within this.
-const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 /// Own addresses of the machine.
 pub(super) const OWN: [IpAddr; 2] = [
@@ -57,8 +55,7 @@ impl<T: Send> Comparison<T> {
         let say = |e: io::Error| format!("the lab cannot be built: {e}");
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let mut switch = Switch::new().map_err(say)?;
-        let theirs = Machine { host: Namespace::new().map_err(say)?, comparison: self };
-        switch.plug("theirs", &theirs.host, &OWN).map_err(say)?;
+        let theirs = Machine { host: switch.host("theirs", &OWN).map_err(say)?, comparison: self };
         let mut keepalived = start_theirs(folder.path(), &theirs.host, self.text)?;
         let wanted = theirs.until("keepalived has added everything", |found| found.len() == self.count);
         let pid = i32::try_from(keepalived.id()).ok().and_then(Pid::from_raw).ok_or("no pid")?;
@@ -66,8 +63,7 @@ impl<T: Send> Comparison<T> {
         keepalived.wait().map_err(|e| e.to_string())?;
         let wanted = texts(&wanted?);
         switch.cut("theirs").map_err(say)?;
-        let ours = Machine { host: Namespace::new().map_err(say)?, comparison: self };
-        switch.plug("ours", &ours.host, &OWN).map_err(say)?;
+        let ours = Machine { host: switch.host("ours", &OWN).map_err(say)?, comparison: self };
         let node = start_ours(folder.path(), &ours.host)?;
         let added = ours.until("tandem has added what keepalived adds", |found| texts(found) == wanted);
         let added = added.map_err(|why| format!("{why}\nkeepalived has {wanted:#?}\n{}", node.log_tail()))?;

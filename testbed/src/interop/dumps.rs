@@ -11,9 +11,8 @@ use serde_json::Value;
 
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{Namespace, Switch};
+use crate::lab::{Namespace, PATIENCE, Switch};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 /// Fields that say what stands in the file, or follows from it.
 const SAME: &[&str] = &[
@@ -62,8 +61,7 @@ pub(super) fn compare() -> Result<String, String> {
     let folder = tempfile::tempdir().map_err(say)?;
     let mut switch = Switch::new().map_err(say)?;
     let mut plug = |port: &str, number: u8| {
-        let host = Namespace::new().map_err(say)?;
-        switch.plug(port, &host, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
+        let host = switch.host(port, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
         Ok::<_, String>(host)
     };
     let (here, there) = (plug("ours", 11)?, plug("theirs", 12)?);

@@ -6,18 +6,15 @@ use std::fmt::Write;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use failover::netlink::Netlink;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{self, Namespace, Switch};
+use crate::lab::{self, Namespace, PATIENCE, Switch};
 
-/// Everything here happens within this; a change by version 2 takes up to four seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(10);
 /// What the tracked file says while a router is to be the worse one.
 const WORSE: &str = "-100\n";
 const WELL: &str = "0\n";
@@ -38,128 +35,32 @@ pub(super) struct Case {
     old: bool,
 }
 
+/// What the ways differ from.
+const PLAIN: Case = Case {
+    name: "",
+    version: 3,
+    password: false,
+    unicast: false,
+    six: false,
+    group: false,
+    vmac: false,
+    old: false,
+};
+
 /// Every way that keepalived 2.2.7 knows.
 pub(super) const CASES: &[Case] = &[
-    Case {
-        name: "v2-multicast",
-        version: 2,
-        password: false,
-        unicast: false,
-        six: false,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v2-unicast",
-        version: 2,
-        password: false,
-        unicast: true,
-        six: false,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v2-password-multicast",
-        version: 2,
-        password: true,
-        unicast: false,
-        six: false,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v2-password-unicast",
-        version: 2,
-        password: true,
-        unicast: true,
-        six: false,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v3-multicast",
-        version: 3,
-        password: false,
-        unicast: false,
-        six: false,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v3-unicast",
-        version: 3,
-        password: false,
-        unicast: true,
-        six: false,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v3-unicast-old-checksum",
-        version: 3,
-        password: false,
-        unicast: true,
-        six: false,
-        group: false,
-        vmac: false,
-        old: true,
-    },
-    Case {
-        name: "v3-ipv6-multicast",
-        version: 3,
-        password: false,
-        unicast: false,
-        six: true,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v3-ipv6-unicast",
-        version: 3,
-        password: false,
-        unicast: true,
-        six: true,
-        group: false,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v3-group",
-        version: 3,
-        password: false,
-        unicast: false,
-        six: false,
-        group: true,
-        vmac: false,
-        old: false,
-    },
-    Case {
-        name: "v3-virtual-mac",
-        version: 3,
-        password: false,
-        unicast: false,
-        six: false,
-        group: false,
-        vmac: true,
-        old: false,
-    },
-    Case {
-        name: "v3-ipv6-virtual-mac",
-        version: 3,
-        password: false,
-        unicast: false,
-        six: true,
-        group: false,
-        vmac: true,
-        old: false,
-    },
+    Case { name: "v2-multicast", version: 2, ..PLAIN },
+    Case { name: "v2-unicast", version: 2, unicast: true, ..PLAIN },
+    Case { name: "v2-password-multicast", version: 2, password: true, ..PLAIN },
+    Case { name: "v2-password-unicast", version: 2, password: true, unicast: true, ..PLAIN },
+    Case { name: "v3-multicast", ..PLAIN },
+    Case { name: "v3-unicast", unicast: true, ..PLAIN },
+    Case { name: "v3-unicast-old-checksum", unicast: true, old: true, ..PLAIN },
+    Case { name: "v3-ipv6-multicast", six: true, ..PLAIN },
+    Case { name: "v3-ipv6-unicast", unicast: true, six: true, ..PLAIN },
+    Case { name: "v3-group", group: true, ..PLAIN },
+    Case { name: "v3-virtual-mac", vmac: true, ..PLAIN },
+    Case { name: "v3-ipv6-virtual-mac", six: true, vmac: true, ..PLAIN },
 ];
 
 impl Case {
@@ -286,15 +187,13 @@ impl Stage {
         let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
         let mut switch = Switch::new().map_err(say)?;
         let mut host = |port: &str, number: u8| {
-            let host = Namespace::new().map_err(say)?;
             let mut addresses: Vec<IpAddr> = vec![IpAddr::from([192, 0, 2, number])];
             if case.six {
                 // One of the link, and one that peers know.
                 let parse = |text: String| text.parse::<IpAddr>().map_err(|e| e.to_string());
                 addresses = vec![parse(format!("fe80::{number}"))?, parse(case.host(number))?];
             }
-            switch.plug(port, &host, &addresses).map_err(say)?;
-            Ok::<_, String>(host)
+            switch.host(port, &addresses).map_err(say)
         };
         let (here, there) = (host("ours", HERE)?, host("theirs", THERE)?);
         Ok(Self { case, folder: folder.to_path_buf(), tandem: build_tandem::beside_us()?, here, there })
@@ -454,24 +353,15 @@ impl Stage {
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
-        let begin = Instant::now();
-        while !holds(self) {
-            if begin.elapsed() > PATIENCE {
-                let tail = |name: &str| {
-                    let text = std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
-                    let lines: Vec<&str> = text.lines().collect();
-                    lines[lines.len().saturating_sub(12)..].join("\n")
-                };
-                return Err(format!(
-                    "{}: not so after {PATIENCE:?}: {what}\ntandem says:\n{}\nkeepalived says:\n{}",
-                    self.case.name,
-                    tail("lb1/log"),
-                    tail("keepalived.log")
-                ));
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(())
+        let tail = |name: &str| {
+            let text = std::fs::read_to_string(self.folder.join(name)).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            lines[lines.len().saturating_sub(12)..].join("\n")
+        };
+        lab::until(what, || holds(self)).map_err(|why| {
+            let (ours, theirs) = (tail("lb1/log"), tail("keepalived.log"));
+            format!("{}: {why}\ntandem says:\n{ours}\nkeepalived says:\n{theirs}", self.case.name)
+        })
     }
 }
 

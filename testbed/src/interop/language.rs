@@ -27,10 +27,9 @@ struct Said {
 /// Reads every file with both; what they say, in words.
 pub(super) fn compare() -> Result<String, String> {
     let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
-    let host = Namespace::new().map_err(say)?;
     // keepalived refuses files whose interface is not there.
     let mut switch = Switch::new().map_err(say)?;
-    switch.plug("language", &host, &[IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11))]).map_err(say)?;
+    let host = switch.host("language", &[IpAddr::V4(Ipv4Addr::new(192, 0, 2, 11))]).map_err(say)?;
     let tandem = build_tandem::beside_us()?;
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("files/keepalived");
     let mut files: Vec<PathBuf> = std::fs::read_dir(&folder)

@@ -13,11 +13,10 @@ use serde_json::Value;
 
 use super::beside::{start_ours, start_theirs};
 use crate::drill::node::Node;
-use crate::lab::{Namespace, Switch};
+use crate::lab::{self, Namespace, PATIENCE, Switch};
 
 /// The server's program.
 pub(super) const SERVER: &str = "aiosmtpd";
-const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(20);
 /// How long a node may take to stop while its mails wait for a server that hangs.
 const STOP: Duration = Duration::from_secs(12);
@@ -57,8 +56,7 @@ pub(super) fn compare() -> Result<String, String> {
     let folder = tempfile::tempdir().map_err(say)?;
     let mut switch = Switch::new().map_err(say)?;
     let mut plug = |port: &str, number: u8| {
-        let host = Namespace::new().map_err(say)?;
-        switch.plug(port, &host, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
+        let host = switch.host(port, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
         Ok::<_, String>(host)
     };
     let (office, there, here) = (plug("office", 25)?, plug("theirs", 12)?, plug("ours", 11)?);
@@ -117,14 +115,8 @@ fn start_server(boxes: &Path, host: &Namespace) -> Result<Ended, String> {
     let started =
         host.inside(move || command.spawn()).and_then(|spawned| spawned).map_err(|e| e.to_string())?;
     let server = Ended(started);
-    let begin = Instant::now();
     let connects = || host.inside(|| std::net::TcpStream::connect("192.0.2.25:25").is_ok()).unwrap_or(false);
-    while !connects() {
-        if begin.elapsed() > PATIENCE {
-            return Err("aiosmtpd does not listen".to_owned());
-        }
-        std::thread::sleep(LOOK);
-    }
+    lab::until("aiosmtpd listens", connects)?;
     Ok(server)
 }
 

@@ -9,7 +9,7 @@ use failover::netlink::Netlink;
 use failover::steer::Steering;
 use failover_vrrp::{Micros, VirtualAddress};
 
-use crate::lab::{Namespace, Switch};
+use crate::lab::Switch;
 
 const PEER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 /// What nft says, with our own hardware address and the numbers of sockets left out. It shows no types of protocols
@@ -88,8 +88,7 @@ pub(super) fn compare() -> Result<String, String> {
 
 fn play() -> io::Result<String> {
     let address = |text: &str| text.parse::<IpAddr>().map_err(io::Error::other);
-    let host = Namespace::new()?;
-    Switch::new()?.plug("host", &host, &[address("192.0.2.1")?])?;
+    let host = Switch::new()?.host("host", &[address("192.0.2.1")?])?;
     let floating = [address("192.0.2.100")?, address("192.0.2.101")?, address("2001:db8::100")?];
     host.inside(|| {
         let mut netlink = Netlink::open()?;

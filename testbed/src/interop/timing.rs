@@ -13,9 +13,6 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::beside::{OWN, start_ours, start_theirs};
 use crate::lab::{self, Capture, Namespace, Switch};
 
-/// Everything here happens within this.
-const PATIENCE: Duration = Duration::from_secs(20);
-const LOOK: Duration = Duration::from_millis(20);
 /// Addresses that live on the instance's interface, by their last byte. keepalived, too, has each wait only once.
 const HERE: [u8; 3] = [100, 101, 102];
 /// The one that lives elsewhere.
@@ -86,9 +83,8 @@ pub(super) fn with_each(text: &str, check: fn(&Stage) -> Result<(), String>) -> 
     for theirs in [true, false] {
         let who = if theirs { "keepalived" } else { "tandem" };
         let mut switch = Switch::new().map_err(say)?;
-        let (host, witness) = (Namespace::new().map_err(say)?, Namespace::new().map_err(say)?);
-        switch.plug("host", &host, &OWN).map_err(say)?;
-        switch.plug("witness", &witness, &[IpAddr::from([192, 0, 2, 77])]).map_err(say)?;
+        let host = switch.host("host", &OWN).map_err(say)?;
+        let witness = switch.host("witness", &[IpAddr::from([192, 0, 2, 77])]).map_err(say)?;
         lab::join(&host, "eth1", &witness, "far").map_err(say)?;
         let seen = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&seen);
@@ -180,13 +176,6 @@ impl Stage {
     }
 
     pub(super) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
-        let begin = Instant::now();
-        while !holds(self) {
-            if begin.elapsed() > PATIENCE {
-                return Err(format!("not so after {PATIENCE:?}: {what}"));
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(())
+        lab::until(what, || holds(self))
     }
 }

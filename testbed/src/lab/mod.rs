@@ -5,12 +5,14 @@ mod capture;
 mod enter;
 mod filter;
 mod namespace;
+mod until;
 mod wires;
 
 pub(crate) use capture::{Capture, Frame};
 pub(crate) use enter::{enter, enter_with, own_network};
 pub(crate) use filter::Filter;
 pub(crate) use namespace::Namespace;
+pub(crate) use until::{PATIENCE, until};
 pub(crate) use wires::{
     Switch, add, answers_for, join, learnt_at, mac, remove, remove_from, route, route_to, set_card,
 };

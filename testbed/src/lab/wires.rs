@@ -38,6 +38,13 @@ impl Switch {
         Ok(Self(netlink))
     }
 
+    /// A new host, plugged in.
+    pub(crate) fn host(&mut self, port: &str, addresses: &[IpAddr]) -> io::Result<Namespace> {
+        let host = Namespace::new()?;
+        self.plug(port, &host, addresses)?;
+        Ok(host)
+    }
+
     /// Plugs a host in: `eth0` there with these addresses of a /24 or a /64, a port named `port` here. The card's own
     /// address follows from the first of these: a machine that was switched off comes back with the same.
     pub(crate) fn plug(&mut self, port: &str, host: &Namespace, addresses: &[IpAddr]) -> io::Result<()> {

@@ -1,18 +1,16 @@
 //! A master whose processes are killed and started again: it keeps its addresses if nobody has followed it, and gives
 //! them up at once if somebody has.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use failover::netlink::Netlink;
 
+use super::pair;
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{Namespace, Switch};
+use crate::lab::{self, Namespace, PATIENCE, Switch};
 
-/// Everything here happens within this.
-const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
 /// Longer than the kernel keeps an address that nobody renews.
 const LIFETIME: Duration = Duration::from_millis(2_500);
@@ -22,10 +20,7 @@ pub(super) fn play() -> Result<String, String> {
     let say = |e: std::io::Error| format!("the lab: {e}");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut switch = Switch::new().map_err(say)?;
-    let hosts = [Namespace::new().map_err(say)?, Namespace::new().map_err(say)?];
-    for (port, (host, number)) in ["one", "two"].into_iter().zip(hosts.iter().zip([11, 12])) {
-        switch.plug(port, host, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
-    }
+    let hosts = pair::hosts(&mut switch)?;
     let stage = Stage { folder: folder.path().to_path_buf(), tandem: build_tandem::beside_us()?, hosts };
     let resumed = stage.nobody_follows()?;
     let given_up = stage.somebody_follows()?;
@@ -116,13 +111,6 @@ impl Stage {
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
-        let begin = Instant::now();
-        while !holds(self) {
-            if begin.elapsed() > PATIENCE {
-                return Err(format!("not so after {PATIENCE:?}: {what}"));
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(())
+        lab::until(what, || holds(self))
     }
 }

@@ -13,10 +13,8 @@ use serde_json::Value;
 use super::pair;
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{Namespace, Switch};
+use crate::lab::{self, Namespace, PATIENCE, Switch};
 
-/// Everything here happens within this.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How long it is watched that nothing happens.
 const WATCHED: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(5);
@@ -27,13 +25,9 @@ pub(super) fn play() -> Result<String, String> {
     let say = |e: std::io::Error| format!("the lab: {e}");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut switch = Switch::new().map_err(say)?;
-    let hosts = [Namespace::new().map_err(say)?, Namespace::new().map_err(say)?];
-    let (server, client) = (Namespace::new().map_err(say)?, Namespace::new().map_err(say)?);
-    let plugs =
-        [("one", &hosts[0], 11), ("two", &hosts[1], 12), ("server", &server, 13), ("client", &client, 9)];
-    for (port, host, number) in plugs {
-        switch.plug(port, host, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
-    }
+    let hosts = pair::hosts(&mut switch)?;
+    let server = switch.host("server", &[IpAddr::from([192, 0, 2, 13])]).map_err(say)?;
+    let client = switch.host("client", &[IpAddr::from([192, 0, 2, 9])]).map_err(say)?;
     let stage = Stage { folder: folder.path().to_path_buf(), tandem: build_tandem::beside_us()?, client };
     let mut said = Vec::new();
     for preempt in [false, true] {
@@ -179,14 +173,7 @@ impl Pair {
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
-        let begin = Instant::now();
-        while !holds(self) {
-            if begin.elapsed() > PATIENCE {
-                return Err(format!("not so after {PATIENCE:?}: {what}: {}", self.described()));
-            }
-            std::thread::sleep(LOOK);
-        }
-        Ok(())
+        lab::until(what, || holds(self)).map_err(|why| format!("{why}: {}", self.described()))
     }
 }
 

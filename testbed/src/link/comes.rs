@@ -12,10 +12,8 @@ use serde_json::Value;
 
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{self, Namespace, Switch, add};
+use crate::lab::{self, Namespace, PATIENCE, Switch, add};
 
-/// Everything here happens within this.
-const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the node waits before it takes part.
 const DELAY: Duration = Duration::from_millis(1_500);
@@ -81,8 +79,8 @@ pub(super) fn play() -> Result<String, String> {
 fn puts_back(switch: &mut Switch) -> Result<String, String> {
     let say = |e: std::io::Error| format!("the lab: {e}");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let (host, far) = (Namespace::new().map_err(say)?, Namespace::new().map_err(say)?);
-    switch.plug("one", &host, &[IpAddr::from([192, 0, 2, 11])]).map_err(say)?;
+    let host = switch.host("one", &[IpAddr::from([192, 0, 2, 11])]).map_err(say)?;
+    let far = Namespace::new().map_err(say)?;
     lab::join(&host, "eth1", &far, "near").map_err(say)?;
     host.inside(|| std::fs::write(FILTER, "1")).and_then(|written| written).map_err(say)?;
     let strict = |is: &str| std::fs::read_to_string(FILTER).is_ok_and(|filter| filter.trim() == is);

@@ -2,9 +2,7 @@
 //! switch is felt by nobody afterwards.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -12,20 +10,15 @@ use serde_json::Value;
 use super::pair;
 use crate::build_tandem;
 use crate::drill::node::{Node, signal};
-use crate::lab::{Namespace, Switch};
+use crate::lab::{PATIENCE, Switch};
 
-/// Everything here happens within this.
-const PATIENCE: Duration = Duration::from_secs(20);
 const KILLS: usize = 2;
 
 pub(super) fn play() -> Result<String, String> {
     let say = |e: io::Error| format!("the lab: {e}");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut switch = Switch::new().map_err(say)?;
-    let hosts = [Namespace::new().map_err(say)?, Namespace::new().map_err(say)?];
-    for (port, host, number) in [("one", &hosts[0], 11), ("two", &hosts[1], 12)] {
-        switch.plug(port, host, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
-    }
+    let hosts = pair::hosts(&mut switch)?;
     let mut nodes = pair::start(folder.path(), &build_tandem::beside_us()?, &hosts, text)?;
     for _ in 0..KILLS {
         for place in [0, 1] {

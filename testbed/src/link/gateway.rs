@@ -15,7 +15,7 @@ use netlink_packet_route::route::{RouteAttribute, RouteHeader, RouteMessage, Rou
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::lab::{Namespace, Switch};
+use crate::lab::Switch;
 
 /// Everything here happens within this.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -105,10 +105,9 @@ fn say(error: io::Error) -> String {
 /// A gateway answers, falls silent, and comes back.
 fn one(case: &Case) -> Result<String, String> {
     let mut switch = Switch::new().map_err(say)?;
-    let (here, there) = (Namespace::new().map_err(say)?, Namespace::new().map_err(say)?);
     let (own, gateway) = (addresses(case.own)?, address(case.gateway)?);
-    switch.plug("ours", &here, &own).map_err(say)?;
-    switch.plug("gateway", &there, &[gateway]).map_err(say)?;
+    let here = switch.host("ours", &own).map_err(say)?;
+    let _there = switch.host("gateway", &[gateway]).map_err(say)?;
     if case.by_route {
         here.inside(|| default_route(gateway)).and_then(|done| done).map_err(say)?;
     }
@@ -129,8 +128,7 @@ fn one(case: &Case) -> Result<String, String> {
         let noticed = begin.elapsed();
         asker.until("its silence is a failure", |a| a.observed() == Observed::Failed)?;
         // The same address with another cable, and another hardware address.
-        let other = Namespace::new().map_err(say)?;
-        switch.plug("gateway", &other, &[gateway]).map_err(say)?;
+        let other = switch.host("gateway", &[gateway]).map_err(say)?;
         asker.until("it answers again", |a| a.observed() == Observed::Well && !a.isolated())?;
         let begin = Instant::now();
         switch.cut("ours").map_err(say)?;
@@ -162,8 +160,7 @@ fn one(case: &Case) -> Result<String, String> {
 /// Who has never answered is no evidence, but no condition that holds; where there is no gateway, nobody is isolated.
 fn strangers() -> Result<(), String> {
     let mut switch = Switch::new().map_err(say)?;
-    let here = Namespace::new().map_err(say)?;
-    switch.plug("ours", &here, &[address("192.0.2.11")?]).map_err(say)?;
+    let here = switch.host("ours", &[address("192.0.2.11")?]).map_err(say)?;
     let told = here.inside(|| -> Result<(), String> {
         let mut alone = Asker::new(BTreeSet::new(), Gateway::Auto, None)?;
         alone.for_a_while(BORNE, |a| !a.isolated())?;

@@ -1,15 +1,22 @@
 //! Two members of a cluster on one link.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::drill::node::Node;
-use crate::lab::Namespace;
+use crate::lab::{Namespace, PATIENCE, Switch};
 
-/// Everything of it is there within this.
-const PATIENCE: Duration = Duration::from_secs(20);
 const NAMES: [&str; 2] = ["lb1", "lb2"];
+
+/// The hosts of two members, 192.0.2.11 and 192.0.2.12.
+pub(super) fn hosts(switch: &mut Switch) -> Result<[Namespace; 2], String> {
+    let mut host = |port, number| {
+        let host = switch.host(port, &[IpAddr::from([192, 0, 2, number])]);
+        host.map_err(|e| format!("the lab cannot be built: {e}"))
+    };
+    Ok([host("one", 11)?, host("two", 12)?])
+}
 
 /// Starts lb1 and, once that is master, lb2; each with the text for its folder, which names `cluster.pem` and
 /// `cluster-ca.pem` there.

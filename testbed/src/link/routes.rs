@@ -17,10 +17,8 @@ use socket2::{Domain, Socket, Type};
 use super::pair;
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{self, Namespace, Switch};
+use crate::lab::{self, Namespace, PATIENCE, Switch};
 
-/// Everything here happens within this.
-const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(5);
 const FLOATING: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
 /// Where only the rule and its route lead.
@@ -53,17 +51,16 @@ pub(super) fn play() -> Result<String, String> {
     let say = |e: io::Error| format!("the lab: {e}");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut switch = Switch::new().map_err(say)?;
-    let hosts = [Namespace::new().map_err(say)?, Namespace::new().map_err(say)?];
-    let client = Namespace::new().map_err(say)?;
-    for (port, host, number) in [("one", &hosts[0], 11), ("two", &hosts[1], 12)] {
-        let own =
-            [IpAddr::from([192, 0, 2, number]), IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, number.into()])];
-        switch.plug(port, host, &own).map_err(say)?;
+    let mut host = |port: &str, number: u8| {
+        let six = IpAddr::from([0xfe80, 0, 0, 0, 0, 0, 0, number.into()]);
+        let host = switch.host(port, &[IpAddr::from([192, 0, 2, number]), six]).map_err(say)?;
         for (to, gateway) in BOTH {
-            lab::route_to(host, to, gateway).map_err(say)?;
+            lab::route_to(&host, to, gateway).map_err(say)?;
         }
-    }
-    switch.plug("client", &client, &[IpAddr::from([192, 0, 2, 9]), FAR]).map_err(say)?;
+        Ok::<_, String>(host)
+    };
+    let hosts = [host("one", 11)?, host("two", 12)?];
+    let client = switch.host("client", &[IpAddr::from([192, 0, 2, 9]), FAR]).map_err(say)?;
     let nodes = pair::start(folder.path(), &build_tandem::beside_us()?, &hosts, text)?;
     until(&hosts[0], "the master has its routes", MASTER, true)?;
 

@@ -35,8 +35,7 @@ impl Host {
         own: &[IpAddr],
         floating: IpAddr,
     ) -> io::Result<Self> {
-        let namespace = Namespace::new()?;
-        switch.plug(&format!("host{number}"), &namespace, own)?;
+        let namespace = switch.host(&format!("host{number}"), own)?;
         let (netlink, link, announcer) = namespace.inside(|| -> io::Result<_> {
             let mut netlink = Netlink::open()?;
             let link = netlink.link(INTERFACE)?;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use crate::lab::{Namespace, Switch};
+use crate::lab::Switch;
 use host::Host;
 use service::PORT;
 use traffic::{Counts, Load};
@@ -65,8 +65,7 @@ fn play(options: &Options) -> io::Result<String> {
     let mut switch = Switch::new()?;
     let mut hosts =
         [Host::start(&mut switch, 2, &of(2)?, floating)?, Host::start(&mut switch, 1, &of(1)?, floating)?];
-    let client = Namespace::new()?;
-    switch.plug("client", &client, &of(9)?)?;
+    let client = switch.host("client", &of(9)?)?;
 
     let links = [hosts[0].link, hosts[1].link];
     hosts[0].take(links[1], true)?;
@@ -168,8 +167,7 @@ fn drain(hosts: &[Host; 2]) -> io::Result<usize> {
 
 /// Somebody who has never heard of the address asks for it.
 fn meet(switch: &mut Switch, name: &str, own: &[IpAddr], floating: IpAddr) -> io::Result<io::Result<()>> {
-    let host = Namespace::new()?;
-    switch.plug(name, &host, own)?;
+    let host = switch.host(name, own)?;
     host.inside(|| TcpStream::connect_timeout(&SocketAddr::new(floating, PORT), PATIENCE).map(drop))
 }
 
