@@ -93,6 +93,13 @@ pub(crate) enum Body {
     Leaving(bool),
 }
 
+impl Body {
+    /// Whether the control process says such a thing; all else that a child says is a worker's.
+    pub(crate) fn comes_from_control(&self) -> bool {
+        matches!(self, Self::Heard(_) | Self::Reached(_))
+    }
+}
+
 /// What is to be said on the members' channel.
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(crate) struct Say {

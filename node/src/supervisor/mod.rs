@@ -479,9 +479,14 @@ impl Supervisor {
 
     fn hear(&mut self, life: u64, said: std::io::Result<Received>) {
         let Some(child) = self.children().into_iter().find(|c| c.lives(life)) else { return };
-        let process = child.kind().word();
+        let (kind, process) = (child.kind(), child.kind().word());
         match said {
             Ok(Some((word, mut descriptors))) => match word.body {
+                // Who reads clients' bytes does not speak for the members, nor the other way round.
+                Some(body) if body.comes_from_control() != (kind == ChildKind::Control) => {
+                    tracing::warn!(process, "a child said what is not its to say");
+                    child.refused += 1;
+                }
                 Some(Body::Report(report)) => {
                     let first = child.report(report);
                     if first && self.worker.lives(life) {
