@@ -397,7 +397,7 @@ mod tests {
         let sender = Sender { host: "h".to_owned(), user: "u".to_owned(), member: "m".to_owned() };
         let news = News { name: "web".to_owned(), is_group: false, state: "MASTER", at: 0 };
         let letter = Letter::new(&mail, &news, &sender);
-        let failure = hand_in(&mail, letter, Duration::from_millis(100)).unwrap_err();
+        let failure = hand_in(&mail, letter, Duration::from_secs(1)).unwrap_err();
         assert_eq!(failure.why, "the server did not answer in time (to the connection)");
         assert!(failure.is_temporary);
         trickling.join().unwrap();

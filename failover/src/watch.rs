@@ -243,11 +243,11 @@ mod tests {
         receiver.recv_timeout(PATIENCE).unwrap()
     }
 
-    fn script(text: &str) -> Watch {
+    fn script(text: &str, timeout: Duration) -> Watch {
         Watch::Script(Script {
             command: Command::parse(text, RunAs::Us),
             interval: Duration::from_millis(20),
-            timeout: Duration::from_millis(200),
+            timeout,
             rise: 1,
             fall: 1,
             failed_first: false,
@@ -258,7 +258,8 @@ mod tests {
     fn a_scripts_exit_code_is_told_when_it_changes() {
         let folder = tempfile::tempdir().unwrap();
         let flag = folder.path().join("flag");
-        let (watchers, seen) = watch(&[script(&format!("/bin/sh -c 'test ! -e {}'", flag.display()))]);
+        let (watchers, seen) =
+            watch(&[script(&format!("/bin/sh -c 'test ! -e {}'", flag.display()), PATIENCE)]);
         assert_eq!(next(&seen), (0, Observed::Well));
         std::fs::write(&flag, "").unwrap();
         assert_eq!(next(&seen), (0, Observed::Failed));
@@ -270,7 +271,9 @@ mod tests {
 
     #[test]
     fn a_script_that_does_not_end_or_does_not_begin_has_failed() {
-        let (_watchers, seen) = watch(&[script("/bin/sleep 600"), script("/nowhere/to/be/found")]);
+        let soon = Duration::from_millis(200);
+        let (_watchers, seen) =
+            watch(&[script("/bin/sleep 600", soon), script("/nowhere/to/be/found", soon)]);
         let mut told = [next(&seen), next(&seen)];
         told.sort_by_key(|(place, _)| *place);
         assert_eq!(told, [(0, Observed::Failed), (1, Observed::Failed)]);
@@ -292,8 +295,10 @@ mod tests {
 
     #[test]
     fn processes_come_and_go() {
+        // Nobody else's, not even one that an earlier run of this has left.
+        let seconds = format!("12345.{}", std::process::id());
         let process = Process {
-            command: ["/bin/sleep", "12345.5"].map(str::to_owned).to_vec(),
+            command: vec!["/bin/sleep".to_owned(), seconds.clone()],
             whole: true,
             parameters: None,
             least: 1,
@@ -303,7 +308,7 @@ mod tests {
         };
         let (_watchers, seen) = watch(&[Watch::Process(process)]);
         assert_eq!(next(&seen), (0, Observed::Failed));
-        let mut child = std::process::Command::new("/bin/sleep").arg("12345.5").spawn().unwrap();
+        let mut child = std::process::Command::new("/bin/sleep").arg(seconds).spawn().unwrap();
         assert_eq!(next(&seen), (0, Observed::Well));
         child.kill().unwrap();
         child.wait().unwrap();

@@ -85,8 +85,8 @@ fn answer(name: &str, stream: &TcpStream) -> Option<()> {
 fn file(port: u16, first: u16, second: u16, nobody: u16) -> String {
     format!(
         "global\n    stats socket FOLDER/stats.sock mode 600 level admin\n\
-         defaults\n    mode http\n    timeout connect 500ms\n    timeout client 2s\n    timeout server 500ms\n    \
-         timeout http-request 300ms\n    retries 1\n    option redispatch\n\
+         defaults\n    mode http\n    timeout connect 500ms\n    timeout client 10s\n    timeout server 10s\n    \
+         timeout http-request 2s\n    retries 1\n    option redispatch\n\
          frontend web\n    bind 127.0.0.1:{port}\n    stick-table type ip size 100k expire 30s store conn_rate(3s)\n    \
          acl blog path_beg /blog\n    acl site hdr(host) -i example.org\n    http-request track-sc0 src\n    \
          http-request deny if {{ path /deny }}\n    http-request set-header x-site yes if site\n    \

@@ -1,41 +1,30 @@
 //! What several tests need.
 
-use std::net::Ipv4Addr;
-use std::sync::Mutex;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use socket2::{Domain, Socket, Type};
+/// The kernel gives ports from here on to whoever wants any (`net.ipv4.ip_local_port_range`), clients too: what a test
+/// would find free here could be somebody else's before its process listens.
+const ANY: u16 = 32_768;
+const FIRST: u16 = 10_000;
 
-/// A port of loopback for a process that shares its ports (`SO_REUSEPORT`), or for nobody at all.
-///
-/// It is kept until this test's process ends: nobody else, not even another test's `bind` to any port, is given
-/// it meanwhile. A socket that is bound and does not listen takes no connection away.
+/// A port of loopback that nobody listens on now, and that nobody is given by chance.
 pub(crate) fn free_port() -> u16 {
     free_port_on(&[1])
 }
 
-/// A port that is free on all of these addresses of 127.0.0.0/24, and kept as above.
+/// The same on all of these addresses of 127.0.0.0/24; the port after it, which a cluster's channel has, is free too.
 pub(crate) fn free_port_on(addresses: &[u8]) -> u16 {
-    static KEPT: Mutex<Vec<Socket>> = Mutex::new(Vec::new());
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let pairs = (ANY - FIRST) / 2;
+    // Another process of tests may run beside this one.
+    let begin = u16::try_from(std::process::id() % u32::from(pairs)).unwrap();
     loop {
-        let mut port = 0;
-        let bound: Vec<_> = addresses.iter().map_while(|last| keep(*last, &mut port)).collect();
-        if bound.len() == addresses.len() {
-            KEPT.lock().unwrap().extend(bound);
+        let place = (begin + GIVEN.fetch_add(1, Ordering::Relaxed)) % pairs;
+        let port = FIRST + 2 * place;
+        let is_free = |last: &u8, port| TcpListener::bind((Ipv4Addr::new(127, 0, 0, *last), port)).is_ok();
+        if addresses.iter().all(|last| is_free(last, port) && is_free(last, port + 1)) {
             return port;
         }
     }
-}
-
-/// A socket bound to this port, or to any if it is 0, which is named then. `None`: it is taken.
-fn keep(last: u8, port: &mut u16) -> Option<Socket> {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    // Bound to any port first: a port that others share would be given a second time.
-    if *port != 0 {
-        socket.set_reuse_port(true).unwrap();
-    }
-    let address = std::net::SocketAddr::from((Ipv4Addr::new(127, 0, 0, last), *port));
-    socket.bind(&address.into()).ok()?;
-    socket.set_reuse_port(true).unwrap();
-    *port = socket.local_addr().unwrap().as_socket().unwrap().port();
-    Some(socket)
 }

@@ -54,7 +54,9 @@ async fn asked(
         core.await;
         std::future::pending().await
     };
+    // What has come of a question is known before anybody does something about it.
     tokio::select! {
+        biased;
         answered = asking => answered,
         answered = core => answered,
     }
