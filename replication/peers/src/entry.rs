@@ -138,6 +138,10 @@ fn write_value(value: &Value, now_ms: u64, dictionary: &mut Dictionary, out: &mu
     }
 }
 
+/// A period may begin after the clock of who tells of it: each thread of HAProxy has a clock of its own, which stands still
+/// while it works. What is further ahead has never begun.
+const MAX_AHEAD_MS: u32 = 1_000;
+
 fn read_value(column: &Stored, now_ms: u64, dictionary: &mut Dictionary, bytes: &mut &[u8]) -> Option<Value> {
     let narrow = |number: u64| u32::try_from(number & u64::from(u32::MAX)).unwrap_or(0);
     Some(match column.data_type.row().kind {
@@ -145,7 +149,8 @@ fn read_value(column: &Stored, now_ms: u64, dictionary: &mut Dictionary, bytes: 
         Kind::Unsigned => Value::Unsigned(narrow(read_integer(bytes)?)),
         Kind::Wide => Value::Wide(read_integer(bytes)?),
         Kind::Rate => {
-            let age = u64::from(narrow(read_integer(bytes)?));
+            let age = narrow(read_integer(bytes)?);
+            let age = if 0u32.wrapping_sub(age) <= MAX_AHEAD_MS { 0 } else { u64::from(age) };
             let (current, previous) = (narrow(read_integer(bytes)?), narrow(read_integer(bytes)?));
             if age >= 2 * u64::from(column.period_ms) {
                 Value::Rate(Frequency::default())
@@ -216,15 +221,27 @@ mod tests {
         assert_eq!(codec.read(&[0, 0, 0, 0, 1, 5], 0, &mut Dictionary::default()), None, "never sent");
     }
 
-    #[test]
-    fn a_counter_that_was_never_touched_is_nothing() {
+    /// What comes of a period that began so many milliseconds ago, by 32 bits that wrap.
+    fn read_rate(age: u64) -> Option<Value> {
         let column = [parse_store("conn_rate(3s)").unwrap()];
         let codec = EntryCodec { key: KeyType::Integer, columns: &column };
         let mut bytes = vec![0; 4];
-        for number in [4_294_949_051, 7, 9] {
+        for number in [age, 7, 9] {
             write_integer(number, &mut bytes);
         }
-        let read = codec.read(&bytes, 5_000, &mut Dictionary::default()).map(|(_, v)| v[0].1.clone());
-        assert_eq!(read, Some(Value::Rate(Frequency::default())));
+        codec.read(&bytes, 5_000, &mut Dictionary::default()).map(|(_, v)| v[0].1.clone())
+    }
+
+    #[test]
+    fn a_counter_that_was_never_touched_is_nothing() {
+        assert_eq!(read_rate(4_294_949_051), Some(Value::Rate(Frequency::default())));
+    }
+
+    #[test]
+    fn a_period_that_begins_after_the_tellers_clock_begins_now() {
+        for age in [u64::from(u32::MAX), u64::from(u32::MAX) - 4, 0] {
+            let begun = Frequency { started_ms: 5_000, current: 7, previous: 9 };
+            assert_eq!(read_rate(age), Some(Value::Rate(begun)), "{age}");
+        }
     }
 }
