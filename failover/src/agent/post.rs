@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use failover_vrrp::route::Route;
 use failover_vrrp::{
     Advertisement, Announcing, Elsewhere, Input, Lane, Micros, Role, Router, Spacing, Track, VirtualAddress,
     VirtualRouter,
@@ -93,6 +94,8 @@ pub(super) struct Post {
     pub(super) before: Before,
     /// Other interfaces that carry addresses of its, as they were when they were last used.
     pub(super) devices: BTreeMap<String, (u32, Announcer)>,
+    /// Routes that could not be added when the others were.
+    pub(super) unrouted: Vec<Route>,
     /// When the addresses were last renewed; `None` while we do not hold them.
     pub(super) renewed: Option<Micros>,
     /// When they came.
@@ -198,6 +201,7 @@ impl Post {
             macs: BTreeMap::new(),
             before: Before::default(),
             devices: BTreeMap::new(),
+            unrouted: Vec::new(),
             renewed: None,
             held: Micros(0),
             let_go: BTreeSet::new(),
@@ -467,9 +471,20 @@ impl Post {
     }
 
     /// Adds what goes with the addresses; the kernel removes the routes from an address with it.
-    pub(super) fn hold_routes(&self, netlink: &mut Netlink) {
+    pub(super) fn hold_routes(&mut self, netlink: &mut Netlink) {
         let VirtualRouter { interface, routes, rules, .. } = &self.settings;
-        routes::hold(netlink, interface, routes, rules);
+        self.unrouted = routes::hold(netlink, interface, routes, rules);
+    }
+
+    /// Adds the routes that could not be added before.
+    pub(super) fn hold_missing_routes(&mut self, netlink: &mut Netlink) {
+        self.unrouted = routes::hold(netlink, &self.settings.interface, &self.unrouted, &[]);
+    }
+
+    /// Whether an interface that comes may lack something that goes with the addresses.
+    pub(super) fn routes_by(&self, interface: &str) -> bool {
+        let VirtualRouter { interface: usual, routes, .. } = &self.settings;
+        usual == interface || routes.iter().any(|route| route.may_leave_by(interface, usual))
     }
 
     pub(super) fn release(&mut self, netlink: &mut Netlink) {
@@ -477,7 +492,8 @@ impl Post {
         self.release_addresses(netlink);
     }
 
-    pub(super) fn release_routes(&self, netlink: &mut Netlink) {
+    pub(super) fn release_routes(&mut self, netlink: &mut Netlink) {
+        self.unrouted.clear();
         let VirtualRouter { interface, routes, rules, .. } = &self.settings;
         routes::release(netlink, interface, routes, rules);
     }

@@ -45,6 +45,7 @@ pub(super) struct Room {
     published: Arc<Mutex<Vec<RouterStatus>>>,
     netlink: Netlink,
     monitor: Monitor,
+    cards: Cards,
     posts: Vec<Post>,
     /// Everything that is watched, once each, and what has been seen of it.
     pub(super) watches: Vec<Watch>,
@@ -104,6 +105,7 @@ impl Room {
             published,
             netlink,
             monitor,
+            cards: Cards::default(),
             posts,
             watches,
             observed,
@@ -530,13 +532,17 @@ impl Room {
         for mut news in every {
             match &mut news {
                 News::Link(name, link) => {
-                    if link.usable {
+                    if self.cards.comes(name, *link) {
                         self.hold_routes_on(name);
                     }
                     *link = believed(&mut self.debounce, now, name, *link);
                 }
-                News::LinkGone(name) => self.debounce.forget(name),
-                News::AddressCome(..) | News::AddressGone(..) | News::Lost => {}
+                News::LinkGone(name) => {
+                    self.cards.goes(name);
+                    self.debounce.forget(name);
+                }
+                News::AddressCome(_, address) => self.hold_routes_for(*address),
+                News::AddressGone(..) | News::Lost => {}
             }
             self.fixtures.hear(&news, now);
             self.gateways.hear(&news, &mut self.netlink);
@@ -580,10 +586,23 @@ impl Room {
 
     /// An interface is up: one that was down has lost its routes, also where nobody minded that.
     fn hold_routes_on(&mut self, interface: &str) {
-        for post in &self.posts {
-            if post.renewed.is_some() && post.settings.interface == interface {
+        for post in &mut self.posts {
+            if post.renewed.is_some() && post.routes_by(interface) {
                 post.hold_routes(&mut self.netlink);
             }
+        }
+    }
+
+    /// The machine has an address: with it a gateway may be reached that could not be before.
+    fn hold_routes_for(&mut self, address: IpAddr) {
+        // Those that float come anew with every renewal.
+        let floats = |post: &Post| post.settings.addresses.iter().any(|floating| floating.address == address);
+        if self.posts.iter().all(|post| post.unrouted.is_empty()) || self.posts.iter().any(floats) {
+            return;
+        }
+        let lacking = |post: &&mut Post| post.renewed.is_some() && !post.unrouted.is_empty();
+        for post in self.posts.iter_mut().filter(lacking) {
+            post.hold_missing_routes(&mut self.netlink);
         }
     }
 
@@ -885,6 +904,26 @@ impl Room {
             };
             *published = self.posts.iter().map(with_counts).collect();
         }
+    }
+}
+
+/// The interfaces that can be used, by number: the kernel also speaks of those that have not changed in that.
+#[derive(Default)]
+struct Cards(BTreeMap<u32, String>);
+
+impl Cards {
+    /// Whether an interface can be used that could not be, as far as is known.
+    fn comes(&mut self, name: &str, link: Link) -> bool {
+        if link.usable {
+            self.0.insert(link.index, name.to_owned()).is_none_or(|before| before != name)
+        } else {
+            self.0.remove(&link.index);
+            false
+        }
+    }
+
+    fn goes(&mut self, gone: &str) {
+        self.0.retain(|_, name| name != gone);
     }
 }
 
