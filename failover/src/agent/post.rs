@@ -442,8 +442,19 @@ impl Post {
 
     /// How the router begins to take part.
     pub(super) fn begin(&mut self, netlink: &mut Netlink) -> Input {
-        let adopts = std::mem::take(&mut self.adopts) && self.remains(netlink);
-        if adopts { Input::Adopt } else { Input::Start }
+        if self.adopts && self.remains(netlink) {
+            self.adopts = false;
+            return Input::Adopt;
+        }
+        self.disown(netlink);
+        Input::Start
+    }
+
+    /// Removes what an earlier process has left, if nobody has taken it over: routes and rules have no lifetime.
+    pub(super) fn disown(&mut self, netlink: &mut Netlink) {
+        if std::mem::take(&mut self.adopts) {
+            self.release(netlink);
+        }
     }
 
     /// Adds the addresses, or renews them.

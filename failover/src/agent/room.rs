@@ -155,6 +155,7 @@ impl Room {
         self.tell_all(&Input::Stop);
         self.move_together();
         for post in &mut self.posts {
+            post.disown(&mut self.netlink);
             if post.passing.serves() {
                 post.release(&mut self.netlink);
             }
@@ -696,6 +697,10 @@ impl Room {
         }
         let ours =
             post.settings.addresses.iter().any(|a| a.address == address && post.index(a) == Some(index));
+        if ours {
+            // Left by an earlier process, and not taken over within its lifetime.
+            post.disown(&mut self.netlink);
+        }
         let Some(renewed) = post.renewed.filter(|_| ours) else {
             return;
         };
