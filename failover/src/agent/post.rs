@@ -70,6 +70,8 @@ pub(super) struct Post {
     pub(super) own: IpAddr,
     /// The same as the files have it.
     pub(super) named: Option<IpAddr>,
+    /// The floating addresses of all routers, none of which is a node's own.
+    pub(super) floating: Arc<BTreeSet<IpAddr>>,
     /// What it cannot work without: its sockets.
     pub(super) lacks: Option<String>,
     /// What it follows of the machine, and is not there.
@@ -187,6 +189,7 @@ impl Post {
             settings,
             own,
             named,
+            floating: Arc::default(),
             lacks: None,
             unfixed: None,
             elsewhere: None,
@@ -241,7 +244,8 @@ impl Post {
         if self.settings.presence.promotes && self.promotion.is_none() {
             self.promotion = Promotion::begin(&self.settings.interface);
         }
-        let Some(own) = own::address(netlink, &self.settings, self.named, link, Some(self.own))? else {
+        let known = (self.named, Some(self.own));
+        let Some(own) = own::address(netlink, &self.settings, known, link, &self.floating)? else {
             return self.wait_for_address();
         };
         if own != self.own {

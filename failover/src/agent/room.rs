@@ -1,6 +1,6 @@
 //! The loop: what wakes it, in which order that is heard, and what is done at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -597,11 +597,8 @@ impl Room {
     /// The machine has an address: with it a gateway may be reached that could not be before.
     fn hold_routes_for(&mut self, address: IpAddr) {
         // Those that float come anew with every renewal.
-        let floats = |post: &Post| post.settings.addresses.iter().any(|floating| floating.address == address);
-        if self.posts.iter().all(|post| post.unrouted.is_empty()) || self.posts.iter().any(floats) {
-            return;
-        }
-        let lacking = |post: &&mut Post| post.renewed.is_some() && !post.unrouted.is_empty();
+        let floats = self.posts.first().is_none_or(|post| post.floating.contains(&address));
+        let lacking = |post: &&mut Post| !floats && post.renewed.is_some() && !post.unrouted.is_empty();
         for post in self.posts.iter_mut().filter(lacking) {
             post.hold_missing_routes(&mut self.netlink);
         }
@@ -690,6 +687,12 @@ impl Room {
         let now = self.now();
         let post = &mut self.posts[place];
         let is_own = post.own == address && post.link.is_some_and(|link| link.index == index);
+        if is_own && post.named.is_none() {
+            // It was found, and so is the next one.
+            let link = post.link.take();
+            self.relink(place, link);
+            return;
+        }
         if is_own && post.settings.presence.tracks_source {
             post.lacks = Some(format!("'{address}' is not there"));
             self.reconsider(place);
@@ -942,11 +945,14 @@ struct Furnished {
 impl Furnished {
     fn find(config: &Config, netlink: &mut Netlink, fixtures: &Fixtures) -> io::Result<Self> {
         let mut posts = Vec::new();
+        let floating = config.routers.iter().flat_map(|router| &router.addresses);
+        let floating: Arc<BTreeSet<IpAddr>> = Arc::new(floating.map(|address| address.address).collect());
         let mut watches: Vec<Watch> = Vec::new();
         let patience = config.routers.iter().flat_map(|router| router.presence.patience.clone());
         let mut debounce = Debounce::new(patience.collect());
         for settings in &config.routers {
             let mut post = Post::new(settings.clone(), config);
+            post.floating = Arc::clone(&floating);
             post.unfixed = fixtures.failing(&settings.name);
             for track in &settings.tracks {
                 let known = watches.iter().position(|watch| *watch == track.watch);
