@@ -14,7 +14,7 @@ use failover_vrrp::{
 use netlink_packet_route::AddressFamily;
 
 use super::{Change, Config, RouterId, Told, What};
-use crate::address::{self, RENEW_EVERY_MICROS};
+use crate::address::{self, LIFETIME_SECONDS, RENEW_EVERY_MICROS};
 use crate::announce::{Announcer, turn};
 use crate::netlink::{self, Link, Netlink};
 use crate::own::{self, Promotion};
@@ -322,6 +322,12 @@ impl Post {
 
     pub(super) fn renew_at(&self) -> Option<Micros> {
         self.renewed.map(|at| at.after(Micros(RENEW_EVERY_MICROS)))
+    }
+
+    /// Whether addresses that it holds may have ended since it renewed them.
+    pub(super) fn is_overdue(&self, now: Micros) -> bool {
+        let lifetime = Micros(u64::from(LIFETIME_SECONDS) * 1_000_000);
+        self.renewed.is_some_and(|renewed| now > renewed.after(lifetime))
     }
 
     /// When it announces next: who is handing over does not call the addresses back.

@@ -17,7 +17,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::post::{Post, Spaced};
 use super::{Config, Listener, Order, RouterId, Told, What};
-use crate::address::LIFETIME_SECONDS;
 use crate::fixtures::Fixtures;
 use crate::gateway::{Gateways, Wanted};
 use crate::mail::Mailer;
@@ -543,7 +542,8 @@ impl Room {
                     self.debounce.forget(name);
                 }
                 News::AddressCome(_, address) => self.hold_routes_for(*address),
-                News::AddressGone(..) | News::Lost => {}
+                News::AddressGone(..) => {}
+                News::Lost => self.cards = Cards::default(),
             }
             self.fixtures.hear(&news, now);
             self.gateways.hear(&news, &mut self.netlink);
@@ -574,14 +574,53 @@ impl Room {
                     News::Link(name, link) => self.posts[place].find_moved(&mut self.netlink, name, *link),
                     News::AddressCome(index, _) => self.found_address(place, *index),
                     News::AddressGone(index, address) => self.lost_address(place, *index, *address),
-                    News::Lost => {
-                        let name = &self.posts[place].settings.interface;
-                        let link = self.netlink.link(name).ok();
-                        let link = link.map(|link| believed(&mut self.debounce, now, name, link));
-                        self.relink(place, link);
-                    }
+                    News::Lost => self.look_again(place),
                 }
             }
+        }
+    }
+
+    /// More was said than could be kept: everything that may have been said of a router is looked at.
+    fn look_again(&mut self, place: usize) {
+        let now = self.now();
+        let name = &self.posts[place].settings.interface;
+        let link = self.netlink.link(name).ok();
+        let link = link.map(|link| believed(&mut self.debounce, now, name, link));
+        self.relink(place, link);
+        if let Some(link) = link {
+            self.found_address(place, link.index);
+            let Post { own, lacks, .. } = &self.posts[place];
+            let (own, lacks) = (*own, lacks.is_some());
+            let there = self.netlink.addresses(link.index);
+            if !lacks && there.is_ok_and(|there| there.iter().all(|(address, _)| *address != own)) {
+                self.lost_address(place, link.index, own);
+            }
+        }
+        let post = &mut self.posts[place];
+        let macs = post.vmac.iter().chain(post.macs.values().map(|(mac, _)| mac));
+        let macs: Vec<(String, u32)> = macs.map(|mac| (mac.name.clone(), mac.link.index)).collect();
+        let devices = post.settings.addresses.iter().filter_map(|address| address.device.clone());
+        for device in devices.collect::<BTreeSet<_>>() {
+            if let Ok(link) = self.netlink.link(&device) {
+                post.find_moved(&mut self.netlink, &device, link);
+            }
+        }
+        for (name, index) in macs {
+            if self.netlink.link(&name).ok().map(|there| there.index) != Some(index) {
+                self.lost_vmac(place, &name);
+            }
+        }
+        let post = &mut self.posts[place];
+        if post.adopts && !post.remains(&mut self.netlink) {
+            post.disown(&mut self.netlink);
+        }
+        if post.is_overdue(now) {
+            post.router.handle_input(now, Input::Fenced);
+            self.perform(place);
+        } else if post.renewed.is_some() {
+            post.hold(&mut self.netlink, now);
+            post.hold_routes(&mut self.netlink);
+            post.announcing = Some((now, 0));
         }
     }
 
@@ -704,10 +743,10 @@ impl Room {
             // Left by an earlier process, and not taken over within its lifetime.
             post.disown(&mut self.netlink);
         }
-        let Some(renewed) = post.renewed.filter(|_| ours) else {
+        if !ours || post.renewed.is_none() {
             return;
-        };
-        if now > renewed.after(Micros(u64::from(LIFETIME_SECONDS) * 1_000_000)) {
+        }
+        if post.is_overdue(now) {
             post.router.handle_input(now, Input::Fenced);
             self.perform(place);
         } else if post.settings.addresses.iter().any(|a| a.address == address && a.may_go()) {

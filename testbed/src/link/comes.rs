@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use failover::netlink::Netlink;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::build_tandem;
@@ -73,6 +74,7 @@ pub(super) fn play() -> Result<String, String> {
     }
     told.push(puts_back(&mut switch)?);
     told.push(is_renumbered(&mut switch)?);
+    told.push(looks_again(&mut switch)?);
     Ok(told.join("; "))
 }
 
@@ -143,6 +145,59 @@ fn is_renumbered(switch: &mut Switch) -> Result<String, String> {
     capture.finish()?;
     switch.cut("one").and_then(|()| switch.cut("two")).map_err(say)?;
     Ok("renumbered, it advertises from its new address".to_owned())
+}
+
+/// The kernel says more at once than a node can hear, and with it what the node waits for.
+fn looks_again(switch: &mut Switch) -> Result<String, String> {
+    let say = |e: std::io::Error| format!("the lab: {e}");
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let host = switch.host("one", &[]).map_err(say)?;
+    let mut node = start(folder.path(), &host, "    virtual-mac\n")?;
+    let lacks = |status: &Value| status["virtual_routers"][0]["trouble"].is_string();
+    node.until("it waits for an address", PATIENCE, lacks)?;
+    let deaf = |what: &(dyn Fn() -> std::io::Result<()> + Sync)| {
+        node.signal(Signal::STOP)?;
+        let done = host.inside(|| flood().and_then(|()| what())).and_then(|done| done).map_err(say);
+        node.signal(Signal::CONT).and(done)
+    };
+    deaf(&|| {
+        let mut netlink = Netlink::open()?;
+        let index = netlink.link("eth0")?.index;
+        add(&mut netlink, index, IpAddr::from([192, 0, 2, 11]))
+    })?;
+    until(&host, "it has seen its address", |n| holds(n, VMAC))?;
+    deaf(&|| delete(VMAC))?;
+    until(&host, "it has seen that the virtual interface is gone", |n| holds(n, VMAC))?;
+    node.stop()?;
+    switch.cut("one").map_err(say)?;
+    Ok("what it could not hear, it has seen".to_owned())
+}
+
+/// Has the kernel speak of an interface until somebody who does not listen has missed some of it.
+fn flood() -> std::io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    let before = missed()?;
+    let begin = Instant::now();
+    while missed()? == before {
+        if begin.elapsed() > PATIENCE {
+            return Err(std::io::Error::other("everything is heard"));
+        }
+        for flags in [LinkFlags::empty(), LinkFlags::Up] {
+            let mut message = LinkMessage::default();
+            message.header.index = netlink.link("lo")?.index;
+            message.header.flags = flags;
+            message.header.change_mask = LinkFlags::Up;
+            netlink.change(RouteNetlinkMessage::SetLink(message), 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many messages of the kernel found no room with those they were for (column `Drops`).
+fn missed() -> std::io::Result<u64> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/netlink")?;
+    let drops = table.lines().filter_map(|line| line.split_whitespace().nth(8)?.parse::<u64>().ok());
+    Ok(drops.sum())
 }
 
 fn delete(name: &str) -> std::io::Result<()> {
