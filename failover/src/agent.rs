@@ -165,7 +165,7 @@ pub struct Agent {
     wake: Arc<OwnedFd>,
     status: Arc<Mutex<Vec<RouterStatus>>>,
     thread: Option<JoinHandle<()>>,
-    /// Ends before the thread that it tells.
+    /// Ends after the thread that it tells.
     watchers: Option<Watchers>,
     after: After,
 }
@@ -293,11 +293,12 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        self.watchers = None;
         self.order(Order::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        // After the goodbye, which waits for nobody: what they still tell is heard by no one.
+        self.watchers = None;
     }
 }
 

@@ -85,6 +85,22 @@ fn states_are_written_again_after_a_reload_where_that_is_asked_for() {
     assert_eq!(lines.next().unwrap().unwrap(), "INSTANCE \"web\" FAULT 90");
 }
 
+/// A tracked file that is never read to its end: its reader waited for somebody to write, and the goodbye for the reader.
+#[test]
+fn a_file_that_does_not_answer_keeps_nobody_from_leaving() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("weight");
+    let (cwd, mode) = (rustix::fs::CWD, rustix::fs::Mode::from_bits_truncate(0o600));
+    rustix::fs::mknodat(cwd, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let agent = agent(&format!(" track-file weight {}\n", pipe.display()), None, Machine::default());
+    let (told, over) = channel();
+    std::thread::spawn(move || {
+        drop(agent);
+        let _ = told.send(());
+    });
+    over.recv_timeout(Duration::from_secs(20)).unwrap();
+}
+
 fn room() -> (Agent, Room) {
     let config = Config {
         member: "lb1".to_owned(),
