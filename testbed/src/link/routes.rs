@@ -99,6 +99,7 @@ pub(super) fn play() -> Result<String, String> {
         return Err(format!("not served after there and back, but: {answer}"));
     }
     let back = by_another()?;
+    is_left()?;
     Ok(format!(
         "they stay until the last connection has ended, and go {} ms after it; six switches there and back at once; those by another interface are back {} ms after it",
         removed.as_millis(),
@@ -111,21 +112,11 @@ fn by_another() -> Result<Duration, String> {
     let say = |e: io::Error| format!("the lab: {e}");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut switch = Switch::new().map_err(say)?;
-    let host = switch.host("one", &[IpAddr::from([192, 0, 2, 11])]).map_err(say)?;
+    let host = switch.host("other", &[IpAddr::from([192, 0, 2, 14])]).map_err(say)?;
     let far = Namespace::new().map_err(say)?;
-    let file = folder.path().join("tandem.cfg");
-    let text = format!(
-        "global\n    stats socket {}/stats.sock\n\
-         defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n\
-         frontend web\n    bind :80\n    http-request return status 200\n\
-         virtual-router web\n    interface eth0\n    vrid 51\n    multicast\n    advert-interval 100ms\n\
-         \x20   address {FLOATING}/24\n    route 203.0.113.0/24 via 10.9.9.1 dev {OTHER}\n\
-         \x20   route 203.0.114.0/24 via 10.9.9.1\n",
-        folder.path().display(),
-    );
-    std::fs::write(&file, text).map_err(|e| e.to_string())?;
-    let tandem = build_tandem::beside_us()?;
-    let node = Node::start("lb1", &tandem, &[("-f", &file)], "100ms", folder.path(), &host)?;
+    let lines =
+        format!("    route 203.0.113.0/24 via 10.9.9.1 dev {OTHER}\n    route 203.0.114.0/24 via 10.9.9.1\n");
+    let node = alone(folder.path(), &host, &lines)?;
     let described = |why: String| format!("{why}\n{}", node.log_tail());
     let none = Added::default();
     let both = Added { plain: 2, ..none };
@@ -153,6 +144,44 @@ fn by_another() -> Result<Duration, String> {
     node.stop()?;
     until(&host, "nothing stays", none, false)?;
     Ok(back)
+}
+
+/// A master is killed, and started again while something keeps it from taking part: what it has left goes nevertheless.
+fn is_left() -> Result<(), String> {
+    let say = |e: io::Error| format!("the lab: {e}");
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let mut switch = Switch::new().map_err(say)?;
+    let host = switch.host("three", &[IpAddr::from([192, 0, 2, 13])]).map_err(say)?;
+    let far = Namespace::new().map_err(say)?;
+    lab::join(&host, OTHER, &far, "near").map_err(say)?;
+    let lines = format!(
+        "    route 198.51.100.0/24 dev eth0 table 100\n    rule from {FLOATING} table 100\n    track-interface {OTHER}\n"
+    );
+    let mut node = alone(folder.path(), &host, &lines)?;
+    let all = Added { plain: 1, rules: 1, ..Added::default() };
+    until(&host, "the master has all", all, true).map_err(|why| format!("{why}\n{}", node.log_tail()))?;
+    let children = node.children();
+    node.kill_all(&children);
+    host.inside(|| change(RouteNetlinkMessage::DelLink)).and_then(|deleted| deleted).map_err(say)?;
+    let again = alone(folder.path(), &host, &lines)?;
+    let described = |why: String| format!("{why}\n{}", again.log_tail());
+    until(&host, "nothing of it stays", Added::default(), false).map_err(described)?;
+    again.stop()
+}
+
+/// Starts a node without others.
+fn alone(folder: &Path, host: &Namespace, lines: &str) -> Result<Node, String> {
+    let file = folder.join("tandem.cfg");
+    let text = format!(
+        "global\n    stats socket {}/stats.sock\n\
+         defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n\
+         frontend web\n    bind :80\n    http-request return status 200\n\
+         virtual-router web\n    interface eth0\n    vrid 51\n    multicast\n    advert-interval 100ms\n\
+         \x20   address {FLOATING}/24\n{lines}",
+        folder.display(),
+    );
+    std::fs::write(&file, text).map_err(|e| e.to_string())?;
+    Node::start("lb1", &build_tandem::beside_us()?, &[("-f", &file)], "100ms", folder, host)
 }
 
 fn switch_other(on: bool) -> io::Result<()> {
