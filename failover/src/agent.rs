@@ -165,9 +165,22 @@ pub struct Agent {
     wake: Arc<OwnedFd>,
     status: Arc<Mutex<Vec<RouterStatus>>>,
     thread: Option<JoinHandle<()>>,
-    /// Ends before the thread that it tells.
+    /// Ends after the thread that it tells.
     watchers: Option<Watchers>,
     after: After,
+}
+
+/// Ends the process with the agent's thread, should that panic: a program that goes on without it would keep its last role
+/// for ever, and obey nobody. The kernel removes the addresses by their lifetime, and who started the program does so again.
+struct LastResort;
+
+impl Drop for LastResort {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("the agent's thread has died: the process ends, and the addresses with it");
+            std::process::abort();
+        }
+    }
 }
 
 /// What the file wants to be run when everything is undone: it is when this is dropped.
@@ -194,7 +207,10 @@ impl Agent {
         let mut room = Room::open(config, listener, Arc::clone(&wake), receiver, Arc::clone(&status))?;
         let words = Arc::clone(&room.words);
         let watches = room.watches.clone();
-        let thread = std::thread::Builder::new().name("vrrp".to_owned()).spawn(move || room.run())?;
+        let thread = std::thread::Builder::new().name("vrrp".to_owned()).spawn(move || {
+            let _alone = LastResort;
+            room.run();
+        })?;
         let mut agent = Self { orders, words, wake, status, thread: Some(thread), watchers: None, after };
         let (teller, waker) = (Mutex::new(agent.orders.clone()), Arc::clone(&agent.wake));
         let seen: Seen = Arc::new(move |place, observed| {
@@ -293,11 +309,12 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        self.watchers = None;
         self.order(Order::Stop);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        // After the goodbye, which waits for nobody: what they still tell is heard by no one.
+        self.watchers = None;
     }
 }
 

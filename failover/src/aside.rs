@@ -162,10 +162,6 @@ fn rules(netlink: &mut Netlink, interfaces: &BTreeSet<&str>, every: &[Ipv4Addr])
         own.extend(of_link.filter(|address| !every.contains(address)).take(1).map(|own| (index, own)));
     }
     let mut table = Table::new(Family::Arp, "tandem-aside")?;
-    if !table.is_owned() {
-        // Left behind by a process that is killed, it would keep this node from ever answering for the addresses.
-        return Err(io::ErrorKind::Unsupported.into());
-    }
     let mut batch = Batch::default();
     table.chain(&mut batch, "in", Some(Hook::ArpInput))?;
     table.chain(&mut batch, "out", Some(Hook::ArpOutput))?;

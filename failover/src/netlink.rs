@@ -22,6 +22,9 @@ const GROUP_LINK: u32 = 1;
 const GROUP_IPV4_ADDRESS: u32 = 0x10;
 const GROUP_IPV6_ADDRESS: u32 = 0x100;
 
+/// How often in one turn the kernel may have had no room for its news.
+const MAX_LOSSES: usize = 16;
+
 /// An interface as the kernel has it now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Link {
@@ -237,16 +240,17 @@ impl Monitor {
     /// Everything said since the last time.
     pub fn news(&mut self) -> Vec<News> {
         let mut news = Vec::new();
-        loop {
+        let mut losses = 0;
+        while losses < MAX_LOSSES {
             match self.0.recv_from_full() {
                 Ok((bytes, _)) => news.extend(messages(&bytes).filter_map(|m| one(m.payload))),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return news,
-                Err(_) => {
-                    news.push(News::Lost);
-                    return news;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // What has found room is older than what has not: heard afterwards, it would be believed.
+                Err(_) => losses += 1,
             }
         }
+        news.extend((losses > 0).then_some(News::Lost));
+        news
     }
 }
 

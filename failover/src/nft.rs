@@ -100,12 +100,12 @@ pub(crate) struct Table {
     family: Family,
     name: String,
     there: bool,
-    owned: bool,
 }
 
 impl Table {
     /// Makes an empty table in the thread's network namespace, whose name begins like this and ends with the number of
-    /// its socket.
+    /// its socket. A kernel that knows no owners is asked for none: of a process that is killed the table would stay for
+    /// ever, and go on silencing or sending on.
     pub(crate) fn new(family: Family, name: &str) -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         let port = socket.bind_auto()?.port_number();
@@ -113,37 +113,19 @@ impl Table {
         // The kernel answers while it is being asked: what is not there then does not come.
         socket.set_non_blocking(true)?;
         let name = format!("{name}-{port}");
-        let mut table = Self { socket: Some(socket), sequence: 0, family, name, there: false, owned: true };
-        let made = table.create(OWNER).or_else(|error| match error.raw_os_error() {
-            // Linux before 5.12 knows no owners.
-            Some(libc::EINVAL | libc::EOPNOTSUPP) => {
-                table.owned = false;
-                table.create(0)
-            }
-            _ => Err(error),
-        });
-        match made {
-            // The number is ours now: the table is one that a process that was killed has left.
-            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => {
-                table.remove()?;
-                table.create(if table.owned { OWNER } else { 0 })?;
-            }
-            other => other?,
-        }
+        let mut table = Self { socket: Some(socket), sequence: 0, family, name, there: false };
+        let mut batch = Batch::default();
+        let attributes = Attributes::new().text(1, &table.name).number(2, OWNER);
+        batch.add(NEW_TABLE, NLM_F_CREATE | NLM_F_EXCL, attributes);
+        table.commit(batch).map_err(|error| match error.raw_os_error() {
+            Some(libc::EINVAL | libc::EOPNOTSUPP) => io::Error::new(
+                io::ErrorKind::Unsupported,
+                format!("nf_tables knows no owners of tables, as before Linux 5.12: {error}"),
+            ),
+            _ => error,
+        })?;
         table.there = true;
         Ok(table)
-    }
-
-    fn create(&mut self, flags: u32) -> io::Result<()> {
-        let table = Attributes::new().text(1, &self.name).number(2, flags);
-        let mut batch = Batch::default();
-        batch.add(NEW_TABLE, NLM_F_CREATE | NLM_F_EXCL, table);
-        self.commit(batch)
-    }
-
-    /// Whether it vanishes with the process.
-    pub(crate) fn is_owned(&self) -> bool {
-        self.owned
     }
 
     /// Has the kernel do all of this, or nothing.

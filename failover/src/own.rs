@@ -1,5 +1,6 @@
 //! This node's own address on a router's link, and what else of the machine a router waits for at its start.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -10,25 +11,25 @@ use failover_vrrp::VirtualRouter;
 
 use crate::netlink::{Link, Netlink};
 
-/// The address, as the file has it, or else the interface's first one that fits; the one that it was `before` while that is
-/// there. `None`: there is none yet.
+/// The address, as the file has it (`named`), or else the interface's first one that fits and is none of those that float;
+/// the one that it was `before` while that is there. `None`: there is none yet.
 ///
 /// # Errors
 /// The kernel's answer.
 pub(crate) fn address(
     netlink: &mut Netlink,
     settings: &VirtualRouter,
-    named: Option<IpAddr>,
+    (named, before): (Option<IpAddr>, Option<IpAddr>),
     link: Link,
-    before: Option<IpAddr>,
+    floating: &BTreeSet<IpAddr>,
 ) -> io::Result<Option<IpAddr>> {
     let mut there = netlink.addresses(link.index)?.into_iter().map(|(own, _)| own);
     if let Some(named) = named {
         let must_be_there = settings.presence.tracks_source;
         return Ok(Some(named).filter(|named| !must_be_there || there.any(|own| own == *named)));
     }
-    let floats = |own: &IpAddr| settings.addresses.iter().any(|floating| floating.address == *own);
-    let own: Vec<IpAddr> = there.filter(|own| own.is_ipv6() == settings.is_ipv6() && !floats(own)).collect();
+    let fixed = |own: &IpAddr| own.is_ipv6() == settings.is_ipv6() && !floating.contains(own);
+    let own: Vec<IpAddr> = there.filter(fixed).collect();
     // Over IPv6 routers know each other by the addresses of their link (RFC 9568 5.1.2.1), unless peers are farther.
     let far = settings.unicast_peers.iter().any(|peer| !is_of_link(*peer));
     let fits = |own: &&IpAddr| own.is_ipv4() || is_of_link(**own) != far;

@@ -37,14 +37,17 @@ enum Form {
     Plain,
 }
 
-/// Adds them, beside what the host has itself. `interface`: where a route goes that says nothing of it.
-pub(crate) fn hold(netlink: &mut Netlink, interface: &str, routes: &[Route], rules: &[Rule]) {
+/// Adds them, beside what the host has itself; the routes that cannot be there now. `interface`: where a route goes that
+/// says nothing of it.
+pub(crate) fn hold(netlink: &mut Netlink, interface: &str, routes: &[Route], rules: &[Rule]) -> Vec<Route> {
+    let mut missing = Vec::new();
     for route in routes {
-        if route.source.is_some() {
-            exchange(netlink, interface, route, Form::Plain, Form::Written);
+        let is_there = if route.source.is_some() {
+            exchange(netlink, interface, route, Form::Plain, Form::Written)
         } else {
-            add(netlink, interface, route, Form::Written);
-        }
+            add(netlink, interface, route, Form::Written)
+        };
+        missing.extend((!is_there).then(|| route.clone()));
     }
     for rule in rules {
         match netlink.change(RouteNetlinkMessage::NewRule(rule_message(rule)), NLM_F_CREATE | NLM_F_EXCL) {
@@ -54,6 +57,7 @@ pub(crate) fn hold(netlink: &mut Netlink, interface: &str, routes: &[Route], rul
             _ => {}
         }
     }
+    missing
 }
 
 /// The addresses are elsewhere, and this node serves what has begun with them: that needs the routes, but what this node
@@ -64,29 +68,31 @@ pub(crate) fn prefer_nothing(netlink: &mut Netlink, interface: &str, routes: &[R
     }
 }
 
-/// Puts one form of a route in the place of the other.
-fn exchange(netlink: &mut Netlink, interface: &str, route: &Route, before: Form, after: Form) {
+/// Puts one form of a route in the place of the other; whether that is there now.
+fn exchange(netlink: &mut Netlink, interface: &str, route: &Route, before: Form, after: Form) -> bool {
     if route.to.0.is_ipv4() {
         // There is a way all the time.
-        add(netlink, interface, route, after);
+        let is_there = add(netlink, interface, route, after);
         remove(netlink, interface, route, before);
-        return;
+        return is_there;
     }
     // Of IPv6 the kernel has one route by the same way, whatever it prefers; and one whose address has gone stays, and
     // prefers nothing.
     remove(netlink, interface, route, before);
     remove(netlink, interface, route, after);
-    add(netlink, interface, route, after);
+    add(netlink, interface, route, after)
 }
 
-fn add(netlink: &mut Netlink, interface: &str, route: &Route, form: Form) {
+/// Adds a route; whether it is there now.
+fn add(netlink: &mut Netlink, interface: &str, route: &Route, form: Form) -> bool {
     let added = new_message(netlink, interface, route, form)
         .and_then(|message| netlink.change(RouteNetlinkMessage::NewRoute(message), ADDING));
     match added {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             tracing::error!(route = route.text, %error, "cannot add the route");
+            false
         }
-        _ => {}
+        _ => true,
     }
 }
 

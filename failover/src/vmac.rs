@@ -102,17 +102,15 @@ impl VirtualMac {
                 .chain((1..NAMES).map(|number| format!("{usual}.{number}")))
                 .collect(),
         };
-        let there = links(netlink)?;
-        let taken = |name: &String| there.iter().find(|link| link.name == *name);
-        let ours = |link: &There| link.is_macvlan && link.below == Some(below.index) && link.mac == mac;
-        let name = names.into_iter().find(|name| taken(name).is_none_or(ours)).ok_or_else(|| {
+        let (name, is_there) = choose(&names, &links(netlink)?, below.index, mac).ok_or_else(|| {
             io::Error::new(io::ErrorKind::AlreadyExists, format!("there is another interface '{usual}'"))
         })?;
         // A name with a slash would be another file.
         if name.contains('/') {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        if taken(&name).is_none() {
+        let name = name.clone();
+        if !is_there {
             make(netlink, &name, mac, below)?;
         }
         for (family, setting, value) in OWN {
@@ -190,6 +188,15 @@ fn up(netlink: &mut Netlink, link: Link) -> io::Result<()> {
     netlink.change(RouteNetlinkMessage::SetLink(message), 0)
 }
 
+/// The name to use, and whether it is that of our interface, which is there: also where a name before it has become free,
+/// since the kernel lets nobody have a second interface with the hardware address.
+fn choose<'a>(names: &'a [String], there: &[There], below: u32, mac: [u8; 6]) -> Option<(&'a String, bool)> {
+    let taken = |name: &&String| there.iter().find(|link| link.name == **name);
+    let ours = |link: &There| link.is_macvlan && link.below == Some(below) && link.mac == mac;
+    let own = names.iter().find(|name| taken(name).is_some_and(ours)).map(|name| (name, true));
+    own.or_else(|| names.iter().find(|name| taken(name).is_none()).map(|name| (name, false)))
+}
+
 /// An interface that is there already.
 struct There {
     name: String,
@@ -217,4 +224,37 @@ fn links(netlink: &mut Netlink) -> io::Result<Vec<There>> {
         Some(there)
     };
     Ok(every.into_iter().filter_map(of).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAC: [u8; 6] = [0, 0, 0x5e, 0, 1, 51];
+
+    fn chosen(there: &[(&str, u32, bool)], below: u32) -> Option<(String, bool)> {
+        let names = ["vrrp.51", "vrrp.51.1"].map(str::to_owned);
+        let there = there.iter().map(|(name, below, is_macvlan)| There {
+            name: (*name).to_owned(),
+            mac: MAC,
+            below: Some(*below),
+            is_macvlan: *is_macvlan,
+        });
+        let there: Vec<There> = there.collect();
+        choose(&names, &there, below, MAC).map(|(name, is_there)| (name.clone(), is_there))
+    }
+
+    #[test]
+    fn an_interface_that_is_there_is_used_before_a_name_that_is_free() {
+        let (first, second) = ("vrrp.51", "vrrp.51.1");
+        assert_eq!(chosen(&[], 3), Some((first.to_owned(), false)));
+        assert_eq!(chosen(&[(first, 3, true)], 3), Some((first.to_owned(), true)));
+        assert_eq!(chosen(&[(first, 2, true)], 3), Some((second.to_owned(), false)));
+        assert_eq!(chosen(&[(first, 2, true), (second, 3, true)], 3), Some((second.to_owned(), true)));
+        // The interface below the first one is gone, and its name with it.
+        assert_eq!(chosen(&[(second, 3, true)], 3), Some((second.to_owned(), true)));
+        // Others may be called so.
+        assert_eq!(chosen(&[(first, 3, false)], 3), Some((second.to_owned(), false)));
+        assert_eq!(chosen(&[(first, 3, false), (second, 2, true)], 3), None);
+    }
 }

@@ -29,6 +29,7 @@ pub(crate) type Seen = Arc<dyn Fn(usize, Observed) + Send + Sync>;
 /// The threads that watch. Dropping it ends them, and what they run.
 pub(crate) struct Watchers {
     stop: Arc<OwnedFd>,
+    /// Those that run scripts.
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -58,8 +59,9 @@ impl Watchers {
         }
         if !files.is_empty() || !processes.is_empty() {
             let (stop, seen) = (Arc::clone(&watchers.stop), Arc::clone(seen));
-            watchers
-                .spawn("watch".to_owned(), move || look_around(&mut files, &mut processes, &stop, &seen))?;
+            let look = move || look_around(&mut files, &mut processes, &stop, &seen);
+            // Nobody waits for its end: a file of a server that does not answer is read for as long as that takes.
+            std::thread::Builder::new().name("watch".to_owned()).spawn(look)?;
         }
         Ok(watchers)
     }

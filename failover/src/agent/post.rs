@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use failover_vrrp::route::Route;
 use failover_vrrp::{
     Advertisement, Announcing, Elsewhere, Input, Lane, Micros, Role, Router, Spacing, Track, VirtualAddress,
     VirtualRouter,
@@ -13,7 +14,7 @@ use failover_vrrp::{
 use netlink_packet_route::AddressFamily;
 
 use super::{Change, Config, RouterId, Told, What};
-use crate::address::{self, RENEW_EVERY_MICROS};
+use crate::address::{self, LIFETIME_SECONDS, RENEW_EVERY_MICROS};
 use crate::announce::{Announcer, turn};
 use crate::netlink::{self, Link, Netlink};
 use crate::own::{self, Promotion};
@@ -69,6 +70,8 @@ pub(super) struct Post {
     pub(super) own: IpAddr,
     /// The same as the files have it.
     pub(super) named: Option<IpAddr>,
+    /// The floating addresses of all routers, none of which is a node's own.
+    pub(super) floating: Arc<BTreeSet<IpAddr>>,
     /// What it cannot work without: its sockets.
     pub(super) lacks: Option<String>,
     /// What it follows of the machine, and is not there.
@@ -93,6 +96,8 @@ pub(super) struct Post {
     pub(super) before: Before,
     /// Other interfaces that carry addresses of its, as they were when they were last used.
     pub(super) devices: BTreeMap<String, (u32, Announcer)>,
+    /// Routes that could not be added when the others were.
+    pub(super) unrouted: Vec<Route>,
     /// When the addresses were last renewed; `None` while we do not hold them.
     pub(super) renewed: Option<Micros>,
     /// When they came.
@@ -184,6 +189,7 @@ impl Post {
             settings,
             own,
             named,
+            floating: Arc::default(),
             lacks: None,
             unfixed: None,
             elsewhere: None,
@@ -198,6 +204,7 @@ impl Post {
             macs: BTreeMap::new(),
             before: Before::default(),
             devices: BTreeMap::new(),
+            unrouted: Vec::new(),
             renewed: None,
             held: Micros(0),
             let_go: BTreeSet::new(),
@@ -237,7 +244,8 @@ impl Post {
         if self.settings.presence.promotes && self.promotion.is_none() {
             self.promotion = Promotion::begin(&self.settings.interface);
         }
-        let Some(own) = own::address(netlink, &self.settings, self.named, link, Some(self.own))? else {
+        let known = (self.named, Some(self.own));
+        let Some(own) = own::address(netlink, &self.settings, known, link, &self.floating)? else {
             return self.wait_for_address();
         };
         if own != self.own {
@@ -314,6 +322,12 @@ impl Post {
 
     pub(super) fn renew_at(&self) -> Option<Micros> {
         self.renewed.map(|at| at.after(Micros(RENEW_EVERY_MICROS)))
+    }
+
+    /// Whether addresses that it holds may have ended since it renewed them.
+    pub(super) fn is_overdue(&self, now: Micros) -> bool {
+        let lifetime = Micros(u64::from(LIFETIME_SECONDS) * 1_000_000);
+        self.renewed.is_some_and(|renewed| now > renewed.after(lifetime))
     }
 
     /// When it announces next: who is handing over does not call the addresses back.
@@ -438,8 +452,19 @@ impl Post {
 
     /// How the router begins to take part.
     pub(super) fn begin(&mut self, netlink: &mut Netlink) -> Input {
-        let adopts = std::mem::take(&mut self.adopts) && self.remains(netlink);
-        if adopts { Input::Adopt } else { Input::Start }
+        if self.adopts && self.remains(netlink) {
+            self.adopts = false;
+            return Input::Adopt;
+        }
+        self.disown(netlink);
+        Input::Start
+    }
+
+    /// Removes what an earlier process has left, if nobody has taken it over: routes and rules have no lifetime.
+    pub(super) fn disown(&mut self, netlink: &mut Netlink) {
+        if std::mem::take(&mut self.adopts) {
+            self.release(netlink);
+        }
     }
 
     /// Adds the addresses, or renews them.
@@ -467,9 +492,20 @@ impl Post {
     }
 
     /// Adds what goes with the addresses; the kernel removes the routes from an address with it.
-    pub(super) fn hold_routes(&self, netlink: &mut Netlink) {
+    pub(super) fn hold_routes(&mut self, netlink: &mut Netlink) {
         let VirtualRouter { interface, routes, rules, .. } = &self.settings;
-        routes::hold(netlink, interface, routes, rules);
+        self.unrouted = routes::hold(netlink, interface, routes, rules);
+    }
+
+    /// Adds the routes that could not be added before.
+    pub(super) fn hold_missing_routes(&mut self, netlink: &mut Netlink) {
+        self.unrouted = routes::hold(netlink, &self.settings.interface, &self.unrouted, &[]);
+    }
+
+    /// Whether an interface that comes may lack something that goes with the addresses.
+    pub(super) fn routes_by(&self, interface: &str) -> bool {
+        let VirtualRouter { interface: usual, routes, .. } = &self.settings;
+        usual == interface || routes.iter().any(|route| route.may_leave_by(interface, usual))
     }
 
     pub(super) fn release(&mut self, netlink: &mut Netlink) {
@@ -477,7 +513,8 @@ impl Post {
         self.release_addresses(netlink);
     }
 
-    pub(super) fn release_routes(&self, netlink: &mut Netlink) {
+    pub(super) fn release_routes(&mut self, netlink: &mut Netlink) {
+        self.unrouted.clear();
         let VirtualRouter { interface, routes, rules, .. } = &self.settings;
         routes::release(netlink, interface, routes, rules);
     }

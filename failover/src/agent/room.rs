@@ -1,6 +1,6 @@
 //! The loop: what wakes it, in which order that is heard, and what is done at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
@@ -17,7 +17,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::post::{Post, Spaced};
 use super::{Config, Listener, Order, RouterId, Told, What};
-use crate::address::LIFETIME_SECONDS;
 use crate::fixtures::Fixtures;
 use crate::gateway::{Gateways, Wanted};
 use crate::mail::Mailer;
@@ -45,6 +44,7 @@ pub(super) struct Room {
     published: Arc<Mutex<Vec<RouterStatus>>>,
     netlink: Netlink,
     monitor: Monitor,
+    cards: Cards,
     posts: Vec<Post>,
     /// Everything that is watched, once each, and what has been seen of it.
     pub(super) watches: Vec<Watch>,
@@ -104,6 +104,7 @@ impl Room {
             published,
             netlink,
             monitor,
+            cards: Cards::default(),
             posts,
             watches,
             observed,
@@ -153,6 +154,7 @@ impl Room {
         self.tell_all(&Input::Stop);
         self.move_together();
         for post in &mut self.posts {
+            post.disown(&mut self.netlink);
             if post.passing.serves() {
                 post.release(&mut self.netlink);
             }
@@ -530,13 +532,18 @@ impl Room {
         for mut news in every {
             match &mut news {
                 News::Link(name, link) => {
-                    if link.usable {
+                    if self.cards.comes(name, *link) {
                         self.hold_routes_on(name);
                     }
                     *link = believed(&mut self.debounce, now, name, *link);
                 }
-                News::LinkGone(name) => self.debounce.forget(name),
-                News::AddressCome(..) | News::AddressGone(..) | News::Lost => {}
+                News::LinkGone(name) => {
+                    self.cards.goes(name);
+                    self.debounce.forget(name);
+                }
+                News::AddressCome(_, address) => self.hold_routes_for(*address),
+                News::AddressGone(..) => {}
+                News::Lost => self.cards = Cards::default(),
             }
             self.fixtures.hear(&news, now);
             self.gateways.hear(&news, &mut self.netlink);
@@ -567,23 +574,72 @@ impl Room {
                     News::Link(name, link) => self.posts[place].find_moved(&mut self.netlink, name, *link),
                     News::AddressCome(index, _) => self.found_address(place, *index),
                     News::AddressGone(index, address) => self.lost_address(place, *index, *address),
-                    News::Lost => {
-                        let name = &self.posts[place].settings.interface;
-                        let link = self.netlink.link(name).ok();
-                        let link = link.map(|link| believed(&mut self.debounce, now, name, link));
-                        self.relink(place, link);
-                    }
+                    News::Lost => self.look_again(place),
                 }
             }
         }
     }
 
+    /// More was said than could be kept: everything that may have been said of a router is looked at.
+    fn look_again(&mut self, place: usize) {
+        let now = self.now();
+        let name = &self.posts[place].settings.interface;
+        let link = self.netlink.link(name).ok();
+        let link = link.map(|link| believed(&mut self.debounce, now, name, link));
+        self.relink(place, link);
+        if let Some(link) = link {
+            self.found_address(place, link.index);
+            let Post { own, lacks, .. } = &self.posts[place];
+            let (own, lacks) = (*own, lacks.is_some());
+            let there = self.netlink.addresses(link.index);
+            if !lacks && there.is_ok_and(|there| there.iter().all(|(address, _)| *address != own)) {
+                self.lost_address(place, link.index, own);
+            }
+        }
+        let post = &mut self.posts[place];
+        let macs = post.vmac.iter().chain(post.macs.values().map(|(mac, _)| mac));
+        let macs: Vec<(String, u32)> = macs.map(|mac| (mac.name.clone(), mac.link.index)).collect();
+        let devices = post.settings.addresses.iter().filter_map(|address| address.device.clone());
+        for device in devices.collect::<BTreeSet<_>>() {
+            if let Ok(link) = self.netlink.link(&device) {
+                post.find_moved(&mut self.netlink, &device, link);
+            }
+        }
+        for (name, index) in macs {
+            if self.netlink.link(&name).ok().map(|there| there.index) != Some(index) {
+                self.lost_vmac(place, &name);
+            }
+        }
+        let post = &mut self.posts[place];
+        if post.adopts && !post.remains(&mut self.netlink) {
+            post.disown(&mut self.netlink);
+        }
+        if post.is_overdue(now) {
+            post.router.handle_input(now, Input::Fenced);
+            self.perform(place);
+        } else if post.renewed.is_some() {
+            post.hold(&mut self.netlink, now);
+            post.hold_routes(&mut self.netlink);
+            post.announcing = Some((now, 0));
+        }
+    }
+
     /// An interface is up: one that was down has lost its routes, also where nobody minded that.
     fn hold_routes_on(&mut self, interface: &str) {
-        for post in &self.posts {
-            if post.renewed.is_some() && post.settings.interface == interface {
+        for post in &mut self.posts {
+            if post.renewed.is_some() && post.routes_by(interface) {
                 post.hold_routes(&mut self.netlink);
             }
+        }
+    }
+
+    /// The machine has an address: with it a gateway may be reached that could not be before.
+    fn hold_routes_for(&mut self, address: IpAddr) {
+        // Those that float come anew with every renewal.
+        let floats = self.posts.first().is_none_or(|post| post.floating.contains(&address));
+        let lacking = |post: &&mut Post| !floats && post.renewed.is_some() && !post.unrouted.is_empty();
+        for post in self.posts.iter_mut().filter(lacking) {
+            post.hold_missing_routes(&mut self.netlink);
         }
     }
 
@@ -670,6 +726,12 @@ impl Room {
         let now = self.now();
         let post = &mut self.posts[place];
         let is_own = post.own == address && post.link.is_some_and(|link| link.index == index);
+        if is_own && post.named.is_none() {
+            // It was found, and so is the next one.
+            let link = post.link.take();
+            self.relink(place, link);
+            return;
+        }
         if is_own && post.settings.presence.tracks_source {
             post.lacks = Some(format!("'{address}' is not there"));
             self.reconsider(place);
@@ -677,10 +739,14 @@ impl Room {
         }
         let ours =
             post.settings.addresses.iter().any(|a| a.address == address && post.index(a) == Some(index));
-        let Some(renewed) = post.renewed.filter(|_| ours) else {
+        if ours {
+            // Left by an earlier process, and not taken over within its lifetime.
+            post.disown(&mut self.netlink);
+        }
+        if !ours || post.renewed.is_none() {
             return;
-        };
-        if now > renewed.after(Micros(u64::from(LIFETIME_SECONDS) * 1_000_000)) {
+        }
+        if post.is_overdue(now) {
             post.router.handle_input(now, Input::Fenced);
             self.perform(place);
         } else if post.settings.addresses.iter().any(|a| a.address == address && a.may_go()) {
@@ -888,6 +954,26 @@ impl Room {
     }
 }
 
+/// The interfaces that can be used, by number: the kernel also speaks of those that have not changed in that.
+#[derive(Default)]
+struct Cards(BTreeMap<u32, String>);
+
+impl Cards {
+    /// Whether an interface can be used that could not be, as far as is known.
+    fn comes(&mut self, name: &str, link: Link) -> bool {
+        if link.usable {
+            self.0.insert(link.index, name.to_owned()).is_none_or(|before| before != name)
+        } else {
+            self.0.remove(&link.index);
+            false
+        }
+    }
+
+    fn goes(&mut self, gone: &str) {
+        self.0.retain(|_, name| name != gone);
+    }
+}
+
 /// The routers as they begin, what they follow, and what is believed of interfaces.
 struct Furnished {
     posts: Vec<Post>,
@@ -898,11 +984,14 @@ struct Furnished {
 impl Furnished {
     fn find(config: &Config, netlink: &mut Netlink, fixtures: &Fixtures) -> io::Result<Self> {
         let mut posts = Vec::new();
+        let floating = config.routers.iter().flat_map(|router| &router.addresses);
+        let floating: Arc<BTreeSet<IpAddr>> = Arc::new(floating.map(|address| address.address).collect());
         let mut watches: Vec<Watch> = Vec::new();
         let patience = config.routers.iter().flat_map(|router| router.presence.patience.clone());
         let mut debounce = Debounce::new(patience.collect());
         for settings in &config.routers {
             let mut post = Post::new(settings.clone(), config);
+            post.floating = Arc::clone(&floating);
             post.unfixed = fixtures.failing(&settings.name);
             for track in &settings.tracks {
                 let known = watches.iter().position(|watch| *watch == track.watch);

@@ -85,6 +85,41 @@ fn states_are_written_again_after_a_reload_where_that_is_asked_for() {
     assert_eq!(lines.next().unwrap().unwrap(), "INSTANCE \"web\" FAULT 90");
 }
 
+/// Run by the test below, in a process of its own.
+#[test]
+#[ignore = "ends its process"]
+fn the_agents_thread_panics() {
+    let thread = std::thread::spawn(|| {
+        let _alone = LastResort;
+        panic!("on purpose");
+    });
+    let _ = thread.join();
+}
+
+#[test]
+fn the_process_ends_with_the_agents_thread() {
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args(["--ignored", "--exact", "agent::tests::the_agents_thread_panics"]).output();
+    let status = std::os::unix::process::ExitStatusExt::signal(&output.unwrap().status);
+    assert_eq!(status, Some(libc::SIGABRT));
+}
+
+/// A tracked file that is never read to its end: its reader waited for somebody to write, and the goodbye for the reader.
+#[test]
+fn a_file_that_does_not_answer_keeps_nobody_from_leaving() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("weight");
+    let (cwd, mode) = (rustix::fs::CWD, rustix::fs::Mode::from_bits_truncate(0o600));
+    rustix::fs::mknodat(cwd, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let agent = agent(&format!(" track-file weight {}\n", pipe.display()), None, Machine::default());
+    let (told, over) = channel();
+    std::thread::spawn(move || {
+        drop(agent);
+        let _ = told.send(());
+    });
+    over.recv_timeout(Duration::from_secs(20)).unwrap();
+}
+
 fn room() -> (Agent, Room) {
     let config = Config {
         member: "lb1".to_owned(),

@@ -66,6 +66,25 @@ pub struct Route {
     pub hops: Vec<Hop>,
 }
 
+impl Route {
+    /// Whether packets may leave by an interface; `usual`: where a route goes that says nothing of it.
+    #[must_use]
+    pub fn may_leave_by(&self, interface: &str, usual: &str) -> bool {
+        let may = |device: &Option<String>, via: Option<IpAddr>| match device {
+            Some(device) => device == interface,
+            // The gateway says by which interface, which may be any.
+            None => via.is_some() || interface == usual,
+        };
+        match self.fate {
+            Fate::Forward if self.hops.is_empty() => may(&self.device, self.via),
+            Fate::Forward => self.hops.iter().any(|hop| may(&hop.device, hop.via)),
+            Fate::Blackhole | Fate::Unreachable | Fate::Prohibit | Fate::Throw => {
+                self.device.as_deref() == Some(interface)
+            }
+        }
+    }
+}
+
 /// A number that connections of a route begin with (ip-route(8)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "ip-route(8) has them by the same names")]
@@ -521,6 +540,22 @@ mod tests {
         );
         assert_eq!(route("default via 2001:db8::1").unwrap().to, anywhere(true));
         assert_eq!(route("blackhole 203.0.113.0/24").unwrap().fate, Fate::Blackhole);
+    }
+
+    #[test]
+    fn a_route_may_leave_by_what_it_names_and_by_what_its_gateways_are_reached_by() {
+        for (text, wanted) in [
+            ("203.0.113.0/24", [true, false]),
+            ("203.0.113.0/24 dev eth1", [false, true]),
+            ("203.0.113.0/24 via 192.0.2.1", [true, true]),
+            ("203.0.113.0/24 via 192.0.2.1 dev eth1", [false, true]),
+            ("203.0.113.0/24 nexthop via 192.0.2.1 dev eth2 nexthop dev eth1", [false, true]),
+            ("203.0.113.0/24 nexthop via 192.0.2.1 nexthop dev eth2", [true, true]),
+            ("blackhole 203.0.113.0/24", [false, false]),
+        ] {
+            let route = route(text).unwrap();
+            assert_eq!(["eth0", "eth1"].map(|name| route.may_leave_by(name, "eth0")), wanted, "{text}");
+        }
     }
 
     #[test]

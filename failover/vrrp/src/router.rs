@@ -303,7 +303,7 @@ impl Router {
         }
     }
 
-    /// This node's own address is this from now on: to be said while the router takes no part.
+    /// This node's own address is this from now on: the others know it by that one with its next advertisement.
     pub fn live_at(&mut self, own: IpAddr) {
         self.settings.source = own;
     }

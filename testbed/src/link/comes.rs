@@ -3,16 +3,18 @@
 
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use failover::netlink::Netlink;
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_packet_route::link::LinkMessage;
+use netlink_packet_route::link::{LinkFlags, LinkMessage};
+use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{self, Namespace, PATIENCE, Switch, add};
+use crate::lab::{self, Capture, Namespace, PATIENCE, Switch, add};
 
 const LOOK: Duration = Duration::from_millis(2);
 /// How long the node waits before it takes part.
@@ -71,6 +73,8 @@ pub(super) fn play() -> Result<String, String> {
         told.push(format!("on {carrier} it takes part {} ms after its start", waited.as_millis()));
     }
     told.push(puts_back(&mut switch)?);
+    told.push(is_renumbered(&mut switch)?);
+    told.push(looks_again(&mut switch)?);
     Ok(told.join("; "))
 }
 
@@ -97,6 +101,103 @@ fn puts_back(switch: &mut Switch) -> Result<String, String> {
     until(&host, "the setting is put back", |n| strict("1") && n.link(VMAC).is_err())?;
     switch.cut("one").map_err(say)?;
     Ok("settings are put back".to_owned())
+}
+
+/// An address of its own that a node has found by itself is replaced: it advertises from the next one, and takes no part
+/// while there is none.
+fn is_renumbered(switch: &mut Switch) -> Result<String, String> {
+    let say = |e: std::io::Error| format!("the lab: {e}");
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let [first, next] = [[192, 0, 2, 11], [198, 51, 100, 12]];
+    let host = switch.host("one", &[IpAddr::from(first)]).map_err(say)?;
+    let witness = switch.host("two", &[]).map_err(say)?;
+    let heard = Arc::new(Mutex::new(None));
+    let last = Arc::clone(&heard);
+    let capture = Capture::start(&witness, move |frame| {
+        if let Some((from, priority)) = frame.advertisement() {
+            *last.lock().unwrap_or_else(PoisonError::into_inner) = (priority > 0).then_some(from);
+        }
+        None::<()>
+    });
+    let capture = capture.map_err(say)?;
+    let advertises = |from: [u8; 4]| *heard.lock().unwrap_or_else(PoisonError::into_inner) == Some(from);
+    let card = || Netlink::open().and_then(|mut netlink| Ok((netlink.link("eth0")?.index, netlink)));
+    let give = |own: [u8; 4]| card().and_then(|(index, mut netlink)| add(&mut netlink, index, own.into()));
+    let take = |own: [u8; 4]| {
+        card().and_then(|(index, mut netlink)| crate::lab::remove(&mut netlink, index, own.into()))
+    };
+    let mut node = start(folder.path(), &host, "")?;
+    lab::until("it advertises from its address", || advertises(first))?;
+    host.inside(|| give(next).and_then(|()| take(first))).and_then(|done| done).map_err(say)?;
+    lab::until("it advertises from the next one", || advertises(next))?;
+    until(&host, "it has the floating address", |n| holds(n, "eth0"))?;
+    host.inside(|| take(next)).and_then(|taken| taken).map_err(say)?;
+    let lacks = |status: &Value| {
+        status["virtual_routers"][0]["trouble"]
+            .as_str()
+            .is_some_and(|why| why.contains("has no IPv4 address"))
+    };
+    node.until("it waits for an address", PATIENCE, lacks)?;
+    until(&host, "it has left", |n| !holds(n, "eth0"))?;
+    host.inside(|| give(first)).and_then(|given| given).map_err(say)?;
+    lab::until("it advertises again", || advertises(first))?;
+    node.stop()?;
+    capture.finish()?;
+    switch.cut("one").and_then(|()| switch.cut("two")).map_err(say)?;
+    Ok("renumbered, it advertises from its new address".to_owned())
+}
+
+/// The kernel says more at once than a node can hear, and with it what the node waits for.
+fn looks_again(switch: &mut Switch) -> Result<String, String> {
+    let say = |e: std::io::Error| format!("the lab: {e}");
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let host = switch.host("one", &[]).map_err(say)?;
+    let mut node = start(folder.path(), &host, "    virtual-mac\n")?;
+    let lacks = |status: &Value| status["virtual_routers"][0]["trouble"].is_string();
+    node.until("it waits for an address", PATIENCE, lacks)?;
+    let deaf = |what: &(dyn Fn() -> std::io::Result<()> + Sync)| {
+        node.signal(Signal::STOP)?;
+        let done = host.inside(|| flood().and_then(|()| what())).and_then(|done| done).map_err(say);
+        node.signal(Signal::CONT).and(done)
+    };
+    deaf(&|| {
+        let mut netlink = Netlink::open()?;
+        let index = netlink.link("eth0")?.index;
+        add(&mut netlink, index, IpAddr::from([192, 0, 2, 11]))
+    })?;
+    until(&host, "it has seen its address", |n| holds(n, VMAC))?;
+    deaf(&|| delete(VMAC))?;
+    until(&host, "it has seen that the virtual interface is gone", |n| holds(n, VMAC))?;
+    node.stop()?;
+    switch.cut("one").map_err(say)?;
+    Ok("what it could not hear, it has seen".to_owned())
+}
+
+/// Has the kernel speak of an interface until somebody who does not listen has missed some of it.
+fn flood() -> std::io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    let before = missed()?;
+    let begin = Instant::now();
+    while missed()? == before {
+        if begin.elapsed() > PATIENCE {
+            return Err(std::io::Error::other("everything is heard"));
+        }
+        for flags in [LinkFlags::empty(), LinkFlags::Up] {
+            let mut message = LinkMessage::default();
+            message.header.index = netlink.link("lo")?.index;
+            message.header.flags = flags;
+            message.header.change_mask = LinkFlags::Up;
+            netlink.change(RouteNetlinkMessage::SetLink(message), 0)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many messages of the kernel found no room with those they were for (column `Drops`).
+fn missed() -> std::io::Result<u64> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/netlink")?;
+    let drops = table.lines().filter_map(|line| line.split_whitespace().nth(8)?.parse::<u64>().ok());
+    Ok(drops.sum())
 }
 
 fn delete(name: &str) -> std::io::Result<()> {

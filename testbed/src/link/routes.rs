@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use failover::netlink::Netlink;
+use netlink_packet_route::link::{LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol};
 use netlink_packet_route::rule::{RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -20,6 +21,8 @@ use crate::drill::node::Node;
 use crate::lab::{self, Namespace, PATIENCE, Switch};
 
 const LOOK: Duration = Duration::from_millis(5);
+/// An interface that no router has.
+const OTHER: &str = "eth1";
 const FLOATING: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100));
 /// Where only the rule and its route lead.
 const FAR: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 9));
@@ -95,10 +98,106 @@ pub(super) fn play() -> Result<String, String> {
     if !answer.starts_with("HTTP/1.1 200") {
         return Err(format!("not served after there and back, but: {answer}"));
     }
+    let back = by_another()?;
+    is_left()?;
     Ok(format!(
-        "they stay until the last connection has ended, and go {} ms after it; six switches there and back at once",
-        removed.as_millis()
+        "they stay until the last connection has ended, and go {} ms after it; six switches there and back at once; those by another interface are back {} ms after it",
+        removed.as_millis(),
+        back.as_millis()
     ))
+}
+
+/// Routes by another interface than the router's, which comes after the addresses, is off for a moment, and is made anew.
+fn by_another() -> Result<Duration, String> {
+    let say = |e: io::Error| format!("the lab: {e}");
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let mut switch = Switch::new().map_err(say)?;
+    let host = switch.host("other", &[IpAddr::from([192, 0, 2, 14])]).map_err(say)?;
+    let far = Namespace::new().map_err(say)?;
+    let lines =
+        format!("    route 203.0.113.0/24 via 10.9.9.1 dev {OTHER}\n    route 203.0.114.0/24 via 10.9.9.1\n");
+    let node = alone(folder.path(), &host, &lines)?;
+    let described = |why: String| format!("{why}\n{}", node.log_tail());
+    let none = Added::default();
+    let both = Added { plain: 2, ..none };
+    until(&host, "the way is not there yet", none, true).map_err(described)?;
+    let give = || {
+        let mut netlink = Netlink::open()?;
+        let index = netlink.link(OTHER)?.index;
+        lab::add(&mut netlink, index, IpAddr::from([10, 9, 9, 2]))
+    };
+    for round in ["the way has come", "it has come as another one"] {
+        lab::join(&host, OTHER, &far, "near").map_err(say)?;
+        host.inside(give).and_then(|given| given).map_err(say)?;
+        until(&host, round, both, true).map_err(described)?;
+        if round == "the way has come" {
+            host.inside(|| change(RouteNetlinkMessage::DelLink)).and_then(|deleted| deleted).map_err(say)?;
+            until(&host, "the way has gone", none, true).map_err(described)?;
+        }
+    }
+    host.inside(|| switch_other(false)).and_then(|switched| switched).map_err(say)?;
+    until(&host, "the way is off", none, true).map_err(described)?;
+    let begin = Instant::now();
+    host.inside(|| switch_other(true)).and_then(|switched| switched).map_err(say)?;
+    until(&host, "the way is on again", both, true).map_err(described)?;
+    let back = begin.elapsed();
+    node.stop()?;
+    until(&host, "nothing stays", none, false)?;
+    Ok(back)
+}
+
+/// A master is killed, and started again while something keeps it from taking part: what it has left goes nevertheless.
+fn is_left() -> Result<(), String> {
+    let say = |e: io::Error| format!("the lab: {e}");
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let mut switch = Switch::new().map_err(say)?;
+    let host = switch.host("three", &[IpAddr::from([192, 0, 2, 13])]).map_err(say)?;
+    let far = Namespace::new().map_err(say)?;
+    lab::join(&host, OTHER, &far, "near").map_err(say)?;
+    let lines = format!(
+        "    route 198.51.100.0/24 dev eth0 table 100\n    rule from {FLOATING} table 100\n    track-interface {OTHER}\n"
+    );
+    let mut node = alone(folder.path(), &host, &lines)?;
+    let all = Added { plain: 1, rules: 1, ..Added::default() };
+    until(&host, "the master has all", all, true).map_err(|why| format!("{why}\n{}", node.log_tail()))?;
+    let children = node.children();
+    node.kill_all(&children);
+    host.inside(|| change(RouteNetlinkMessage::DelLink)).and_then(|deleted| deleted).map_err(say)?;
+    let again = alone(folder.path(), &host, &lines)?;
+    let described = |why: String| format!("{why}\n{}", again.log_tail());
+    until(&host, "nothing of it stays", Added::default(), false).map_err(described)?;
+    again.stop()
+}
+
+/// Starts a node without others.
+fn alone(folder: &Path, host: &Namespace, lines: &str) -> Result<Node, String> {
+    let file = folder.join("tandem.cfg");
+    let text = format!(
+        "global\n    stats socket {}/stats.sock\n\
+         defaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n    timeout server 1s\n\
+         frontend web\n    bind :80\n    http-request return status 200\n\
+         virtual-router web\n    interface eth0\n    vrid 51\n    multicast\n    advert-interval 100ms\n\
+         \x20   address {FLOATING}/24\n{lines}",
+        folder.display(),
+    );
+    std::fs::write(&file, text).map_err(|e| e.to_string())?;
+    Node::start("lb1", &build_tandem::beside_us()?, &[("-f", &file)], "100ms", folder, host)
+}
+
+fn switch_other(on: bool) -> io::Result<()> {
+    change(|mut message| {
+        message.header.flags = if on { LinkFlags::Up } else { LinkFlags::empty() };
+        message.header.change_mask = LinkFlags::Up;
+        RouteNetlinkMessage::SetLink(message)
+    })
+}
+
+/// Changes the other interface.
+fn change(how: impl Fn(LinkMessage) -> RouteNetlinkMessage) -> io::Result<()> {
+    let mut netlink = Netlink::open()?;
+    let mut message = LinkMessage::default();
+    message.header.index = netlink.link(OTHER)?.index;
+    netlink.change(how(message), 0)
 }
 
 fn text(folder: &Path) -> String {
