@@ -50,6 +50,7 @@ pub(super) struct Stage<'a> {
     members: [Option<Box<dyn Member>>; 2],
     began: Option<Instant>,
     over: Option<(Instant, SystemTime)>,
+    healed: Option<Instant>,
 }
 
 impl<'a> Stage<'a> {
@@ -72,8 +73,18 @@ impl<'a> Stage<'a> {
         let hosts = [host()?, host()?];
         let client = Arc::new(client);
         let members = [None, None];
-        let mut stage =
-            Self { programs, plan, number, switch, hosts, client, members, began: None, over: None };
+        let mut stage = Self {
+            programs,
+            plan,
+            number,
+            switch,
+            hosts,
+            client,
+            members,
+            began: None,
+            over: None,
+            healed: None,
+        };
         stage.plug(0)?;
         stage.plug(1)?;
         Ok(stage)
@@ -114,6 +125,11 @@ impl<'a> Stage<'a> {
     /// The fault begins now.
     pub(super) fn begins(&mut self) {
         self.began.get_or_insert_with(Instant::now);
+    }
+
+    /// What lifted the fault has returned: now at the latest nothing is wrong.
+    pub(super) fn has_healed(&mut self) {
+        self.healed = Some(Instant::now());
     }
 
     /// Nothing is wrong from now on.
@@ -254,11 +270,11 @@ pub(crate) fn run(programs: &Programs, plan: &Plan, number: u32, step: &dyn Fn(&
         why: last.and_then(|node| stage.members[node].as_ref()?.why()).unwrap_or_default(),
         transitions: owners.transitions(began),
         two_masters_ms: millis(owners.both(began)),
-        one_master_ms: over.and_then(|over| owners.one_again(over)).map(millis),
+        one_master_ms: stage.healed.or(over).and_then(|healed| owners.one_again(healed)).map(millis),
         clients_back_ms: over.map(|over| millis(all_back(&felt.fresh, over))),
         address_gone_ms: owners.gone(0, began).map(millis),
         zombie_answers: zombie_answers.map(|seen| seen.iter().filter(after_waking).count()),
-        busy: None,
+        ..Run::default()
     })
 }
 
