@@ -14,7 +14,7 @@ use super::scenario::Scenario;
 use super::stack::{Member, NAMES, Programs, Role};
 use super::watch::Watch;
 use super::{Plan, interval};
-use crate::lab::{Capture, Frame, Namespace, Switch, answers_for, mac, route};
+use crate::lab::{Capture, Frame, Namespace, Stalls, Switch, answers_for, mac, route};
 use crate::server;
 use crate::versus::load::keep_alive;
 
@@ -210,8 +210,14 @@ impl Drop for Stage<'_> {
     }
 }
 
-/// Plays a run.
-pub(crate) fn run(programs: &Programs, plan: &Plan, number: u32, step: &dyn Fn(&str)) -> Result<Run, String> {
+/// Plays a run. Who watches for stalls begins anew when it is served: that nodes took long to start decides nothing.
+pub(crate) fn run(
+    programs: &Programs,
+    plan: &Plan,
+    number: u32,
+    stalls: &Stalls,
+    step: &dyn Fn(&str),
+) -> Result<Run, String> {
     step("building the lab");
     let mut stage = Stage::build(programs, plan, number)?;
     step("starting the pair");
@@ -221,6 +227,7 @@ pub(crate) fn run(programs: &Programs, plan: &Plan, number: u32, step: &dyn Fn(&
         return busy(&mut stage);
     }
     step("serving");
+    stalls.begin_anew();
     let watch = Watch::start(&stage.hosts, ADDRESS);
     let zombie = mac(IpAddr::V4(NODES[0]));
     let answers = move |frame: &Frame<'_>| {
