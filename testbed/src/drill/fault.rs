@@ -52,12 +52,12 @@ pub(super) fn strike(scenario: Scenario, stage: &mut Stage<'_>) -> Result<(), St
                 .map_err(|e| format!("the address cannot be deleted: {e}"))
         }
         Scenario::Stop => {
-            let master = stage.master()?;
+            let master = stage.one_master()?;
             stage.begins();
             stage.member(master)?.stop()
         }
         Scenario::Failover => {
-            let master = stage.master()?;
+            let master = stage.one_master()?;
             stage.begins();
             stage.member(master)?.hand_over()
         }
