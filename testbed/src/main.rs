@@ -58,6 +58,9 @@ enum Command {
         /// What is looked at
         #[arg(value_enum)]
         case: link::Case,
+        /// Not once more, whatever the machine did meanwhile
+        #[arg(long)]
+        once: bool,
     },
     /// Sends a pair in the lab what a broken router or an attacker would
     Hostile {
@@ -137,6 +140,7 @@ fn main() -> ExitCode {
             (Ok(Some(skipped)), _) => Ok(skipped),
             (Err(why), _) => Err(why),
         },
+        Command::Switch(options) if !options.once() => lab::play_what_was_asked(),
         Command::Switch(options) => match lab::enter() {
             Ok(Some(code)) => return code,
             Ok(None) => switch::run(&options),
@@ -149,7 +153,10 @@ fn main() -> ExitCode {
             Err(why) => Err(why),
         },
         Command::Drill(options) => build_tandem::build_beside_us().and_then(|()| drill::run(&options)),
-        Command::Link { case } => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+        Command::Link { once: false, .. } => {
+            build_tandem::build_beside_us().and_then(|()| lab::play_what_was_asked())
+        }
+        Command::Link { case, once: true } => match lab::enter() {
             Ok(Some(code)) => return code,
             Ok(None) => link::play(case),
             Err(why) => Err(why),

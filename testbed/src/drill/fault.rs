@@ -52,12 +52,12 @@ pub(super) fn strike(scenario: Scenario, stage: &mut Stage<'_>) -> Result<(), St
                 .map_err(|e| format!("the address cannot be deleted: {e}"))
         }
         Scenario::Stop => {
-            let master = stage.master()?;
+            let master = stage.one_master()?;
             stage.begins();
             stage.member(master)?.stop()
         }
         Scenario::Failover => {
-            let master = stage.master()?;
+            let master = stage.one_master()?;
             stage.begins();
             stage.member(master)?.hand_over()
         }
@@ -130,9 +130,10 @@ fn deaf(stage: &mut Stage<'_>, node: usize) -> Result<(), String> {
     stage.begins();
     let filter = Filter::at_host(&stage.hosts[node], &[VRRP])?;
     sleep(stage.plan.hold);
-    // The program that lifts it takes some milliseconds, and packets pass before it ends.
+    // The program that lifts it takes some milliseconds, more on a busy machine, and packets pass before it ends.
     stage.is_over();
     drop(filter);
+    stage.has_healed();
     Ok(())
 }
 
@@ -141,9 +142,10 @@ fn blocked(stage: &mut Stage<'_>, packets: &[String]) -> Result<(), String> {
     let packets: Vec<&str> = packets.iter().map(String::as_str).collect();
     let filter = Filter::at_switch(&packets)?;
     sleep(stage.plan.hold);
-    // The program that lifts it takes some milliseconds, and packets pass before it ends.
+    // The program that lifts it takes some milliseconds, more on a busy machine, and packets pass before it ends.
     stage.is_over();
     drop(filter);
+    stage.has_healed();
     Ok(())
 }
 

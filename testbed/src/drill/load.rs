@@ -176,10 +176,10 @@ async fn connect_anew(
         let asked = if (number / clients.len()).is_multiple_of(2) { Asked::App } else { Asked::Blog };
         number += 1;
         let client = clients[place];
-        let cookie = cookies.borrow()[place].clone();
         let (felt, cookies) = (Rc::clone(felt), Rc::clone(&cookies));
         tasks.spawn_local(async move {
             let begun = Instant::now();
+            let cookie = cookies.borrow()[place].clone();
             let ended = request(client, service, asked, cookie).await.map(|(server, fresh)| {
                 if asked == Asked::App && fresh.is_some() {
                     cookies.borrow_mut()[place] = fresh;

@@ -9,6 +9,7 @@ mod report;
 mod run;
 mod scenario;
 mod stack;
+mod void;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 
+use crate::lab::Stalls;
 use report::Report;
 use scenario::Scenario;
 use stack::{Programs, Stack};
@@ -222,13 +224,14 @@ fn in_a_lab(plan: &Plan) -> Result<Report, String> {
     let mut command = Command::new("/proc/self/exe");
     command.args(["play", &order]).args(plan.as_root.then_some("--as-root"));
     command.stdin(Stdio::null()).stdout(Stdio::piped());
-    // Progress is shown there; troubles are, too.
+    // Progress is shown there; troubles are, too, and what is void.
     command.stderr(if plan.watched { Stdio::inherit() } else { Stdio::piped() });
     let output = command.output().map_err(|e| say(&e.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(say(&format!("could not be played: {}", if plan.watched { "see above" } else { &said })));
     }
+    eprint!("{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).map_err(|e| say(&e.to_string()))
 }
 
@@ -245,16 +248,28 @@ pub(crate) fn play(order: &str) -> Result<String, String> {
     let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}").map_err(|e| e.to_string())?;
     bar.set_style(style);
     bar.enable_steady_tick(Duration::from_millis(200));
-    let mut runs = Vec::new();
+    let (mut runs, mut void) = (Vec::new(), 0);
     for number in 1..=plan.runs {
+        let (stack, scenario) = (plan.stack.word(), plan.scenario.word());
         let step = |what: &str| {
-            bar.set_message(format!("{} {}, run {number}: {what}", plan.stack.word(), plan.scenario.word()));
+            bar.set_message(format!("{stack} {scenario}, run {number}: {what}"));
             bar.inc(1);
         };
-        runs.push(run::run(&programs, &plan, number, &step)?);
+        let again = |why: &str| {
+            bar.suspend(|| eprintln!("{scenario} of {stack}: run {number} is void and played again: {why}"));
+            bar.set_position(u64::from(number - 1) * run::STEPS);
+        };
+        let play = |more| {
+            let stalls = Stalls::watch();
+            // A run that is played again has a lab of its own, too.
+            (run::run(&programs, &plan, number + void + more, &stalls, &step), stalls.longest())
+        };
+        let (run, more) = void::one_that_counts(plan.scenario, play, again)?;
+        runs.push(run);
+        void += more;
     }
     bar.finish_and_clear();
-    serde_json::to_string(&Report::new(&plan, runs)).map_err(|e| e.to_string())
+    serde_json::to_string(&Report::new(&plan, runs, void)).map_err(|e| e.to_string())
 }
 
 /// A time as configurations say it, in seconds or milliseconds.

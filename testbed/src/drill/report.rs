@@ -12,6 +12,7 @@ use super::load::Counts;
 use super::scenario::Scenario;
 use super::stack::Stack;
 use super::{Plan, interval};
+use crate::lab::STALL;
 use crate::table;
 
 /// Two observers look every two milliseconds, not at the same moment; and a blockade takes some to be lifted.
@@ -65,6 +66,8 @@ pub(crate) struct Run {
     pub(crate) address_gone_ms: Option<f64>,
     /// What the one that slept sent in the address' name after waking.
     pub(crate) zombie_answers: Option<usize>,
+    /// The longest that the machine itself stood still.
+    pub(crate) stood_still_ms: f64,
     pub(crate) busy: Option<Busy>,
 }
 
@@ -86,6 +89,8 @@ pub(crate) struct Report {
     stack: Stack,
     advert: String,
     runs: Vec<Run>,
+    /// Runs that are not among them: the machine stood still meanwhile.
+    void: u32,
     median_outage_ms: f64,
     longest_outage_ms: f64,
 }
@@ -103,7 +108,7 @@ impl fmt::Display for Goal {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Plan, runs: Vec<Run>) -> Self {
+    pub(crate) fn new(plan: &Plan, runs: Vec<Run>, void: u32) -> Self {
         let gaps: Vec<f64> = runs.iter().map(|run| run.outage_ms).collect();
         Self {
             scenario: plan.scenario,
@@ -112,6 +117,7 @@ impl Report {
             median_outage_ms: median(&gaps),
             longest_outage_ms: gaps.iter().copied().fold(0.0, f64::max),
             runs,
+            void,
         }
     }
 
@@ -218,6 +224,13 @@ impl Report {
         let (kept, fetched, sent) = (full(&|run| run.kept), full(&|run| run.fetched), full(&|run| run.sent));
         if kept.0 > 0 {
             notes.push(format!("kept: {}; downloads: {}; uploads: {}\n", kept.1, fetched.1, sent.1));
+        }
+        if self.void > 0 {
+            notes.push(format!("void, and played again: {} (the machine stood still)\n", self.void));
+        }
+        let still = self.most(|run| run.stood_still_ms);
+        if self.scenario != Scenario::Busy && still > millis(STALL) {
+            notes.push(format!("counted, though the machine stood still: for {still:.0} ms\n"));
         }
         for busy in self.runs.iter().filter_map(|run| run.busy.as_ref()) {
             notes.push(format!(
@@ -403,6 +416,7 @@ mod tests {
             stack,
             advert: "100ms".to_owned(),
             runs: gaps.iter().map(run).collect(),
+            void: 1,
             median_outage_ms: median(gaps),
             longest_outage_ms: gaps.iter().copied().fold(0.0, f64::max),
         }
@@ -417,6 +431,7 @@ mod tests {
         let one = report(Scenario::Crash, Stack::Tandem, &[3_300.0, 3_400.0, 3_310.0]);
         fits(&one.text());
         assert_eq!(json(std::slice::from_ref(&one))["median_outage_ms"], 3_310.0);
+        assert_eq!(json(std::slice::from_ref(&one))["void"], 1);
         assert!(one.exceeds(3_310).is_none() && one.exceeds(3_309).is_some());
         let two = report(Scenario::DeafMaster, Stack::Keepalived, &[12_300.0; 20]);
         fits(&table(&[one, two]));

@@ -14,6 +14,8 @@ use crate::drill::node::Node;
 use crate::lab::{Namespace, PATIENCE, Switch};
 
 const LOOK: Duration = Duration::from_millis(20);
+/// A text that has not changed for so long is whole: who writes it may be held up in between.
+const SETTLED: Duration = Duration::from_millis(500);
 /// Fields that say what stands in the file, or follows from it.
 const SAME: &[&str] = &[
     "iname",
@@ -95,41 +97,75 @@ fn compare_both(we: &mut Node, they: &mut Ended, ours: &Path, theirs: &Path) -> 
     };
     let status = we.until("backup of one and master of the other", PATIENCE, settled)?;
     let pid = status["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok()).ok_or("no pid")?;
-    let (mut mine, mut other) = (Vec::new(), Vec::new());
-    for (number, name) in [("36", "json"), ("USR1", "data"), ("USR2", "stats")] {
+    let dump = |number: &str, name: &str, is_whole: fn(&str, Duration) -> bool| {
+        let files = [ours, theirs].map(|folder| folder.join(format!("keepalived.{name}")));
+        // One that was written before says nothing of now.
+        files.iter().for_each(|file| drop(std::fs::remove_file(file)));
         signal(pid, number)?;
         signal(they.0.id(), number)?;
-        mine.push(written(&ours.join(format!("keepalived.{name}")))?);
-        other.push(written(&theirs.join(format!("keepalived.{name}")))?);
-    }
-    let fields = compare_json(&mine[0], &other[0])?;
+        Ok::<_, String>([written(&files[0], is_whole)?, written(&files[1], is_whole)?])
+    };
+    // Ours knows that it is master before the other one has heard of it.
+    let begin = Instant::now();
+    let fields = loop {
+        let [mine, other] = dump("36", "json", |text, _| serde_json::from_str::<Value>(text).is_ok())?;
+        let (mine, other) = (read(&mine)?, read(&other)?);
+        let undecided = pairs(&mine, &other)?.into_iter().find_map(|(mine, other)| disagreement(mine, other));
+        match undecided {
+            None => break compare_json(&mine, &other)?,
+            Some(why) if begin.elapsed() > PATIENCE => return Err(why),
+            Some(_) => std::thread::sleep(LOOK),
+        }
+    };
+    let is_settled = |_: &str, unchanged: Duration| unchanged >= SETTLED;
+    let (data, stats) = (dump("USR1", "data", is_settled)?, dump("USR2", "stats", is_settled)?);
     let labels = |text: &str| -> Vec<String> {
         let label = |line: &str| line.split([':', '=', '(']).next().unwrap_or_default().trim_end().to_owned();
         text.lines().map(label).collect()
     };
-    if labels(&mine[2]) != labels(&other[2]) {
-        return Err(format!("the counters are said otherwise:\n{}\n{}", mine[2], other[2]));
+    if labels(&stats[0]) != labels(&stats[1]) {
+        return Err(format!("the counters are said otherwise:\n{}\n{}", stats[0], stats[1]));
     }
-    let mut known: BTreeSet<String> = labels(&other[1]).into_iter().collect();
+    let mut known: BTreeSet<String> = labels(&data[1]).into_iter().collect();
     // A backup of version 3 says it, which keepalived is not here.
     known.insert("   Master advert int".to_owned());
     // What is set depends on who is master.
-    let strange: Vec<String> = labels(&mine[1].replace(" set\n", "\n"))
+    let strange: Vec<String> = labels(&data[0].replace(" set\n", "\n"))
         .into_iter()
         .filter(|l| !l.contains('/') && !known.contains(l))
         .collect();
     if !strange.is_empty() {
-        return Err(format!("lines that keepalived does not know: {strange:?}\n{}", other[1]));
+        return Err(format!("lines that keepalived does not know: {strange:?}\n{}", data[1]));
     }
     Ok(format!("dumps: {fields} fields as keepalived has them, and the lines of both texts"))
 }
 
-fn compare_json(ours: &str, theirs: &str) -> Result<usize, String> {
-    let read = |text: &str| serde_json::from_str::<Value>(text).map_err(|e| format!("{e}: {text}"));
-    let (ours, theirs) = (read(ours)?, read(theirs)?);
-    let lists = (ours.as_array().ok_or("no list")?, theirs.as_array().ok_or("no list")?);
+fn read(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|e| format!("{e}: {text}"))
+}
+
+/// Each of our instances beside keepalived's.
+fn pairs<'a>(ours: &'a Value, theirs: &'a Value) -> Result<Vec<(&'a Value, &'a Value)>, String> {
+    let (mine, other) = (ours.as_array().ok_or("no list")?, theirs.as_array().ok_or("no list")?);
+    if mine.len() != 2 || other.len() != 2 {
+        return Err(format!("not two instances: {ours} {theirs}"));
+    }
+    Ok(mine.iter().zip(other).collect())
+}
+
+/// What does not fit of the states of one instance: one of them is master of it, and the other one hears that.
+fn disagreement(mine: &Value, other: &Value) -> Option<String> {
+    let of = |value: &Value, key: &str| value["data"][key].as_u64().unwrap_or(0);
+    if of(mine, "state") + of(other, "state") != 3 {
+        return Some(format!("the states are not those of a master and a backup: {mine} {other}"));
+    }
+    let differs = of(mine, "state") == 1 && of(mine, "master_priority") != of(other, "effective_priority");
+    differs.then(|| format!("the master's priority is {}", of(other, "effective_priority")))
+}
+
+fn compare_json(ours: &Value, theirs: &Value) -> Result<usize, String> {
     let mut fields = 0;
-    for (mine, other) in lists.0.iter().zip(lists.1) {
+    for (mine, other) in pairs(ours, theirs)? {
         for part in ["data", "stats"] {
             let keys = |value: &Value| -> BTreeSet<String> {
                 let object = value[part].as_object().into_iter().flatten();
@@ -147,23 +183,12 @@ fn compare_json(ours: &str, theirs: &str) -> Result<usize, String> {
                 fields += 1;
             }
         }
-        // One of them is master of it, and the other one hears that.
-        let of = |value: &Value, key: &str| value["data"][key].as_u64().unwrap_or(0);
-        if of(mine, "state") + of(other, "state") != 3 {
-            return Err(format!("the states are not those of a master and a backup: {mine} {other}"));
-        }
         let bare = |value: &Value, key: &str| value["data"][key].to_string().replace(" set\"", "\"");
         for key in ["vips", "evips"] {
             if bare(mine, key) != bare(other, key) {
                 return Err(format!("the addresses differ: {} and {}", bare(mine, key), bare(other, key)));
             }
         }
-        if of(mine, "state") == 1 && of(mine, "master_priority") != of(other, "effective_priority") {
-            return Err(format!("the master's priority is {}", of(other, "effective_priority")));
-        }
-    }
-    if lists.0.len() != 2 || lists.1.len() != 2 {
-        return Err(format!("not two instances: {ours} {theirs}"));
     }
     Ok(fields)
 }
@@ -197,12 +222,14 @@ fn signal(pid: u32, signal: &str) -> Result<(), String> {
     if status.success() { Ok(()) } else { Err(format!("signal {signal} cannot be sent")) }
 }
 
-/// What somebody writes into a file, once it is whole.
-fn written(path: &Path) -> Result<String, String> {
-    let (begin, mut last) = (Instant::now(), String::new());
+/// What somebody writes into a file, once it is whole, which its text tells or for how long it has not changed.
+fn written(path: &Path, is_whole: fn(&str, Duration) -> bool) -> Result<String, String> {
+    let (begin, mut last, mut changed) = (Instant::now(), String::new(), Instant::now());
     loop {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        if !text.is_empty() && text == last {
+        if text != last {
+            changed = Instant::now();
+        } else if !text.is_empty() && is_whole(&text, changed.elapsed()) {
             return Ok(text);
         }
         if begin.elapsed() > PATIENCE {

@@ -217,7 +217,7 @@ impl Stage {
         we.stop()?;
         self.until("keepalived replaces a stopped tandem", |s| s.holds(&s.there) && s.is_free(&s.here))?;
         said.push(format!("stops {} ms", begin.elapsed().as_millis()));
-        let we = self.start_ours(150, false)?;
+        let mut we = self.start_ours(150, false)?;
         self.until("tandem has preempted a third time", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         let begin = Instant::now();
         self.drain("ours", WORSE)?;
@@ -227,9 +227,8 @@ impl Stage {
         self.until("tandem is master again", |s| s.holds(&s.here) && s.is_free(&s.there))?;
         we.order("maintenance on")?;
         self.until("keepalived serves during maintenance", |s| s.holds(&s.there) && s.is_free(&s.here))?;
-        if !we.status().is_some_and(|status| status["maintenance"] == true) {
-            return Err(format!("{}: the status does not tell of maintenance", self.case.name));
-        }
+        we.until("in maintenance", PATIENCE, |status| status["maintenance"] == true)
+            .map_err(|why| format!("{}: {why}", self.case.name))?;
         we.order("maintenance off")?;
         we.stop()?;
         end(&mut they, &self.child(), Signal::TERM)

@@ -12,10 +12,11 @@ mod nft;
 mod routes;
 mod timing;
 
-use std::process::Command;
 use std::sync::Mutex;
 
 use clap::ValueEnum;
+
+use crate::lab;
 
 /// Whom to meet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,14 +90,8 @@ pub(crate) fn meet(neighbour: Neighbour) -> Result<String, String> {
         loop {
             let next = waiting.lock().map_err(|e| e.to_string())?.next();
             let Some((place, case)) = next else { return Ok::<(), String>(()) };
-            let output = Command::new("/proc/self/exe")
-                .args(["interop", neighbour.program(), "--case", case])
-                .output()
-                .map_err(|e| e.to_string())?;
-            let text =
-                [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-            let well = output.status.success();
-            told.lock().map_err(|e| e.to_string())?.push((place, well, text.concat()));
+            let lab::Told { well, text } = lab::play(&["interop", neighbour.program(), "--case", case])?;
+            told.lock().map_err(|e| e.to_string())?.push((place, well, text));
         }
     };
     std::thread::scope(|scope| {

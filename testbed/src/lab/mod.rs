@@ -5,6 +5,7 @@ mod capture;
 mod enter;
 mod filter;
 mod namespace;
+mod stalls;
 mod until;
 mod wires;
 
@@ -12,6 +13,7 @@ pub(crate) use capture::{Capture, Frame};
 pub(crate) use enter::{enter, enter_with, own_network};
 pub(crate) use filter::Filter;
 pub(crate) use namespace::Namespace;
+pub(crate) use stalls::{STALL, Stalls, Told, play, play_what_was_asked};
 pub(crate) use until::{PATIENCE, until};
 pub(crate) use wires::{
     Switch, add, answers_for, join, learnt_at, mac, remove, remove_from, route, route_to, set_card,

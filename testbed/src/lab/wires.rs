@@ -22,6 +22,8 @@ use super::Namespace;
 
 const BRIDGE: &str = "switch";
 const CARD: &str = "eth0";
+/// How often a list is asked for.
+const ASKED: usize = 5;
 const CREATE: u16 = NLM_F_CREATE | NLM_F_EXCL;
 
 /// A bridge in this process's network.
@@ -107,7 +109,8 @@ pub(crate) fn mac(address: IpAddr) -> [u8; 6] {
 pub(crate) fn answers_for(netlink: &mut Netlink, address: IpAddr) -> bool {
     // A machine without a card answers for nothing.
     let Ok(card) = netlink.link(CARD) else { return false };
-    let held = netlink.addresses(card.index).unwrap_or_default();
+    // A list that changes while the kernel tells it is none: it is asked again.
+    let held = (0..ASKED).find_map(|_| netlink.addresses(card.index).ok()).unwrap_or_default();
     card.usable && held.iter().any(|(found, _)| *found == address)
 }
 

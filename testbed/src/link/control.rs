@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -10,9 +11,11 @@ use serde_json::Value;
 use super::pair;
 use crate::build_tandem;
 use crate::drill::node::{Node, signal};
-use crate::lab::{PATIENCE, Switch};
+use crate::lab::{Filter, Namespace, PATIENCE, Switch};
 
 const KILLS: usize = 2;
+/// What the members say to each other, whoever has called.
+const CHANNEL: [&str; 2] = ["tcp dport 7401", "tcp sport 7401"];
 
 pub(super) fn play() -> Result<String, String> {
     let say = |e: io::Error| format!("the lab: {e}");
@@ -20,9 +23,10 @@ pub(super) fn play() -> Result<String, String> {
     let mut switch = Switch::new().map_err(say)?;
     let hosts = pair::hosts(&mut switch)?;
     let mut nodes = pair::start(folder.path(), &build_tandem::beside_us()?, &hosts, text)?;
+    let hosts = hosts.map(Arc::new);
     for _ in 0..KILLS {
         for place in [0, 1] {
-            kill(&mut nodes[place])?;
+            kill(&mut nodes[place], &hosts[place])?;
         }
     }
     for (node, role) in nodes.iter_mut().zip(["master", "backup"]) {
@@ -34,7 +38,7 @@ pub(super) fn play() -> Result<String, String> {
         node.until("what it was", PATIENCE, stands)?;
         node.until("connected again", PATIENCE, |status| status["members"][0]["ready"] == true)?;
     }
-    nodes[0].order("failover")?;
+    pair::hand_over(&nodes[0])?;
     nodes[1].until("master", PATIENCE, |status| status["virtual_routers"][0]["role"] == "master")?;
     for node in nodes {
         node.stop()?;
@@ -42,16 +46,21 @@ pub(super) fn play() -> Result<String, String> {
     Ok(format!("{} control processes were killed, and nobody moved", 2 * KILLS))
 }
 
-/// Kills a node's control process, which has not lived for long: the next one is not there at once.
-fn kill(node: &mut Node) -> Result<(), String> {
+/// Kills a node's control process, which has not lived for long: the next one is not there at once. What it says is kept
+/// away until it was seen without news.
+fn kill(node: &mut Node, host: &Arc<Namespace>) -> Result<(), String> {
     node.until("connected", PATIENCE, |status| status["members"][0]["state"] == "connected")?;
     let children = node.children();
     let control = children.iter().find(|(name, _)| name == "control").ok_or("there is no control process")?;
+    // Without nft that must be seen in time.
+    let is_there = crate::find_program("nft").is_some();
+    let silence = is_there.then(|| Filter::at_host(host, &CHANNEL)).transpose()?;
     signal(control.1, Signal::KILL);
     node.until("without news of the other", PATIENCE, |status| {
         let member = &status["members"][0];
         member["state"] == "calling" && member["ready"].is_null() && member["heard_ms"].is_null()
     })?;
+    drop(silence);
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::drill::node::Node;
-use crate::lab::{Namespace, PATIENCE, Switch};
+use crate::lab::{self, Namespace, PATIENCE, Switch};
 
 const NAMES: [&str; 2] = ["lb1", "lb2"];
 
@@ -57,4 +57,11 @@ pub(super) fn start(
         node.until("healthy", PATIENCE, |status| status["members"][0]["ready"] == true)?;
     }
     Ok(nodes)
+}
+
+/// Has a node hand over once it knows that the other one is ready: before, its address would only be given up.
+pub(super) fn hand_over(node: &Node) -> Result<(), String> {
+    let is_ready = || node.status().is_some_and(|status| status["members"][0]["ready"] == true);
+    lab::until("the other one is known to be ready", is_ready)?;
+    node.order("failover")
 }

@@ -68,7 +68,7 @@ pub(super) fn play() -> Result<String, String> {
     until(&hosts[0], "the master has its routes", MASTER, true)?;
 
     let mut begun = client.inside(begin).and_then(|begun| begun).map_err(say)?;
-    nodes[0].order("failover")?;
+    pair::hand_over(&nodes[0])?;
     until(&hosts[1], "its follower has them", MASTER, true)?;
     let described = |why: String| format!("{why}\n{}\n--\n{}", nodes[0].log_tail(), nodes[1].log_tail());
     until(&hosts[0], "those of the old one stay", DRAINS, false).map_err(described)?;

@@ -48,6 +48,16 @@ pub(crate) struct Options {
     /// Only moves the address, and does nothing for those who talk to it
     #[arg(long)]
     bare: bool,
+    /// Not once more, whatever the machine did meanwhile
+    #[arg(long)]
+    once: bool,
+}
+
+impl Options {
+    /// Whether it is played once: where connections are cut on purpose, every outcome is one that the machine may have.
+    pub(crate) fn once(&self) -> bool {
+        self.once || self.bare
+    }
 }
 
 /// Plays it; inside a lab of its own.
