@@ -72,6 +72,11 @@ fn pages() -> Vec<Page> {
             rows: replication_control::TABLE.iter().map(|row| bare(&row.spec)).collect(),
         },
         Page { file: "virtual-router.md", title: "Virtual-router sections", rows: virtual_router() },
+        Page {
+            file: "track-options.md",
+            title: "Options of track lines",
+            rows: failover_vrrp::keywords::track::OPTIONS.iter().map(|row| bare(&row.spec)).collect(),
+        },
         Page { file: "keepalived.md", title: "keepalived.conf", rows: keepalived() },
         Page { file: "proxies.md", title: "Proxy sections", rows: keywords.collect() },
         Page {
