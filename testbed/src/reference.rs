@@ -92,7 +92,9 @@ fn pages() -> Vec<Page> {
         Page {
             file: "actions.md",
             title: "Actions",
-            rows: proxy_rules::actions::every().map(|row| bare(&row.spec)).collect(),
+            rows: proxy_rules::actions::every()
+                .map(|row| (&row.spec, row.rulesets().collect::<Vec<_>>().join(", ")))
+                .collect(),
         },
         Page {
             file: "fetches.md",
