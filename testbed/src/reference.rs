@@ -72,6 +72,11 @@ fn pages() -> Vec<Page> {
             rows: replication_control::TABLE.iter().map(|row| bare(&row.spec)).collect(),
         },
         Page { file: "virtual-router.md", title: "Virtual-router sections", rows: virtual_router() },
+        Page {
+            file: "track-options.md",
+            title: "Options of track lines",
+            rows: failover_vrrp::keywords::track::OPTIONS.iter().map(|row| bare(&row.spec)).collect(),
+        },
         Page { file: "keepalived.md", title: "keepalived.conf", rows: keepalived() },
         Page { file: "proxies.md", title: "Proxy sections", rows: keywords.collect() },
         Page {
@@ -87,7 +92,9 @@ fn pages() -> Vec<Page> {
         Page {
             file: "actions.md",
             title: "Actions",
-            rows: proxy_rules::actions::every().map(|row| bare(&row.spec)).collect(),
+            rows: proxy_rules::actions::every()
+                .map(|row| (&row.spec, row.rulesets().collect::<Vec<_>>().join(", ")))
+                .collect(),
         },
         Page {
             file: "fetches.md",

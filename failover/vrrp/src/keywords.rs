@@ -246,7 +246,7 @@ pub struct Notify {
     pub master: Option<Command>,
     /// On becoming backup.
     pub backup: Option<Command>,
-    /// When the interface is lost.
+    /// On a fault, its own or its group's.
     pub fault: Option<Command>,
     /// When the node stops.
     pub stop: Option<Command>,
@@ -338,14 +338,14 @@ pub const TABLE: &[Keyword<Draft>] = &[
     row(
         &["address"],
         &[Arg::Word("address/prefix"), Arg::Rest("option")],
-        "A virtual address and the length of its network's prefix; a line for each. All are of one family, or 'excluded' from the advertisements. 'dev' names another interface, 'label' what `ip address` shows. As `ip address` has them: 'brd' with an address, + or -; 'scope'; 'peer', whose prefix it is then; 'preferred_lft' with seconds or 'forever', of IPv6, 0 for a single address where nothing is said; 'home', 'mngtmpaddr', 'noprefixroute'. '-nodad' asks the link first whether somebody has it; with 'no_track' it is not put back when somebody removes it. With 'virtual-mac' it lives on an interface with VRRP's hardware address above the one that 'dev' names.",
+        "A virtual address and the length of its network's prefix; a line for each, 64 at most. All are of one family, or 'excluded' from the advertisements. 'dev' names another interface, 'label' what `ip address` shows. As `ip address` has them: 'brd' with an address, + or -; 'scope'; 'peer', whose prefix it is then; 'preferred_lft' with seconds or 'forever', of IPv6, 0 for a single address where nothing is said; 'home', 'mngtmpaddr', 'noprefixroute'. '-nodad' asks the link first whether somebody has it; with 'no_track' it is not put back when somebody removes it. With 'virtual-mac' it lives on an interface with VRRP's hardware address above the one that 'dev' names.",
         "address 192.0.2.100/24 dev eth0 label eth0:1",
         address,
     ),
     row(
         &["advert-interval"],
         &[Arg::Duration("interval", Unit::Millis)],
-        "Time between a master's advertisements: 10 ms to 40.95 s in steps of 10 ms; a backup moves after three.",
+        "Time between a master's advertisements: 10 ms to 40.95 s in steps of 10 ms; 1 s where nothing is said. A backup moves after three.",
         "advert-interval 100ms",
         interval,
     ),
@@ -406,7 +406,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
     row(
         &["gateway"],
         &[Arg::Words("address")],
-        "Who is asked all the time whether this node still reaches anybody: 'auto' is where the default routes over the interface go, 'none' is nobody. A node whose gateway has answered and falls silent is isolated, and takes no address from a silent master.",
+        "Who is asked all the time whether this node still reaches anybody: 'auto', the usual one, is where the default routes over the interface go, 'none' is nobody; of addresses eight at most. A node whose gateway has answered and falls silent is isolated, and takes no address from a silent master.",
         "gateway 192.0.2.1",
         |d, a, diagnostics| d.gateway = gateway(a.words(0), diagnostics),
     ),
@@ -427,7 +427,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
     row(
         &["multicast"],
         &[],
-        "Sends to VRRP's group 224.0.0.18, for routers that are no members; otherwise members are told one by one.",
+        "Sends to VRRP's group, 224.0.0.18 or ff02::12, for routers that are no members; otherwise members are told one by one.",
         "multicast",
         |d, _, _| d.multicast = true,
     ),
@@ -448,7 +448,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
     row(
         &["notify-fault"],
         &[Arg::Words("command")],
-        "Runs a command when the interface is lost.",
+        "Runs a command on a fault: the interface is lost, a condition without weight has failed, an address that it needs is not there, or another router of its group has one.",
         "notify-fault /etc/tandem/fault.sh",
         |d, a, _| d.notify.fault = Some(command(a)),
     ),
@@ -509,35 +509,35 @@ pub const TABLE: &[Keyword<Draft>] = &[
     row(
         &["preempt"],
         &[],
-        "Takes the address back from a living master of lower priority, once the tables are learnt.",
+        "Takes the address back from a living master of lower priority, once the tables are learnt. Where nothing is said it does not: the contrary of keepalived, whose 'nopreempt' says that.",
         "preempt",
         |d, _, _| d.preempt = true,
     ),
     row(
         &["preempt-delay"],
         &[Arg::Duration("delay", Unit::Seconds)],
-        "How long it waits before it does.",
+        "How long it waits before it does; no time where nothing is said.",
         "preempt-delay 30s",
         |d, a, _| d.preempt_delay = Some(a.duration(0)),
     ),
     row(
         &["priority"],
         &[Arg::Word("member"), Arg::Int("priority", 1, 255)],
-        "A member's priority: the highest that can serve is master. 255 owns the addresses: it takes them as soon as it can serve.",
+        "A member's priority, 1 to 255: the highest that can serve is master. Members that are not named have 100. 255 owns the addresses: it takes them as soon as it can serve.",
         "priority lb1 150",
         priority,
     ),
     row(
         &["route"],
         &[Arg::Words("route")],
-        "A route that is there while this node is master, as `ip route` has it: a destination, 'via', 'dev', 'src', 'metric', 'table', 'scope', 'onlink', 'tos', 'congctl', numbers of connections such as 'mtu', 'advmss' or 'initcwnd', maybe with 'lock', and several ways with 'nexthop' and 'weight'; before it 'blackhole', 'unreachable', 'prohibit' or 'throw'.",
+        "A route that is there while this node is master, 256 at most, as `ip route` has it: a destination, 'via', 'dev', 'src', 'metric', 'table', 'scope', 'onlink', 'tos', 'congctl', numbers of connections such as 'mtu', 'advmss' or 'initcwnd', maybe with 'lock', and several ways with 'nexthop' and 'weight'; before it 'blackhole', 'unreachable', 'prohibit' or 'throw'.",
         "route 203.0.113.0/24 via 192.0.2.1 src 192.0.2.100",
         |d, a, diagnostics| add_route(&mut d.routes, a, diagnostics),
     ),
     row(
         &["rule"],
         &[Arg::Words("rule")],
-        "A rule that is there while this node is master, as `ip rule` has it: 'from', 'to', 'iif', 'oif', 'fwmark', 'tos', 'uidrange', 'ipproto', 'sport', 'dport', 'not', 'priority', 'suppress_prefixlength', and 'table', 'l3mdev' or what becomes of the packets.",
+        "A rule that is there while this node is master, 256 at most, as `ip rule` has it: 'from', 'to', 'iif', 'oif', 'fwmark', 'tos', 'uidrange', 'ipproto', 'sport', 'dport', 'not', 'priority', 'suppress_prefixlength', and 'table', 'l3mdev' or what becomes of the packets.",
         "rule from 192.0.2.100 table 100",
         |d, a, diagnostics| add_rule(&mut d.rules, &mut d.unplaced_rules, a, diagnostics),
     ),
@@ -551,63 +551,63 @@ pub const TABLE: &[Keyword<Draft>] = &[
     row(
         &["track-backend"],
         &[Arg::Word("backend"), Arg::Rest("option")],
-        "Follows a backend: it is well while new sessions may go to one of its servers, or to as many as 'min' says; backup servers count. Without a weight a node that has too few is the last resort: whoever has enough comes first, and it serves all the same where nobody has.",
+        "Follows a backend: it is well while new sessions may go to one of its servers, or to as many as 'min' says; backup servers count. Without a weight a node that has too few is the last resort: whoever has enough comes first, and it serves all the same where nobody has. A router has 64 conditions at most.",
         "track-backend app min 2 weight -20",
         |d, a, diagnostics| track::read(Kind::Backend, &mut d.tracks, a, diagnostics),
     ),
     row(
         &["track-file"],
         &[Arg::Word("name"), Arg::Word("path"), Arg::Rest("option")],
-        "Follows a number in a file: its weight times the number is added to the priority; without a weight any number but 0 is a fault.",
+        "Follows a number in a file: its weight times the number is added to the priority; without a weight any number but 0 is a fault. A router has 64 conditions at most.",
         "track-file drain /run/drain weight -1",
         |d, a, diagnostics| track::read(Kind::File, &mut d.tracks, a, diagnostics),
     ),
     row(
         &["track-gateway"],
         &[Arg::Word("name"), Arg::Word("gateway"), Arg::Rest("option")],
-        "Follows whether a gateway answers on the link, by ARP or neighbour discovery: an address, or 'auto' for where the default routes go. 'dev' names another interface, 'timeout' how long it may be silent; 1 s.",
+        "Follows whether a gateway answers on the link, by ARP or neighbour discovery: an address, or 'auto' for where the default routes go. 'dev' names another interface, 'timeout' how long it may be silent; 1 s. A router has 64 conditions at most.",
         "track-gateway uplink auto weight -20",
         |d, a, diagnostics| track::read(Kind::Gateway, &mut d.tracks, a, diagnostics),
     ),
     row(
         &["track-interface"],
         &[Arg::Word("name"), Arg::Rest("option")],
-        "Follows an interface: it is well while it is up and its cable is in. Its own interface a router follows anyway.",
+        "Follows an interface: it is well while it is up and its cable is in. Its own interface a router follows anyway. A router has 64 conditions at most.",
         "track-interface eth1 weight -20",
         |d, a, diagnostics| track::read(Kind::Interface, &mut d.tracks, a, diagnostics),
     ),
     row(
         &["track-process"],
         &[Arg::Word("name"), Arg::Word("command"), Arg::Rest("option")],
-        "Follows processes: it is well while there are enough of them.",
+        "Follows processes: it is well while there are enough of them. A router has 64 conditions at most.",
         "track-process dns named at-least 1",
         |d, a, diagnostics| track::read(Kind::Process, &mut d.tracks, a, diagnostics),
     ),
     row(
         &["track-script"],
         &[Arg::Word("name"), Arg::Word("command"), Arg::Rest("option")],
-        "Follows a command that is run again and again: it is well while its exit code is 0.",
+        "Follows a command that is run again and again: it is well while its exit code is 0. A router has 64 conditions at most.",
         "track-script uplink '/usr/bin/ping -c1 -W1 192.0.2.1' interval 2s fall 2 weight -20",
         |d, a, diagnostics| track::read(Kind::Script, &mut d.tracks, a, diagnostics),
     ),
     row(
         &["version"],
         &[Arg::OneOf("version", &["2", "3"])],
-        "VRRP's version; 2 knows whole seconds only.",
+        "VRRP's version: 3 where nothing is said; 2 knows IPv4 and whole seconds only.",
         "version 3",
         |d, a, _| d.version = Some(Version::named(&a.text(0))),
     ),
     row(
         &["virtual-mac"],
         &[Arg::Rest("option")],
-        "The addresses live on an interface with a hardware address that moves with them, 00:00:5e:00:01 and the router's number: neighbours learn nothing anew. 'name' names the interface, otherwise vrrp. and the number, 'mac' another hardware address; with 'plain-advertisements' these come from the router's interface.",
+        "The addresses live on an interface with a hardware address that moves with them, 00:00:5e:00:01 and the router's number, of IPv6 00:00:5e:00:02: neighbours learn nothing anew. 'name' names the interface, otherwise vrrp. and the number, 'mac' another hardware address; with 'plain-advertisements' these come from the router's interface.",
         "virtual-mac name vrrp.51",
         virtual_mac,
     ),
     row(
         &["vrid"],
         &[Arg::Int("number", 1, 255)],
-        "The router's number, unique on its link.",
+        "The router's number, 1 to 255, unique on its link and in its family.",
         "vrid 51",
         |d, a, _| d.vrid = u8::try_from(a.int(0)).ok(),
     ),
@@ -975,6 +975,17 @@ mod tests {
                 row.spec.example
             );
             assert_eq!(ask(&text).1, Vec::<String>::new(), "{}", row.spec.example);
+        }
+    }
+
+    #[test]
+    fn every_option_of_a_condition_has_an_example_that_is_read() {
+        for option in track::OPTIONS {
+            let text = format!(
+                "virtual-router r\ninterface a\nvrid 1\naddress 192.0.2.1/24\ntrack-process p d {}\n",
+                option.spec.example
+            );
+            assert_eq!(ask(&text).1, Vec::<String>::new(), "{}", option.spec.example);
         }
     }
 

@@ -57,7 +57,9 @@ pub(crate) enum Command {
     /// Reads the files anew without losing a connection
     #[command(after_help = "\
 A new worker takes over the listeners, the stick tables, the servers' states and what was
-changed at run time; the old one finishes its sessions. A file with mistakes changes nothing.
+changed at run time; the old one finishes its sessions. A file with mistakes changes nothing, and
+so does one that needs a restart of the node: another 'cluster' section, virtual router or
+'nbthread', or another word of keepalived.conf about the machine. `tandem diff` says so before.
 Exit code: 0 the new files are in force, 1 nothing has changed.
 
 Example:
@@ -239,11 +241,11 @@ pub(crate) struct Status {
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
-Exit code: 0 written, 1 the node does not answer. `tandem run --keepalived-dumps /tmp` writes the same files as keepalived
-does when it gets its signals.
+Exit code: 0 written, 1 the node does not answer. `tandem run --keepalived-dumps /run/tandem` writes them as files when
+keepalived's signals come.
 
 Example:
-  tandem dump json > /tmp/keepalived.json")]
+  tandem dump json > /run/tandem/keepalived.json")]
 pub(crate) struct DumpAs {
     /// Which of keepalived's dumps
     #[arg(value_enum)]

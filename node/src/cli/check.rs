@@ -134,6 +134,14 @@ fn who_would_win(everything: &Everything) -> String {
         cluster.members.iter().map(|member| (member.name.as_str(), member.address)).collect();
     let mut text = String::new();
     for router in &everything.routers {
+        if let Some(priority) = router.own_priority {
+            // The other members' priorities are in their files.
+            text.push_str(&format!(
+                "virtual router {}: priority {priority} on this node; who has the addresses, the other nodes' files decide, too\n",
+                router.name
+            ));
+            continue;
+        }
         let contest = Contest { router, members: &members };
         let first = contest.winner(&[], None);
         let second = contest.winner(&[first], None);
@@ -156,10 +164,12 @@ fn who_would_win(everything: &Everything) -> String {
     text
 }
 
-/// What the failure of a condition is called; a file's numbers are no failures.
+/// What the failure of a condition is called; numbers of a file with a weight are no failures.
 fn failure(track: &Track) -> Option<String> {
     Some(match &track.watch {
-        Watch::File { .. } => return None,
+        Watch::File { .. } if track.weight != 0 => return None,
+        Watch::File { .. } if track.reverse => format!("the number in file '{}' is 0", track.name),
+        Watch::File { .. } => format!("the number in file '{}' is not 0", track.name),
         Watch::Backend { name, least: 1 } => format!("backend {name} has no usable server"),
         Watch::Backend { name, least } => format!("backend {name} has fewer than {least} usable servers"),
         Watch::Interface(interface) => format!("interface {interface} is down"),
@@ -183,7 +193,8 @@ impl Contest<'_> {
             let observed = |track: &Track| {
                 let failed = failed.is_some_and(|(what, on)| what == track && on.contains(name));
                 if matches!(track.watch, Watch::File { .. }) {
-                    Observed::Value(0)
+                    // With a weight it changes the priority by what nobody knows here, otherwise it fails or not.
+                    Observed::Value(i64::from(track.weight == 0 && failed != track.reverse))
                 } else if failed != track.reverse {
                     Observed::Failed
                 } else {
@@ -252,4 +263,61 @@ fn problem(sources: &Sources, diagnostic: &Diagnostic) -> Problem {
 
 fn file(sources: &Sources, id: proxy_lang::FileId) -> String {
     sources.source(id).map_or_else(String::new, |source| source.name.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PAIR: &str = "cluster prod\n member lb1 192.0.2.11\n member lb2 192.0.2.12\n crt a ca-file b\n";
+
+    /// What is said of these files.
+    fn said(haproxy: &str, keepalived: &str) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            path.to_string_lossy().into_owned()
+        };
+        let haproxy = vec![write("haproxy.cfg", haproxy)];
+        let keepalived = if keepalived.is_empty() { vec![] } else { vec![write("k.conf", keepalived)] };
+        let files = crate::config::Files { haproxy, keepalived, config_id: None };
+        let reading = examine(&files, Depth::Syntax, Explain::No).unwrap();
+        let problems: Vec<&str> = reading.diagnostics.iter().map(|d| d.message.as_str()).collect();
+        who_would_win(reading.everything.as_ref().unwrap_or_else(|| panic!("{problems:?}")))
+    }
+
+    #[test]
+    fn a_file_that_is_one_nodes_does_not_say_who_wins() {
+        let instance = "vrrp_instance web {\n interface eth0\n virtual_router_id 51\n priority 150\n virtual_ipaddress {\n 192.0.2.100/24\n }\n}\n";
+        assert_eq!(
+            said(PAIR, instance),
+            "virtual router web: priority 150 on this node; who has the addresses, the other nodes' files decide, too\n"
+        );
+        assert_eq!(said("", instance), "");
+    }
+
+    #[test]
+    fn a_file_without_a_weight_is_played() {
+        let router =
+            "virtual-router v\n interface eth0\n vrid 1\n address 192.0.2.100/24\n priority lb1 150\n";
+        let plain = "virtual router v: lb1 has the addresses; lb2 if lb1, or the proxy on it, fails; nobody if lb2 does, too; whoever has them then when lb1 is back\n";
+        for (line, expected) in [
+            (
+                "track-file drain /run/drain",
+                "the number in file 'drain' is not 0 on lb1: lb2; on every member: nobody",
+            ),
+            (
+                "track-file on /run/on reverse",
+                "the number in file 'on' is 0 on lb1: lb2; on every member: nobody",
+            ),
+        ] {
+            assert_eq!(
+                said(&format!("{PAIR}{router} {line}\n"), ""),
+                format!("{plain}    {expected}\n"),
+                "{line}"
+            );
+        }
+        assert_eq!(said(&format!("{PAIR}{router} track-file n /run/n weight -2\n"), ""), plain);
+    }
 }

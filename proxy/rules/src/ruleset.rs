@@ -22,6 +22,10 @@ pub enum RulesetKind {
 }
 
 impl RulesetKind {
+    /// Every one of them.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::TcpRequestConnection, Self::TcpRequestContent, Self::HttpRequest, Self::HttpResponse];
+
     /// The words that begin such a rule.
     #[must_use]
     pub fn name(self) -> &'static str {

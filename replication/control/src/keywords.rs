@@ -26,7 +26,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
         spec: Spec::full(
             &["ca-file"],
             &[Arg::Word("file")],
-            "The cluster's certificate authority, as `tandem cluster init` writes it.",
+            "The cluster's certificate authority, as `tandem cluster init` writes it. 'crt' may name it too; one of the two must.",
             "ca-file /etc/tandem/cluster-ca.pem",
         ),
         sections: Sections::CLUSTER,
@@ -48,7 +48,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
         spec: Spec::full(
             &["member"],
             &[Arg::Word("name"), Arg::Word("address")],
-            "A machine of the cluster: the name it goes by and its own address.",
+            "A machine of the cluster: the name it goes by and its own address. 16 at most.",
             "member lb1 192.0.2.11",
         ),
         sections: Sections::CLUSTER,
@@ -59,7 +59,7 @@ pub const TABLE: &[Keyword<Draft>] = &[
         spec: Spec::full(
             &["port"],
             &[Arg::Int("port", 1, 65_534)],
-            "Port on which members tell each other tables and health; the next one is for heartbeat and orders.",
+            "Port on which members tell each other tables and health; the next one is for heartbeat and orders. 7400 where nothing is said.",
             "port 7400",
         ),
         sections: Sections::CLUSTER,

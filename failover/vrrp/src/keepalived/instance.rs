@@ -132,7 +132,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     row(
         &["advert_int"],
         &[Arg::Seconds("interval", 10, 255_000)],
-        "Seconds between a master's advertisements: whole ones in version 2, from 0.01 on in version 3.",
+        "Seconds between a master's advertisements: whole ones in version 2, from 0.01 on in version 3; 1 where nothing is said.",
         "advert_int 1",
         |d, a, _| d.interval = Some((a.duration(0), a.span)),
     ),
@@ -323,7 +323,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     row(
         &["mcast_dst_ip"],
         &[Arg::Word("address")],
-        "Another group than VRRP's own.",
+        "Another group than VRRP's own, 224.0.0.18 or ff02::12.",
         "mcast_dst_ip 224.0.0.18",
         |d, a, diagnostics| d.wire.group = group(a, diagnostics).or(d.wire.group),
     ),
@@ -377,7 +377,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     row(
         &["notify_fault"],
         &[Arg::Words("command")],
-        "Runs a command when the interface is lost.",
+        "Runs a command on a fault: the interface is lost, a condition without weight has failed, an address that it needs is not there, or another instance of its group has one.",
         "notify_fault /etc/keepalived/fault.sh",
         |d, a, diagnostics| d.notify.fault = script(a, diagnostics),
     ),
@@ -433,7 +433,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     row(
         &["priority"],
         &[Arg::Int("priority", 1, 255)],
-        "This node's priority: the highest that can serve is master.",
+        "This node's priority: the highest that can serve is master. 100 where nothing is said; 255 owns the addresses.",
         "priority 150",
         |d, a, _| {
             d.priority = u8::try_from(a.int(0)).ok().map(|priority| (priority, a.span));
@@ -554,7 +554,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     row(
         &["use_vmac"],
         &[Arg::Rest("interface")],
-        "An interface with a MAC address that moves with the addresses: its name, vrrp. and the router's number where none is written, and its address.",
+        "An interface with a MAC address that moves with the addresses: its name, vrrp. and the router's number where none is written, and its address, 00:00:5e:00:01 and the router's number (of IPv6 00:00:5e:00:02) where none is.",
         "use_vmac vrrp.51",
         |d, a, diagnostics| {
             let mut asked = VirtualMac::default();
@@ -589,7 +589,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     row(
         &["version"],
         &[Arg::OneOf("version", &["2", "3"])],
-        "VRRP's version; 2 knows whole seconds only.",
+        "VRRP's version; 2 knows whole seconds only. Where nothing is said that of 'vrrp_version'; IPv6 has 3 in any case.",
         "version 3",
         |d, a, _| d.version = Some(Version::named(&a.text(0))),
     ),
@@ -610,7 +610,7 @@ pub const TABLE: &[Keyword<Instance>] = &[
     row(
         &["virtual_router_id"],
         &[Arg::Int("number", 1, 255)],
-        "The router's number, unique on its link.",
+        "The router's number, 1 to 255, unique on its link and in its family.",
         "virtual_router_id 51",
         |d, a, _| d.vrid = u8::try_from(a.int(0)).ok(),
     ),

@@ -58,7 +58,7 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
     option(
         &["arguments"],
         &[Arg::OneOf("how", &["exact", "initial", "partial"])],
-        "How a process' arguments are compared: all of them, the last of which may go on, or the first ones.",
+        "How a process' arguments are compared: 'exact', those that are named and no others; 'initial', the last of which may go on; 'partial', with others behind them. Where nothing is said, and the command names none, its name alone is compared.",
         "arguments partial",
         |d, a, _| {
             d.parameters = Some(match a.text(0).as_str() {
@@ -71,7 +71,7 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
     option(
         &["at-least"],
         &[Arg::Int("count", 0, 65_535)],
-        "Processes there must be.",
+        "Processes there must be; 1.",
         "at-least 2",
         |d, a, _| {
             d.least = u32::try_from(a.int(0)).ok();
@@ -80,7 +80,7 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
     option(
         &["at-most"],
         &[Arg::Int("count", 0, 65_535)],
-        "Processes there may be.",
+        "Processes there may be; any number where nothing is said.",
         "at-most 2",
         |d, a, _| {
             d.most = u32::try_from(a.int(0)).ok();
@@ -98,7 +98,7 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
     option(
         &["end-delay"],
         DURATION,
-        "Time after a process has ended until that counts.",
+        "Time after a process has ended until that counts; none.",
         "end-delay 1s",
         |d, a, _| {
             d.after_end = a.duration(0);
@@ -111,7 +111,7 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
         "failed-first",
         |d, _, _| d.failed_first = true,
     ),
-    option(&["fall"], COUNT, "Failures in a row that count as one.", "fall 2", |d, a, _| {
+    option(&["fall"], COUNT, "Failures in a row of a script that count as one; 1.", "fall 2", |d, a, _| {
         d.fall = u32::try_from(a.int(0)).ok();
     }),
     option(&["interval"], DURATION, "Time between two runs of a script; 1 s.", "interval 2s", |d, a, _| {
@@ -124,14 +124,20 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
         "min 2",
         |d, a, _| d.servers = u32::try_from(a.int(0)).ok(),
     ),
-    option(&["reverse"], &[], "Does the contrary.", "reverse", |d, _, _| d.reverse = true),
-    option(&["rise"], COUNT, "Successes in a row that end a failure.", "rise 2", |d, a, _| {
+    option(
+        &["reverse"],
+        &[],
+        "Does the contrary: what would be a failure is well, and what a weight adds it takes away.",
+        "reverse",
+        |d, _, _| d.reverse = true,
+    ),
+    option(&["rise"], COUNT, "Successes in a row of a script that end a failure; 1.", "rise 2", |d, a, _| {
         d.rise = u32::try_from(a.int(0)).ok();
     }),
     option(
         &["start-delay"],
         DURATION,
-        "Time after a process has come until that counts.",
+        "Time after a process has come until that counts; none.",
         "start-delay 1s",
         |d, a, _| {
             d.after_start = a.duration(0);
@@ -144,9 +150,15 @@ pub const OPTIONS: &[Keyword<TrackDraft>] = &[
         "timeout 1s",
         |d, a, _| d.timeout = Some(a.duration(0)),
     ),
-    option(&["user"], &[Arg::Word("user")], "Whose rights a script has.", "user nobody", |d, a, _| {
-        d.user = RunAs::User(a.text(0), None);
-    }),
+    option(
+        &["user"],
+        &[Arg::Word("user")],
+        "Whose rights a script has; otherwise this program's.",
+        "user nobody",
+        |d, a, _| {
+            d.user = RunAs::User(a.text(0), None);
+        },
+    ),
     option(
         &["weight"],
         &[Arg::Int("weight", -WEIGHT, WEIGHT)],

@@ -107,7 +107,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         spec: spec!(
             &["nbthread"],
             &[Arg::Int("threads", 1, 64)],
-            "Number of cores: threads that carry traffic.",
+            "Number of cores: threads that carry traffic; without the line as many as the machine has. A change needs a restart of the node: a reload is refused.",
             "nbthread 2"
         ),
         sections: HERE,
@@ -155,7 +155,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     },
     Keyword {
         spec: spec!(
-            Status::Accepted("server connections and buffers size themselves"),
+            Status::Accepted("Tandem has sizes and limits of its own"),
             &["tune.bufsize", "tune.maxaccept", "tune.maxrewrite", "spread-checks", "ulimit-n"],
             &[Arg::Word("number")],
             "Sizes that HAProxy must be told.",

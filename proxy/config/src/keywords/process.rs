@@ -6,8 +6,11 @@ use crate::draft::GlobalDraft;
 
 const HERE: Sections = Sections::GLOBAL;
 const ENVIRONMENT: &str = "what it sets holds for the lines that follow, whoever reads them";
-const SIZED: &str = "buffers, pools and events size themselves";
-const ALWAYS: &str = "it is always so";
+const SIZED: &str = "Tandem has sizes and limits of its own";
+const EPOLL: &str = "epoll is the only way of waiting here";
+const PLACED: &str = "the kernel places the threads";
+const ONE_PROCESS: &str = "one process carries all traffic, with a thread for each core ('nbthread')";
+const NO_LEAVE: &str = "nothing here asks leave";
 const LUA: &str = "there is no Lua in Tandem";
 const DEVICES: &str = "there is no device detection in Tandem: a map over the User-Agent field comes near";
 const OPENSSL: &str = "TLS is rustls, which loads no engines or providers";
@@ -31,21 +34,55 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         true,
         Spec::accepted(
-            ALWAYS,
-            &[
-                "busy-polling",
-                "noepoll",
-                "nokqueue",
-                "nopoll",
-                "noevports",
-                "nosplice",
-                "noreuseport",
-                "no-memory-trimming",
-                "nogetaddrinfo",
-            ],
+            EPOLL,
+            &["busy-polling", "noepoll", "nokqueue", "nopoll", "noevports"],
             &[],
-            "Ways of waiting that HAProxy can be denied.",
+            "Ways of waiting that HAProxy can be given or denied.",
             "noepoll",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            "nothing is spliced",
+            &["nosplice"],
+            &[],
+            "Denies HAProxy to have the kernel copy between sockets.",
+            "nosplice",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            "every core accepts by a socket of its own, which needs it",
+            &["noreuseport"],
+            &[],
+            "Denies HAProxy several sockets of one address (SO_REUSEPORT).",
+            "noreuseport",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            "the allocator is another one, and gives memory back by itself",
+            &["no-memory-trimming"],
+            &[],
+            "Denies HAProxy to give memory back after a reload.",
+            "no-memory-trimming",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            "names of hosts are not looked up yet",
+            &["nogetaddrinfo"],
+            &[],
+            "Denies HAProxy one of two ways to look names up.",
+            "nogetaddrinfo",
         ),
     ),
     Keyword::inert(
@@ -62,7 +99,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         true,
         Spec::accepted(
-            SIZED,
+            PLACED,
             &["cpu-map", "numa-cpu-mapping"],
             &[Arg::Rest("sets")],
             "Which core runs which thread.",
@@ -73,62 +110,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         true,
         Spec::accepted(
-            ALWAYS,
-            &[
-                "busy-polling",
-                "noepoll",
-                "nokqueue",
-                "nopoll",
-                "noevports",
-                "nosplice",
-                "noreuseport",
-                "no-memory-trimming",
-                "nogetaddrinfo",
-            ],
-            &[],
-            "Ways of waiting that HAProxy can be denied.",
-            "noepoll",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(
-            &["close-spread-time"],
-            &[Arg::Duration("time", Unit::Millis)],
-            "Time over which idle connections are closed at a stop.",
-            "close-spread-time 10s",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        true,
-        Spec::accepted(
-            SIZED,
-            &["cpu-map", "numa-cpu-mapping"],
-            &[Arg::Rest("sets")],
-            "Which core runs which thread.",
-            "cpu-map auto:1/1-4 0-3",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(
-            &["default-path"],
-            &[
-                Arg::OneOf("origin", &["current", "config", "parent", "origin"]),
-                Arg::Optional(&Arg::Word("folder")),
-            ],
-            "What relative file names are relative to.",
-            "default-path config",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        true,
-        Spec::accepted(
-            ALWAYS,
+            NO_LEAVE,
             &[
                 "expose-experimental-directives",
                 "insecure-fork-wanted",
@@ -234,11 +216,33 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         false,
         Spec::accepted(
-            SIZED,
-            &["maxpipes", "maxzlibmem", "max-spread-checks"],
+            "nothing is spliced",
+            &["maxpipes"],
             &[Arg::Word("number")],
-            "Sizes that HAProxy must be told.",
+            "Most pipes that HAProxy has the kernel copy through.",
             "maxpipes 100",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            "nothing is compressed",
+            &["maxzlibmem"],
+            &[Arg::Word("megabytes")],
+            "Most memory for compression.",
+            "maxzlibmem 100",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            "first checks are spread over 200 ms at most",
+            &["max-spread-checks"],
+            &[Arg::Word("time")],
+            "Longest time over which checks are spread at the start.",
+            "max-spread-checks 1s",
         ),
     ),
     Keyword::inert(
@@ -305,7 +309,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         false,
         Spec::accepted(
-            ALWAYS,
+            "eight old workers may finish at a time: the oldest ends for a newer one",
             &["mworker-max-reloads"],
             &[Arg::Int("reloads", 0, 2_147_483_647)],
             "Reloads after which an old worker must go.",
@@ -314,7 +318,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     ),
     Keyword {
         spec: Spec::accepted(
-            SIZED,
+            ONE_PROCESS,
             &["nbproc"],
             &[Arg::Int("processes", 1, 1)],
             "Number of processes: one.",
@@ -331,7 +335,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         true,
         Spec::accepted(
-            ALWAYS,
+            CODE,
             &[
                 "profiling.tasks",
                 "profiling.memory",
@@ -444,7 +448,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         false,
         Spec::accepted(
-            SIZED,
+            ONE_PROCESS,
             &["stats bind-process"],
             &[Arg::Words("processes")],
             "Which process serves the runtime API.",
@@ -455,7 +459,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         false,
         Spec::accepted(
-            SIZED,
+            "threads have no groups: each serves the connections that it accepts",
             &["thread-group", "thread-groups"],
             &[Arg::Rest("threads")],
             "Groups of threads.",
@@ -507,11 +511,22 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         true,
         Spec::accepted(
-            ALWAYS,
-            &["h1-accept-payload-with-any-method", "h2-workaround-bogus-websocket-clients"],
+            "any method may have a body",
+            &["h1-accept-payload-with-any-method"],
             &[],
-            "What HAProxy does not do unless told.",
+            "Takes bodies of GET, HEAD and DELETE in HTTP/1.0.",
             "h1-accept-payload-with-any-method",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        true,
+        Spec::accepted(
+            "HTTP/2 is not spoken yet",
+            &["h2-workaround-bogus-websocket-clients"],
+            &[],
+            "Does not offer WebSocket over HTTP/2.",
+            "h2-workaround-bogus-websocket-clients",
         ),
     ),
 ];
@@ -603,7 +618,7 @@ pub(super) const TUNING: &[Keyword<GlobalDraft>] = &[
         HERE,
         false,
         Spec::accepted(
-            ALWAYS,
+            "one process has all sessions",
             &["tune.ssl.force-private-cache"],
             &[],
             "Sessions of TLS are kept for each process.",
@@ -759,7 +774,7 @@ pub(super) const TLS: &[Keyword<GlobalDraft>] = &[
         HERE,
         true,
         Spec::accepted(
-            ALWAYS,
+            "TLS is rustls, not OpenSSL",
             &["ssl-mode-async", "ssl-skip-self-issued-ca"],
             &[],
             "Ways of OpenSSL.",

@@ -8,7 +8,7 @@ use proxy_table::{DataType, TableId};
 
 use parse::TABLE;
 
-use crate::{Context, Exchange, Expr, Final, Format, Reply, Tracked, View, Wait};
+use crate::{Context, Exchange, Expr, Final, Format, Reply, RulesetKind, Tracked, View, Wait};
 
 /// A row of the registry.
 pub struct ActionRow {
@@ -20,6 +20,11 @@ pub struct ActionRow {
 }
 
 impl ActionRow {
+    /// The rules it may stand in, by the words that begin them.
+    pub fn rulesets(&self) -> impl Iterator<Item = &'static str> {
+        RulesetKind::ALL.into_iter().filter(|kind| self.kinds & kind.bit() != 0).map(RulesetKind::name)
+    }
+
     /// Whether a word names this action; what stands in parentheses is its argument.
     pub(crate) fn names(&self, word: &str) -> bool {
         self.spec.names.contains(&word.split('(').next().unwrap_or(word))

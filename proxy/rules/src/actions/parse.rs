@@ -45,7 +45,7 @@ pub(super) const TABLE: &[ActionRow] = &[
         &["deny"],
         STATUS,
         HTTP,
-        "Refuses the message, with 403 unless told otherwise.",
+        "Refuses a request, with 403 unless told otherwise, or a response, with 502.",
         "deny deny_status 429",
         |n, a, c, d| status(n, a, if is_response(c) { 502 } else { 403 }, d).map(Action::Deny),
     ),
