@@ -172,9 +172,9 @@ pub struct Agent {
 
 /// Ends the process with the agent's thread, should that panic: a program that goes on without it would keep its last role
 /// for ever, and obey nobody. The kernel removes the addresses by their lifetime, and who started the program does so again.
-struct LastResort;
+struct Vital;
 
-impl Drop for LastResort {
+impl Drop for Vital {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!("the agent's thread has died: the process ends, and the addresses with it");
@@ -208,7 +208,7 @@ impl Agent {
         let words = Arc::clone(&room.words);
         let watches = room.watches.clone();
         let thread = std::thread::Builder::new().name("vrrp".to_owned()).spawn(move || {
-            let _alone = LastResort;
+            let _vital = Vital;
             room.run();
         })?;
         let mut agent = Self { orders, words, wake, status, thread: Some(thread), watchers: None, after };

@@ -90,7 +90,7 @@ fn states_are_written_again_after_a_reload_where_that_is_asked_for() {
 #[ignore = "ends its process"]
 fn the_agents_thread_panics() {
     let thread = std::thread::spawn(|| {
-        let _alone = LastResort;
+        let _vital = Vital;
         panic!("on purpose");
     });
     let _ = thread.join();

@@ -80,6 +80,10 @@ pub(super) fn compare() -> Result<String, String> {
         // A route that cannot be there is a fault of those that follow it, for as long as that lasts.
         let every = machine.host.inside(held).and_then(|found| found).map_err(|e| e.to_string())?;
         let own = every.iter().find(|entry| entry.of.own == Some(OWN)).ok_or("no own address")?;
+        // With the first address of a network the kernel would take the floating one, which the node puts back at once: that
+        // it is gone for that moment is not what is waited for.
+        let promote = || std::fs::write("/proc/sys/net/ipv4/conf/all/promote_secondaries", "1");
+        machine.host.inside(promote).and_then(|written| written).map_err(|e| e.to_string())?;
         addresses::remove(&machine.host, &own.of)?;
         machine.until("an instance whose route cannot be there gives up", |found| !has(found, FLOATS))?;
         let message = RouteNetlinkMessage::NewAddress(own.of.message.clone());
