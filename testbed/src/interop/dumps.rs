@@ -62,10 +62,8 @@ pub(super) fn compare() -> Result<String, String> {
     let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
     let folder = tempfile::tempdir().map_err(say)?;
     let mut switch = Switch::new().map_err(say)?;
-    let mut plug = |port: &str, number: u8| {
-        let host = switch.host(port, &[IpAddr::from([192, 0, 2, number])]).map_err(say)?;
-        Ok::<_, String>(host)
-    };
+    let mut plug =
+        |port: &str, number: u8| switch.host(port, &[IpAddr::from([192, 0, 2, number])]).map_err(say);
     let (here, there) = (plug("ours", 11)?, plug("theirs", 12)?);
     let (ours, theirs) = (folder.path().join("lb1"), folder.path().join("theirs"));
     for folder in [&ours, &theirs] {

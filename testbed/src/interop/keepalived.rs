@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-use failover::netlink::Netlink;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::build_tandem;
@@ -341,14 +340,9 @@ impl Stage {
 
     fn held(&self, host: &Namespace) -> usize {
         let interface = if self.case.vmac { "vrrp.51" } else { "eth0" };
-        let look = || {
-            let mut netlink = Netlink::open()?;
-            let index = netlink.link(interface)?.index;
-            netlink.addresses(index)
-        };
-        let addresses = host.inside(look).and_then(|found| found).unwrap_or_default();
+        let addresses = lab::addresses_of(host, interface).unwrap_or_default();
         let floating = |address: &IpAddr| self.case.floating().contains(&address.to_string().as_str());
-        addresses.iter().filter(|(address, _)| floating(address)).count()
+        addresses.iter().filter(|address| floating(address)).count()
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {

@@ -179,13 +179,8 @@ impl Stage {
     }
 
     fn holds(&self) -> bool {
-        let look = || {
-            let mut netlink = Netlink::open()?;
-            let index = netlink.link("eth0")?.index;
-            netlink.addresses(index)
-        };
-        let held = self.host.inside(look).and_then(|held| held).unwrap_or_default();
-        held.iter().any(|(address, _)| *address == IpAddr::from([192, 0, 2, 100]))
+        let held = lab::addresses_of(&self.host, "eth0").unwrap_or_default();
+        held.contains(&IpAddr::from([192, 0, 2, 100]))
     }
 
     pub(super) fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {

@@ -16,5 +16,6 @@ pub(crate) use namespace::Namespace;
 pub(crate) use stalls::{STALL, Stalls, Told, play, play_what_was_asked};
 pub(crate) use until::{PATIENCE, until};
 pub(crate) use wires::{
-    Switch, add, answers_for, join, learnt_at, mac, remove, remove_from, route, route_to, set_card,
+    Switch, add, addresses_of, answers_for, join, learnt_at, mac, remove, remove_from, route, route_to,
+    set_card,
 };

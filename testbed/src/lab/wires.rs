@@ -109,9 +109,23 @@ pub(crate) fn mac(address: IpAddr) -> [u8; 6] {
 pub(crate) fn answers_for(netlink: &mut Netlink, address: IpAddr) -> bool {
     // A machine without a card answers for nothing.
     let Ok(card) = netlink.link(CARD) else { return false };
-    // A list that changes while the kernel tells it is none: it is asked again.
-    let held = (0..ASKED).find_map(|_| netlink.addresses(card.index).ok()).unwrap_or_default();
-    card.usable && held.iter().any(|(found, _)| *found == address)
+    card.usable && listed(netlink, card.index).unwrap_or_default().contains(&address)
+}
+
+/// The addresses on one of a host's interfaces.
+pub(crate) fn addresses_of(host: &Namespace, interface: &str) -> io::Result<Vec<IpAddr>> {
+    host.inside(|| {
+        let mut netlink = Netlink::open()?;
+        let index = netlink.link(interface)?.index;
+        listed(&mut netlink, index)
+    })?
+}
+
+/// A list that changes while the kernel tells it is none: it is asked again.
+fn listed(netlink: &mut Netlink, index: u32) -> io::Result<Vec<IpAddr>> {
+    let found = (1..ASKED).find_map(|_| netlink.addresses(index).ok());
+    let found = found.map_or_else(|| netlink.addresses(index), Ok)?;
+    Ok(found.into_iter().map(|(address, _)| address).collect())
 }
 
 /// Switches a host's card on or off.

@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use failover::netlink::Netlink;
-
 use super::pair;
 use crate::build_tandem;
 use crate::drill::node::Node;
@@ -14,8 +12,6 @@ use crate::lab::{self, Namespace, PATIENCE, Switch};
 const LOOK: Duration = Duration::from_millis(5);
 /// Longer than the kernel keeps an address that nobody renews.
 const LIFETIME: Duration = Duration::from_millis(2_500);
-/// How often the kernel is asked what addresses there are.
-const ASKED: usize = 5;
 const FLOATING: &str = "192.0.2.100";
 
 pub(super) fn play() -> Result<String, String> {
@@ -102,16 +98,10 @@ impl Stage {
         Node::start(name, &self.tandem, &files, "100ms", &folder, &self.hosts[place])
     }
 
-    /// Whether a node has the address. A list that changes while the kernel tells it is none: it is asked again.
+    /// Whether a node has the address.
     fn holds(&self, place: usize) -> Result<bool, String> {
-        let look = || {
-            let mut netlink = Netlink::open()?;
-            let index = netlink.link("eth0")?.index;
-            netlink.addresses(index)
-        };
-        let ask = || self.hosts[place].inside(look).and_then(|found| found);
-        let found = (1..ASKED).find_map(|_| ask().ok()).map_or_else(ask, Ok).map_err(|e| e.to_string())?;
-        Ok(found.iter().any(|(address, _)| address.to_string() == FLOATING))
+        let found = lab::addresses_of(&self.hosts[place], "eth0").map_err(|e| e.to_string())?;
+        Ok(found.iter().any(|address| address.to_string() == FLOATING))
     }
 
     fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) -> Result<(), String> {
