@@ -1,9 +1,12 @@
-//! Buffers and the core's store of them: a connection holds one only while it has bytes in flight.
+//! Buffers and the core's store of them: a connection holds one only while it has bytes in flight, and one that waits holds
+//! no more than what it has.
 
-/// Bytes of one buffer, as HAProxy's `tune.bufsize`.
+/// Bytes of one full buffer, as HAProxy's `tune.bufsize`.
 pub(crate) const BUFFER_SIZE: usize = 16_384;
-/// Most buffers a core keeps for later.
-const MAX_KEPT: usize = 1_024;
+/// Least bytes of a buffer that waits for more.
+const SMALL_SIZE: usize = 512;
+/// Most buffers of each kind a core keeps for later: 2 MiB.
+const MAX_KEPT: usize = 128;
 
 /// Received bytes that nobody has consumed yet.
 pub(crate) struct Buffer {
@@ -13,8 +16,8 @@ pub(crate) struct Buffer {
 }
 
 impl Buffer {
-    fn new() -> Self {
-        Self { bytes: vec![0; BUFFER_SIZE].into_boxed_slice(), start: 0, end: 0 }
+    fn new(size: usize) -> Self {
+        Self { bytes: vec![0; size].into_boxed_slice(), start: 0, end: 0 }
     }
 
     /// What is there.
@@ -22,14 +25,27 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
-    /// Where more may be written; moves what is there to the front if the end is reached.
+    /// Where more may be written: what is there moves to the front, or into a buffer of twice the size, when the end is
+    /// reached. Empty if a full-sized buffer is full.
     pub(crate) fn room(&mut self) -> &mut [u8] {
-        if self.end == self.bytes.len() && self.start > 0 {
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
+        if self.end == self.bytes.len() {
+            if self.start == 0 && self.bytes.len() < BUFFER_SIZE {
+                self.resize((2 * self.bytes.len()).min(BUFFER_SIZE));
+            } else if self.start > 0 {
+                self.bytes.copy_within(self.start..self.end, 0);
+                self.end -= self.start;
+                self.start = 0;
+            }
         }
         &mut self.bytes[self.end..]
+    }
+
+    fn resize(&mut self, size: usize) {
+        let mut other = Self::new(size);
+        let filled = self.filled();
+        other.bytes[..filled.len()].copy_from_slice(filled);
+        other.end = filled.len();
+        *self = other;
     }
 
     pub(crate) fn received(&mut self, count: usize) {
@@ -50,8 +66,9 @@ impl Buffer {
         self.start == self.end
     }
 
+    /// Whether nothing more fits, however large it grows.
     pub(crate) fn is_full(&self) -> bool {
-        self.end - self.start == self.bytes.len()
+        self.end - self.start == BUFFER_SIZE
     }
 }
 
@@ -64,14 +81,27 @@ pub(crate) struct Store {
 
 impl Store {
     pub(crate) fn take(&mut self) -> Buffer {
-        self.input.pop().unwrap_or_else(Buffer::new)
+        self.input.pop().unwrap_or_else(|| Buffer::new(BUFFER_SIZE))
     }
 
     pub(crate) fn give(&mut self, mut buffer: Buffer) {
-        if self.input.len() < MAX_KEPT {
+        if self.input.len() < MAX_KEPT && buffer.bytes.len() == BUFFER_SIZE {
             (buffer.start, buffer.end) = (0, 0);
             self.input.push(buffer);
         }
+    }
+
+    /// Moves what a waiting connection holds into a buffer that is no larger than it must be.
+    pub(crate) fn settle(&mut self, buffer: &mut Buffer) {
+        let size = (buffer.filled().len() + 1).next_power_of_two().max(SMALL_SIZE);
+        if size >= buffer.bytes.len() {
+            return;
+        }
+        let mut small = Buffer::new(size);
+        let filled = buffer.filled();
+        small.bytes[..filled.len()].copy_from_slice(filled);
+        small.end = filled.len();
+        self.give(std::mem::replace(buffer, small));
     }
 
     pub(crate) fn take_output(&mut self) -> Vec<u8> {
@@ -79,9 +109,34 @@ impl Store {
     }
 
     pub(crate) fn give_output(&mut self, mut buffer: Vec<u8>) {
-        if self.output.len() < MAX_KEPT && buffer.capacity() <= 2 * BUFFER_SIZE {
+        let usual = (BUFFER_SIZE..=2 * BUFFER_SIZE).contains(&buffer.capacity());
+        if self.output.len() < MAX_KEPT && usual {
             buffer.clear();
             self.output.push(buffer);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_waiting_buffer_is_small_and_grows_with_what_comes() {
+        let mut store = Store::default();
+        let mut buffer = store.take();
+        let text: Vec<u8> = (0..BUFFER_SIZE).map(|n| u8::try_from(n % 251).unwrap_or(0)).collect();
+        for (count, byte) in text.iter().enumerate() {
+            store.settle(&mut buffer);
+            let least = (count + 1).next_power_of_two().clamp(SMALL_SIZE, BUFFER_SIZE);
+            assert!(buffer.bytes.len() <= least, "{} bytes for {count}", buffer.bytes.len());
+            assert!(!buffer.is_full());
+            buffer.room()[0] = *byte;
+            buffer.received(1);
+        }
+        assert!(buffer.is_full() && buffer.room().is_empty());
+        assert_eq!(buffer.filled(), text);
+        buffer.consume(1);
+        assert_eq!((buffer.room().len(), buffer.filled()), (1, &text[1..]));
     }
 }

@@ -12,6 +12,12 @@ thread_local! {
     static READING: Cell<u64> = const { Cell::new(0) };
 }
 
+#[cfg(test)]
+thread_local! {
+    /// Where a test has stopped the clock; 0: it runs.
+    static STOPPED: Cell<u64> = const { Cell::new(0) };
+}
+
 fn start() -> &'static (Instant, SystemTime) {
     START.get_or_init(|| (Instant::now(), SystemTime::now()))
 }
@@ -26,7 +32,17 @@ pub fn now_ms() -> u64 {
     }
 }
 
+/// Stops this thread's clock at a reading, for a test that moves it itself.
+#[cfg(test)]
+pub(crate) fn stop_at(ms: u64) {
+    STOPPED.set(ms);
+}
+
 fn read() -> u64 {
+    #[cfg(test)]
+    if STOPPED.get() > 0 {
+        return STOPPED.get();
+    }
     u64::try_from(start().0.elapsed().as_millis()).unwrap_or(u64::MAX - EPOCH_MS) + EPOCH_MS
 }
 

@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::buffer::{Buffer, Store};
 use crate::clock::now_ms;
 use crate::core::Core;
+use crate::socket::Socket;
 use crate::timers::Timer;
 
 /// Why waiting for a socket ended without bytes.
@@ -35,14 +35,14 @@ impl From<io::Error> for Ended {
 
 /// A socket, as it is or under TLS.
 enum Io {
-    Plain(TcpStream),
+    Plain(Socket),
     Tls(Box<Tls>),
     /// A handshake has it, or had it and failed.
     Away,
 }
 
 struct Tls {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Socket>,
     /// Encrypted bytes may wait for room in the socket.
     unflushed: bool,
 }
@@ -51,11 +51,40 @@ struct Tls {
 pub(crate) struct Connection {
     io: Io,
     input: Option<Buffer>,
+    /// Bytes received over its life: what proves that a loop over it goes on.
+    received: u64,
+    /// A server's: it knows whose requests come by it, and nobody else's may.
+    private: bool,
+    /// A server's: it has carried a second request before.
+    proven: bool,
 }
 
 impl Connection {
-    pub(crate) fn new(io: TcpStream) -> Self {
-        Self { io: Io::Plain(io), input: None }
+    pub(crate) fn new(io: Socket) -> Self {
+        Self { io: Io::Plain(io), input: None, received: 0, private: false, proven: false }
+    }
+
+    /// Binds it to the session it is used by.
+    pub(crate) fn set_private(&mut self) {
+        self.private = true;
+    }
+
+    pub(crate) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Notes that it was used again, if so.
+    pub(crate) fn set_proven(&mut self, reused: bool) {
+        self.proven |= reused;
+    }
+
+    pub(crate) fn is_proven(&self) -> bool {
+        self.proven
+    }
+
+    /// Bytes received over its life.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
     }
 
     /// Whether it is encrypted.
@@ -122,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// Reads once, if anything is there; registers for waking otherwise, and holds no buffer then.
+    /// Reads once, if anything is there; registers for waking otherwise, and holds no more than what it has then.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, core: &Core) -> Poll<Result<usize, Ended>> {
         match &mut self.io {
             // Whoever waits for an answer must have sent the question.
@@ -147,11 +176,16 @@ impl Connection {
             Poll::Ready(Ok(())) => {
                 let count = read.filled().len();
                 buffer.received(count);
+                self.received += count as u64;
                 Poll::Ready(if count == 0 { Err(Ended::Closed) } else { Ok(count) })
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             Poll::Pending => {
-                self.give_back(core);
+                if buffer.is_empty() {
+                    self.give_back(core);
+                } else {
+                    core.store.borrow_mut().settle(buffer);
+                }
                 Poll::Pending
             }
         }
@@ -188,32 +222,69 @@ impl Connection {
         }
     }
 
-    /// Writes everything, until the timer's deadline. Progress moves the deadline by `timeout_ms`.
+    /// Writes everything; whoever takes nothing for `timeout_ms` milliseconds is late. `None` is no limit.
     pub(crate) async fn send(
         &mut self,
         bytes: &[u8],
         timer: &mut Timer,
         timeout_ms: Option<u64>,
     ) -> Result<(), Ended> {
-        let mut sent = 0;
+        let (mut sent, mut before) = (0, 0);
+        timer.set(timeout_ms.map(|t| now_ms() + t));
         poll_fn(|cx| {
             while sent < bytes.len() {
                 match self.poll_send(cx, &bytes[sent..], &[]) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(Ended::Closed)),
                     Poll::Ready(Ok(count)) => sent += count,
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error.into())),
-                    Poll::Pending if timer.expired(now_ms()) => return Poll::Ready(Err(Ended::TimedOut)),
-                    Poll::Pending => {
-                        if sent > 0 {
-                            timer.set(timeout_ms.map(|t| now_ms() + t));
-                        }
+                    Poll::Pending if sent > before => {
+                        before = sent;
+                        timer.set(timeout_ms.map(|t| now_ms() + t));
                         return Poll::Pending;
                     }
+                    Poll::Pending if timer.expired(now_ms()) => return Poll::Ready(Err(Ended::TimedOut)),
+                    Poll::Pending => return Poll::Pending,
                 }
             }
             Poll::Ready(Ok(()))
         })
         .await
+    }
+
+    /// Discards what is there now, one buffer of it: closing a socket with unread bytes is a reset instead of an end.
+    pub(crate) fn discard(&mut self, core: &Core) {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        // Whatever it gives, the connection is closed next.
+        let _ = self.poll_fill(&mut cx, core);
+        self.consume(self.input().len(), core);
+    }
+
+    /// Says that nothing follows and discards what the other side still sends, until it ends, `limit` bytes have come or
+    /// the timer's deadline passes: closing a socket with unread bytes resets it, and the reply may be lost with that.
+    pub(crate) async fn drain(&mut self, core: &Core, timer: &Timer, limit: u64) {
+        let from = self.received;
+        let mut told = false;
+        poll_fn(|cx| {
+            if timer.expired(now_ms()) {
+                return Poll::Ready(());
+            }
+            if !told {
+                match self.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => told = true,
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            loop {
+                self.consume(self.input().len(), core);
+                match self.poll_fill(cx, core) {
+                    Poll::Ready(Ok(_)) if self.received - from < limit => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        })
+        .await;
     }
 
     /// Says that no more bytes will come from us.
@@ -229,8 +300,8 @@ impl Connection {
     pub(crate) fn has_stirred(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let readable = match &self.io {
-            Io::Plain(io) => io.poll_read_ready(&mut cx).is_ready(),
-            Io::Tls(tls) => tls.stream.get_ref().0.poll_read_ready(&mut cx).is_ready(),
+            Io::Plain(io) => io.is_readable(&mut cx),
+            Io::Tls(tls) => tls.stream.get_ref().0.is_readable(&mut cx),
             Io::Away => true,
         };
         readable || !self.input().is_empty()

@@ -24,6 +24,10 @@ use crate::upstream::IdlePool;
 
 /// Most orders that wait in a core's mailbox; a core that far behind is as good as dead.
 pub(crate) const MAX_MAIL: usize = 1_024;
+/// Most bytes of text that a head keeps room for from one stream to the next.
+const MAX_SCRATCH_HEAD: usize = 4_096;
+/// Most heads a core keeps for later.
+const MAX_SCRATCH: usize = 256;
 /// How often idle server connections are looked through.
 const IDLE_PURGE_MS: u64 = 1_000;
 
@@ -53,19 +57,49 @@ pub(crate) struct Core {
     pub(crate) idle: RefCell<IdlePool>,
     pub(crate) sessions: RefCell<Slab<Rc<SessionMark>>>,
     pub(crate) log: log::Sender,
+    /// Makes connections to servers in a test; `None`: the network does.
+    #[cfg(test)]
+    pub(crate) dial: RefCell<Option<Dial>>,
 }
 
+/// Connects to a server in memory.
+#[cfg(test)]
+pub(crate) type Dial = Box<dyn Fn(SocketAddr) -> std::io::Result<crate::socket::memory::End>>;
+
 impl Core {
+    /// The state of a core that is to run.
+    pub(crate) fn new(id: usize, shared: Arc<Shared>) -> Self {
+        let counters = Arc::clone(&shared.counters[id]);
+        let servers: Vec<usize> = shared.config.backends.iter().map(|b| b.servers.len()).collect();
+        Self {
+            id,
+            counters,
+            wheel: Rc::new(RefCell::new(Wheel::new(now_ms()))),
+            store: RefCell::default(),
+            scratch: RefCell::default(),
+            idle: RefCell::new(IdlePool::new(&servers)),
+            sessions: RefCell::default(),
+            log: log::Sender::default(),
+            #[cfg(test)]
+            dial: RefCell::default(),
+            shared,
+        }
+    }
+
     /// What a stream works with.
     pub(crate) fn lend(&self) -> Box<Scratch> {
         self.scratch.borrow_mut().pop().unwrap_or_default()
     }
 
-    /// Takes it back for the next stream.
+    /// Takes it back for the next stream. One that a large head has grown is not kept.
     pub(crate) fn take_back(&self, mut scratch: Box<Scratch>) {
         scratch.request.clear();
         scratch.response.clear();
-        self.scratch.borrow_mut().push(scratch);
+        let mut kept = self.scratch.borrow_mut();
+        let grown = [&scratch.request, &scratch.response].iter().any(|head| head.room() > MAX_SCRATCH_HEAD);
+        if kept.len() < MAX_SCRATCH && !grown {
+            kept.push(scratch);
+        }
     }
 }
 
@@ -79,19 +113,7 @@ pub(crate) fn run(
     // Tasks of this thread alone, straight in its queue: a `LocalSet` would be a second queue beside it.
     let runtime =
         Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
-    let counters = Arc::clone(&shared.counters[id]);
-    let servers: Vec<usize> = shared.config.backends.iter().map(|b| b.servers.len()).collect();
-    let core = Rc::new(Core {
-        id,
-        counters,
-        wheel: Rc::new(RefCell::new(Wheel::new(now_ms()))),
-        store: RefCell::default(),
-        scratch: RefCell::default(),
-        idle: RefCell::new(IdlePool::new(&servers)),
-        sessions: RefCell::default(),
-        log: log::Sender::default(),
-        shared,
-    });
+    let core = Rc::new(Core::new(id, shared));
     runtime.block_on(async {
         for (bind, socket) in sockets {
             if let Err(error) = listener::spawn(&core, bind, socket) {

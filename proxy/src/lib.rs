@@ -3,11 +3,14 @@
 #![deny(unsafe_code)]
 
 mod address_text;
+mod advance;
 mod buffer;
 mod checks;
 pub mod clock;
 mod connection;
 mod core;
+#[cfg(test)]
+mod exchanges;
 mod inherit;
 mod listener;
 mod log;
@@ -16,6 +19,7 @@ mod orders;
 mod selftest;
 mod session;
 mod shared;
+mod socket;
 pub mod stats;
 mod stream;
 mod timers;

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 
 use proxy_config::model::{Frontend, Mode};
+use proxy_rules::Tracked;
+use proxy_table::DataType;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
@@ -13,10 +15,26 @@ use crate::clock::{OneReading, now_ms};
 use crate::connection::Connection;
 use crate::core::{Core, SessionMark};
 use crate::mux;
+use crate::socket::Socket;
+use crate::stream;
 use crate::timers::Timer;
 
 /// Longest time a client is told that nothing follows.
 const CLOSE_MS: u64 = 2_000;
+/// Most bytes of a request that was answered early which are discarded before its connection is closed.
+const MAX_DRAINED: u64 = 1_024 * 1_024;
+/// Most connections to servers that are kept for one client alone.
+const MAX_PRIVATE: usize = 8;
+
+/// The entries that a session or a stream tracks, by slot (`sc0`, `sc1`, `sc2`).
+pub(crate) type Slots = [Option<Tracked>; 3];
+
+/// A connection to a server that is kept for one client alone.
+pub(crate) struct Private {
+    backend: usize,
+    server: usize,
+    connection: Connection,
+}
 
 /// What the streams of one client connection share.
 pub(crate) struct Session {
@@ -28,6 +46,9 @@ pub(crate) struct Session {
     pub(crate) accepted_ms: u64,
     pub(crate) timer: Timer,
     pub(crate) mark: Rc<SessionMark>,
+    /// What the rules of its connection track; nothing is kept where they track nothing.
+    tracked: Option<Box<Slots>>,
+    private: Vec<Private>,
     key: usize,
 }
 
@@ -35,13 +56,132 @@ impl Session {
     pub(crate) fn settings(&self) -> &Frontend {
         &self.core.shared.config.frontends[self.frontend]
     }
+
+    /// The entries that its connection tracks: every stream of it does.
+    pub(crate) fn tracked(&self) -> Slots {
+        self.tracked.as_deref().cloned().unwrap_or_default()
+    }
+
+    /// Keeps a connection that no other client may use; the oldest makes room.
+    pub(crate) fn keep_private(&mut self, backend: usize, server: usize, connection: Connection) {
+        if self.private.len() == MAX_PRIVATE {
+            self.private.remove(0);
+        }
+        self.private.push(Private { backend, server, connection });
+    }
+
+    /// The newest connection of its own to a server that can still be used.
+    pub(crate) fn take_private(&mut self, backend: usize, server: usize) -> Option<Connection> {
+        loop {
+            let own = |p: &Private| (p.backend, p.server) == (backend, server);
+            let place = self.private.iter().rposition(own)?;
+            let mut private = self.private.remove(place);
+            if !private.connection.has_stirred() {
+                return Some(private.connection);
+            }
+        }
+    }
+
+    /// The server to which it has a connection of its own that knows its client.
+    pub(crate) fn bound_server(&self, backend: usize) -> Option<usize> {
+        let own = self.private.iter().rev().find(|p| p.backend == backend && p.connection.is_private());
+        own.map(|p| p.server)
+    }
+
+    /// Adds to what it tracks.
+    fn count(&self, types: [DataType; 2]) {
+        let now = now_ms();
+        for tracked in self.tracked.iter().flat_map(|slots| slots.iter().flatten()) {
+            self.core.shared.tables[tracked.table.0 as usize].touch(&tracked.key, now, |row| {
+                for data_type in types {
+                    row.add(data_type, now, 1);
+                }
+            });
+        }
+    }
+
+    /// Counts a request for what the connection tracks.
+    pub(crate) fn count_request(&self) {
+        self.count([DataType::HttpReqCnt, DataType::HttpReqRate]);
+    }
+
+    /// Runs the rules of the session (manual chapter 4.2, `tcp-request session`); whether it may begin.
+    fn is_admitted(&mut self) -> bool {
+        let shared = Rc::clone(&self.core);
+        let settings = &shared.shared.config.frontends[self.frontend];
+        if !settings.tcp_request_session.is_empty() {
+            let mut slots = self.tracked();
+            let connection = stream::Layer4 {
+                core: &shared,
+                frontend: self.frontend,
+                client: self.source,
+                local: self.local,
+                ssl: self.client.is_tls(),
+            };
+            let admitted = stream::layer4(&connection, &settings.tcp_request_session, &mut slots);
+            if slots.iter().any(Option::is_some) {
+                self.tracked = Some(Box::new(slots));
+            }
+            if !admitted {
+                shared.counters.frontends[self.frontend].denied_sessions.add(1);
+                self.client.discard(&shared);
+                return false;
+            }
+        }
+        self.count([DataType::SessCnt, DataType::SessRate]);
+        true
+    }
 }
 
-/// Starts a session on this core.
-pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr) {
-    let frontend = core.shared.config.binds[bind].frontend.0 as usize;
+/// Ends what a connection tracks.
+fn untrack(core: &Core, slots: &Slots) {
     let now = now_ms();
+    for tracked in slots.iter().flatten() {
+        let table = &core.shared.tables[tracked.table.0 as usize];
+        table.untrack(&tracked.key, now, |row| row.decrement(DataType::ConnCur));
+    }
+}
+
+/// Starts a session on this core, if the rules of connections let it (manual chapter 4.2, `tcp-request connection`):
+/// before anything is allocated for it.
+pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr) {
     let Ok(local) = io.local_addr() else { return };
+    if let Some(session) = begin(core, bind, Connection::new(Socket::Tcp(io)), source, local) {
+        match core.shared.tls.0.get(bind).cloned().flatten() {
+            None => tokio::task::spawn_local(timed(run(session))),
+            Some(acceptor) => tokio::task::spawn_local(timed(run_tls(session, acceptor))),
+        };
+    }
+}
+
+/// A session of a connection that was accepted; `None` if a rule refuses it.
+pub(crate) fn begin(
+    core: &Rc<Core>,
+    bind: usize,
+    client: Connection,
+    source: SocketAddr,
+    local: SocketAddr,
+) -> Option<Session> {
+    let frontend = core.shared.config.binds[bind].frontend.0 as usize;
+    let settings = &core.shared.config.frontends[frontend];
+    let now = now_ms();
+    let mut tracked = None;
+    if !settings.tcp_request_connection.is_empty() {
+        let mut slots = Slots::default();
+        let connection = stream::Layer4 { core, frontend, client: source, local, ssl: false };
+        let admitted = stream::layer4(&connection, &settings.tcp_request_connection, &mut slots);
+        if !admitted {
+            untrack(core, &slots);
+            let front = &core.counters.frontends[frontend];
+            front.connections.add(1);
+            front.connection_rate.hit(now);
+            front.denied_connections.add(1);
+            let mut client = client;
+            client.discard(core);
+            return None;
+        }
+        tracked = slots.iter().any(Option::is_some).then(|| Box::new(slots));
+    }
     let counters = &core.counters;
     counters.connections.add(1);
     counters.connection_rate.hit(now);
@@ -61,25 +201,23 @@ pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketA
         backend: Cell::new(None),
         server: Cell::new(None),
     });
-    let session = Session {
+    Some(Session {
         core: Rc::clone(core),
         frontend,
-        client: Connection::new(io),
+        client,
         source,
         local,
         accepted_ms: now,
         timer: Timer::new(&core.wheel),
         key: core.sessions.borrow_mut().insert(Rc::clone(&mark)),
         mark,
-    };
-    match core.shared.tls.0.get(bind).cloned().flatten() {
-        None => tokio::task::spawn_local(timed(run(session))),
-        Some(acceptor) => tokio::task::spawn_local(timed(run_tls(session, acceptor))),
-    };
+        tracked,
+        private: Vec::new(),
+    })
 }
 
 /// Reads the clock once per wake-up of a task.
-async fn timed<F: Future<Output = ()>>(task: F) {
+pub(crate) async fn timed<F: Future<Output = ()>>(task: F) {
     let mut task = std::pin::pin!(task);
     std::future::poll_fn(|cx| {
         let _reading = OneReading::take();
@@ -93,7 +231,7 @@ async fn run_tls(mut session: Session, acceptor: TlsAcceptor) {
     attach(&mut session).await;
     let timeouts = &session.settings().timeouts;
     let wait = timeouts.http_request.or(timeouts.client);
-    session.timer.set(wait.map(|t| now_ms() + crate::stream::millis(t)));
+    session.timer.set(wait.map(|t| now_ms() + stream::millis(t)));
     let Session { client, timer, .. } = &mut session;
     if let Err(error) = client.accept_tls(&acceptor, timer).await {
         tracing::debug!(source = %session.source, ?error, "TLS handshake failed");
@@ -102,7 +240,7 @@ async fn run_tls(mut session: Session, acceptor: TlsAcceptor) {
     }
     serve(&mut session).await;
     let wait = session.settings().timeouts.client;
-    session.timer.set(Some(now_ms() + wait.map_or(CLOSE_MS, |t| crate::stream::millis(t).min(CLOSE_MS))));
+    session.timer.set(Some(now_ms() + wait.map_or(CLOSE_MS, |t| stream::millis(t).min(CLOSE_MS))));
     let Session { client, timer, .. } = &mut session;
     client.close(timer).await;
 }
@@ -122,14 +260,27 @@ pub(crate) async fn run(mut session: Session) {
 }
 
 async fn serve(session: &mut Session) {
+    if !session.is_admitted() {
+        return;
+    }
     match session.settings().mode {
         Mode::Http => mux::h1::run(session).await,
         Mode::Tcp => mux::raw::run(session).await,
     }
 }
 
+/// Discards what a client still sends after it was answered, within bounds.
+pub(crate) async fn drain(session: &mut Session) {
+    let Session { client, core, timer, .. } = session;
+    timer.set(Some(now_ms() + CLOSE_MS));
+    client.drain(core, timer, MAX_DRAINED).await;
+}
+
 impl Drop for Session {
     fn drop(&mut self) {
+        if let Some(slots) = &self.tracked {
+            untrack(&self.core, slots);
+        }
         self.client.retire(&mut self.core.store.borrow_mut());
         self.core.sessions.borrow_mut().try_remove(self.key);
         self.core.counters.current.sub(1);

@@ -6,7 +6,8 @@ use std::time::Duration;
 use proxy_lang::{Span, Word};
 
 use crate::model::{
-    Balance, Captures, Cookie, ForwardFor, Global, LogTarget, Mode, Options, StatsPage, Timeouts, TlsVersion,
+    Balance, Captures, Cookie, ForwardFor, Global, HttpReuse, LogTarget, Mode, Options, StatsPage, Timeouts,
+    TlsVersion,
 };
 
 /// The global section.
@@ -54,6 +55,7 @@ pub(crate) struct Deferred {
 pub(crate) enum DeferredKind {
     Acl,
     TcpRequestConnection,
+    TcpRequestSession,
     TcpRequestContent,
     HttpRequest,
     HttpResponse,
@@ -143,6 +145,7 @@ pub struct ProxyDraft {
     pub(crate) log_format: Option<Word>,
     pub(crate) forward_for: Option<ForwardFor>,
     pub(crate) balance: Option<Balance>,
+    pub(crate) reuse: Option<HttpReuse>,
     pub(crate) cookie: Option<Cookie>,
     pub(crate) httpchk: Option<HttpCheckDraft>,
     pub(crate) binds: Vec<BindDraft>,

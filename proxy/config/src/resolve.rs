@@ -193,7 +193,11 @@ impl Place<'_> {
     fn ruleset(&self, kind: RulesetKind, acls: &AclSet, diagnostics: &mut Diagnostics) -> Ruleset {
         let (deferred, stage) = match kind {
             RulesetKind::TcpRequestConnection => (DeferredKind::TcpRequestConnection, Stage::Connection),
-            RulesetKind::TcpRequestContent => (DeferredKind::TcpRequestContent, Stage::Connection),
+            RulesetKind::TcpRequestSession => (DeferredKind::TcpRequestSession, Stage::Connection),
+            RulesetKind::TcpRequestContent => {
+                let stage = if self.mode() == Mode::Http { Stage::Request } else { Stage::Connection };
+                (DeferredKind::TcpRequestContent, stage)
+            }
             RulesetKind::HttpRequest => (DeferredKind::HttpRequest, Stage::Request),
             RulesetKind::HttpResponse => (DeferredKind::HttpResponse, Stage::Response),
         };
@@ -268,6 +272,7 @@ impl Place<'_> {
             timeouts: frontend_timeouts(draft),
             options: frontend_options(draft),
             tcp_request_connection: self.ruleset(RulesetKind::TcpRequestConnection, &acls, diagnostics),
+            tcp_request_session: self.ruleset(RulesetKind::TcpRequestSession, &acls, diagnostics),
             tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
             http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
             http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
@@ -366,6 +371,8 @@ impl Place<'_> {
             cookie,
             table: self.names.table(&name(draft)),
             stick,
+            tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
+            reuse: draft.reuse.unwrap_or_default(),
             http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
             http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
             httpchk: draft.httpchk.as_ref().map(|check| {

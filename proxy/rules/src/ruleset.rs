@@ -13,6 +13,8 @@ use crate::{AclSet, Condition, Context, Exchange, View};
 pub enum RulesetKind {
     /// `tcp-request connection`.
     TcpRequestConnection,
+    /// `tcp-request session`.
+    TcpRequestSession,
     /// `tcp-request content`.
     TcpRequestContent,
     /// `http-request`.
@@ -23,14 +25,20 @@ pub enum RulesetKind {
 
 impl RulesetKind {
     /// Every one of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::TcpRequestConnection, Self::TcpRequestContent, Self::HttpRequest, Self::HttpResponse];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::TcpRequestConnection,
+        Self::TcpRequestSession,
+        Self::TcpRequestContent,
+        Self::HttpRequest,
+        Self::HttpResponse,
+    ];
 
     /// The words that begin such a rule.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::TcpRequestConnection => "tcp-request connection",
+            Self::TcpRequestSession => "tcp-request session",
             Self::TcpRequestContent => "tcp-request content",
             Self::HttpRequest => "http-request",
             Self::HttpResponse => "http-response",

@@ -1,14 +1,19 @@
 //! HTTP/1 on the client's side: one stream after the other until one of them ends the session.
 //! Between two streams the session is idle: no buffer, no stream, only a timer.
 
+use crate::advance::Advance;
 use crate::clock::now_ms;
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::stream::{self, After};
 
 /// Runs streams until the connection ends.
 pub(crate) async fn run(session: &mut Session) {
     let mut first = true;
+    let mut advance = Advance::default();
     loop {
+        advance.assert(|| {
+            (session.client.received(), session.client.input().len(), session.mark.requests.get())
+        });
         let idle_since_ms = now_ms();
         if session.client.input().is_empty() {
             let timeouts = &session.settings().timeouts;
@@ -33,6 +38,7 @@ pub(crate) async fn run(session: &mut Session) {
         match Box::pin(stream::run(session, first)).await {
             After::KeepAlive => first = false,
             After::Close => return,
+            After::Drain => return session::drain(session).await,
         }
     }
 }

@@ -28,6 +28,7 @@ pub(crate) use asking::run;
 use crate::clock::now_ms;
 use crate::connection::{Connection, Ended};
 use crate::core::Core;
+use crate::socket::Socket;
 use crate::timers::Timer;
 
 /// How long an answer may take: cores that are busy take tens of milliseconds. More than the second after which the
@@ -208,7 +209,7 @@ pub(crate) fn answer(core: &Rc<Core>, io: TcpStream) {
         })
         .await;
         timer.set(Some(now_ms() + QUESTION_MS));
-        let mut client = Connection::new(io);
+        let mut client = Connection::new(Socket::Tcp(io));
         // Who asked sees how it ended.
         let _ = exchange(&core, &mut client, &mut timer).await;
         client.retire(&mut core.store.borrow_mut());

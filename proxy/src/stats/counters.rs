@@ -87,6 +87,8 @@ pub(crate) struct FrontendCounters {
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
     pub(crate) denied: Count,
+    pub(crate) denied_connections: Count,
+    pub(crate) denied_sessions: Count,
     pub(crate) request_errors: Count,
     pub(crate) intercepted: Count,
     pub(crate) classes: Classes,

@@ -74,8 +74,8 @@ fn frontend(shared: &Shared, index: usize) -> Row {
     row.insert("conn_rate", sum.rate(|c| &c.frontends[index].connection_rate));
     row.insert("conn_rate_max", sum.of(|c| &c.frontends[index].connection_rate.most));
     row.insert("conn_tot", sum.of(|c| &c.frontends[index].connections));
-    row.insert("dcon", "0".to_owned());
-    row.insert("dses", "0".to_owned());
+    row.insert("dcon", sum.of(|c| &c.frontends[index].denied_connections));
+    row.insert("dses", sum.of(|c| &c.frontends[index].denied_sessions));
     row.insert("intercepted", sum.of(|c| &c.frontends[index].intercepted));
     if settings.mode == Mode::Http {
         for (class, column) in CLASS_COLUMNS.into_iter().enumerate() {

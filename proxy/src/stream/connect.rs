@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use proxy_config::model::Mode;
-use proxy_wire::h1::Body;
+use proxy_config::model::{HttpReuse, Mode};
 
+use super::server;
 use super::state::{Step, Stream};
 use super::termination::{At, By};
-use super::{millis, server};
 use crate::clock::now_ms;
-use crate::connection::Ended;
+use crate::connection::{Connection, Ended};
 use crate::upstream;
 
 /// How long the same server is given before it is tried again, as in HAProxy.
@@ -19,11 +18,7 @@ const RETRY_REST: Duration = Duration::from_secs(1);
 pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
     loop {
         let Some((backend, index)) = stream.backend.zip(stream.server) else { return Ok(()) };
-        let idle = if stream.retries == 0 && may_reuse(stream) {
-            stream.session.core.idle.borrow_mut().take(backend, index)
-        } else {
-            None
-        };
+        let idle = if stream.retries == 0 { reusable(stream, backend, index) } else { None };
         let counters = &stream.session.core.counters.servers[backend][index];
         if let Some(connection) = idle {
             counters.reuses.add(1);
@@ -36,7 +31,7 @@ pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
         let timeout = stream.backend_settings().timeouts.connect;
         stream.arm(timeout);
         let address = *stream.session.core.shared.servers[backend][index].address.read();
-        let result = upstream::connect(address, &stream.session.timer).await;
+        let result = upstream::connect(&stream.session.core, address, &stream.session.timer).await;
         match result {
             Ok(connection) => {
                 stream.reused = false;
@@ -85,8 +80,7 @@ pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Optio
     }
     if !matches!(ended, Ended::TimedOut) {
         let rest = timeout.map_or(RETRY_REST, |t| t.min(RETRY_REST));
-        // Boxed: every stream would carry the room of a timer of the runtime.
-        Box::pin(tokio::time::sleep(Duration::from_millis(millis(rest)))).await;
+        stream.rest(rest).await;
     }
     Ok(())
 }
@@ -98,14 +92,22 @@ pub(super) fn retry_after_reuse(stream: &mut Stream<'_>) {
     stream.retries = stream.retries.max(1);
 }
 
-/// Whether an idle connection may carry this request. A server may close it in the moment we use it:
-/// only what can be sent again, or comes from a client that can tell (it has had an answer before, and
-/// must expect its own connection to end), may meet that.
-fn may_reuse(stream: &Stream<'_>) -> bool {
-    if stream.backend_settings().mode != Mode::Http {
-        return false;
+/// An idle connection that may carry this request (manual chapter 4.2, `http-reuse`). The session's own come first. A
+/// server may close an idle connection in the moment we use it: a client's first request meets that only where the file
+/// says so, since only a client that has had an answer before must expect its own connection to end.
+fn reusable(stream: &mut Stream<'_>, backend: usize, server: usize) -> Option<Connection> {
+    let settings = stream.backend_settings();
+    if settings.mode != Mode::Http {
+        return None;
     }
-    let repeatable =
-        stream.scratch.request.method_kind().is_idempotent() && matches!(stream.request_body, Body::None);
-    repeatable || !stream.first
+    let reuse = settings.reuse;
+    if let Some(own) = stream.session.take_private(backend, server) {
+        return Some(own);
+    }
+    let proven = match (reuse, stream.first) {
+        (HttpReuse::Never, _) | (HttpReuse::Safe, true) => return None,
+        (HttpReuse::Aggressive, true) => true,
+        (HttpReuse::Always, _) | (HttpReuse::Safe | HttpReuse::Aggressive, false) => false,
+    };
+    stream.session.core.idle.borrow_mut().take(backend, server, proven)
 }

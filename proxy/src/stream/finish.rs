@@ -1,9 +1,9 @@
 //! The end of every stream, whatever ended it: the last words to the client, the counters, the log
 //! line, and the server connection's way back to the idle ones.
 
+use proxy_config::model::HttpReuse;
 use proxy_wire::h1::Body;
 
-use super::flow::Flow;
 use super::reply;
 use super::state::{After, Step, Stop, Stream};
 use super::termination::{At, By, Termination};
@@ -14,65 +14,75 @@ use crate::session::Session;
 
 /// Finishes a stream and says what becomes of its session.
 pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
-    let mut after = After::Close;
-    let termination = match step {
-        Ok(()) => {
-            after = complete(stream);
-            Termination::default()
-        }
+    let unread = reply::is_unread(stream);
+    let (after, termination) = match step {
+        Ok(()) if complete(stream) => (After::KeepAlive, Termination::default()),
+        Ok(()) => (if unread { After::Drain } else { After::Close }, Termination::default()),
+        Err(Stop::Error(_, termination)) if stream.response_head_sent => (After::Close, termination),
         Err(Stop::Error(status, termination)) => {
             let mut out = stream.session.core.store.borrow_mut().take_output();
-            if !stream.response_head_sent {
-                stream.status = Some(status);
-                reply::error(stream, status, &mut out);
-            }
-            say(stream, out).await;
-            termination
+            stream.status = Some(status);
+            let keeps = reply::error(stream, status, &mut out);
+            (say(stream, out, keeps, unread).await, termination)
         }
         Err(Stop::Reply(reply, termination)) => {
             let mut out = stream.session.core.store.borrow_mut().take_output();
             stream.status = Some(reply.status);
-            if reply::rule(stream, &reply, &mut out) {
-                after = After::KeepAlive;
-            }
-            say(stream, out).await;
-            termination
+            let keeps = reply::rule(stream, &reply, &mut out);
+            (say(stream, out, keeps, unread).await, termination)
         }
-        Err(Stop::Close(termination)) => termination,
+        Err(Stop::Close(termination)) => {
+            let refused = matches!(termination.by, By::Proxy | By::Local);
+            (if refused && unread { After::Drain } else { After::Close }, termination)
+        }
     };
-    if let Some(upload) = stream.upload.take() {
+    settle(stream, termination);
+    after
+}
+
+/// Counters, the log line, and the place on the server.
+fn settle(stream: &mut Stream<'_>, termination: Termination) {
+    if let Some(mut upload) = stream.upload.take() {
         stream.bytes_in += upload.body_bytes;
-        stream.session.core.store.borrow_mut().give_output(upload.into_out());
+        stream.session.core.store.borrow_mut().give_output(upload.take_unsent());
     }
     count(stream, termination);
     log::stream(stream, termination);
     stream.release_place();
-    after
 }
 
-/// A whole response was sent: keeps what can be used again.
-fn complete(stream: &mut Stream<'_>) -> After {
-    let uploaded = stream.upload.as_ref().is_none_or(Flow::is_done);
+/// A whole response was sent: keeps what can be used again. Says whether the client's connection can.
+fn complete(stream: &mut Stream<'_>) -> bool {
+    let uploaded = reply::is_uploaded(stream);
     let place = stream.backend.zip(stream.server);
     if stream.server_keeps
         && uploaded
-        && let (Some(upstream), Some((backend, server))) = (stream.upstream.take(), place)
+        && let (Some(mut upstream), Some((backend, server))) = (stream.upstream.take(), place)
     {
-        let core = &stream.session.core;
-        core.idle.borrow_mut().give(backend, server, upstream, now_ms());
+        upstream.set_proven(stream.reused);
+        let never = stream.backend_settings().reuse == HttpReuse::Never;
+        if never || upstream.is_private() {
+            stream.session.keep_private(backend, server, upstream);
+        } else {
+            stream.session.core.idle.borrow_mut().give(backend, server, upstream, now_ms());
+        }
     }
-    let keeps = stream.client_keeps && uploaded && !matches!(stream.response_body, Body::Tunnel);
-    if keeps { After::KeepAlive } else { After::Close }
+    stream.client_keeps && uploaded && !matches!(stream.response_body, Body::Tunnel)
 }
 
-async fn say(stream: &mut Stream<'_>, out: Vec<u8>) {
-    stream.bytes_out += out.len() as u64;
-    let timeout = stream.frontend().timeouts.client;
-    stream.arm(timeout);
+/// Sends a reply of our own; what becomes of the session then. A client that does not take it in time is left.
+async fn say(stream: &mut Stream<'_>, out: Vec<u8>, keeps: bool, unread: bool) -> After {
+    let timeout = stream.frontend().timeouts.client.map(super::millis);
+    let length = out.len() as u64;
     let session = &mut *stream.session;
-    // The client may be gone; there is nobody left to tell.
-    let _ = session.client.send(&out, &mut session.timer, None).await;
+    let sent = session.client.send(&out, &mut session.timer, timeout).await.is_ok();
     session.core.store.borrow_mut().give_output(out);
+    stream.bytes_out += length;
+    match (sent, keeps, unread) {
+        (true, true, _) => After::KeepAlive,
+        (true, false, true) => After::Drain,
+        (true, false, false) | (false, _, _) => After::Close,
+    }
 }
 
 fn count(stream: &Stream<'_>, termination: Termination) {
@@ -125,7 +135,8 @@ pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended)
         front.classes.hit(status);
         let mut out = stream.session.core.store.borrow_mut().take_output();
         reply::error(&stream, status, &mut out);
-        say(&mut stream, out).await;
+        // Whether it was taken or not, the session is over.
+        let _ = say(&mut stream, out, false, false).await;
     }
     stream.status = Some(status);
     if !dontlognull {

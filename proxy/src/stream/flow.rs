@@ -3,8 +3,9 @@
 
 use std::task::{Context, Poll};
 
-use proxy_wire::h1::{Body, Decoder, encode};
+use proxy_wire::h1::{Body, Decoder, Framing, encode};
 
+use crate::advance::Advance;
 use crate::connection::{Connection, Ended};
 use crate::core::Core;
 
@@ -19,19 +20,45 @@ pub(crate) enum Broken {
     /// What was read cannot be understood.
     Nonsense,
     /// The side that is written.
-    Sink(Ended),
+    Sink,
+}
+
+/// What a flow waits for when it cannot go on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum WaitsFor {
+    /// It is done, or has not been tried.
+    #[default]
+    Nothing,
+    /// Bytes of the side that is read.
+    Source,
+    /// Room on the side that is written.
+    Sink,
+}
+
+/// Which sides of a flow moved bytes since this was last taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) source: bool,
+    pub(crate) sink: bool,
 }
 
 /// One direction.
 pub(crate) struct Flow {
     decoder: Decoder,
-    chunked: bool,
+    /// What is sent is chunked.
+    chunks: bool,
     tunnel: bool,
+    /// Encoded and not yet sent; the buffer is the core's, and goes back whenever nothing is in it.
     out: Vec<u8>,
     sent: usize,
     source_done: bool,
+    /// What is in the source's buffer is not enough for the decoder.
+    starved: bool,
     half_close: bool,
     closed: bool,
+    broken: bool,
+    waits: WaitsFor,
+    moved: Moved,
     /// Body bytes moved, without framing.
     pub(crate) body_bytes: u64,
     /// Bytes written to the sink.
@@ -39,18 +66,22 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// A flow of `body`, beginning with what `out` holds (the encoded head).
-    pub(crate) fn new(body: Body, out: Vec<u8>) -> Self {
+    /// A flow of `body`, sent with this framing (of what is not there, in an answer to HEAD), beginning with what `out` holds (the encoded head).
+    pub(crate) fn new(body: Body, framing: Framing, out: Vec<u8>) -> Self {
         let decoder = Decoder::new(body);
         Self {
-            chunked: matches!(body, Body::Chunked),
+            chunks: framing == Framing::Chunked,
             tunnel: matches!(body, Body::Tunnel),
             source_done: decoder.is_done(),
             decoder,
             out,
             sent: 0,
+            starved: false,
             half_close: false,
             closed: false,
+            broken: false,
+            waits: WaitsFor::Nothing,
+            moved: Moved::default(),
             body_bytes: 0,
             bytes: 0,
         }
@@ -58,7 +89,7 @@ impl Flow {
 
     /// A flow of everything both ways; the source's end is passed on.
     pub(crate) fn tunnel(out: Vec<u8>) -> Self {
-        Self { half_close: true, ..Self::new(Body::Tunnel, out) }
+        Self { half_close: true, ..Self::new(Body::Tunnel, Framing::Nothing, out) }
     }
 
     /// Whether everything was read and written.
@@ -66,21 +97,36 @@ impl Flow {
         self.source_done && self.sent == self.out.len() && (self.closed || !self.half_close)
     }
 
+    /// Whether it has failed: it cannot be polled again.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Whether the source has nothing more to give.
     pub(crate) fn has_read_all(&self) -> bool {
         self.source_done
     }
 
-    /// The buffer, for another use.
-    pub(crate) fn into_out(mut self) -> Vec<u8> {
-        self.out.clear();
-        self.out
+    /// Whether this is a tunnel.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.tunnel
     }
 
-    /// Starts again from the encoded head, for a retry: only if nothing of a body was consumed.
-    pub(crate) fn rewind(&mut self) {
-        debug_assert_eq!(self.body_bytes, 0);
-        self.sent = 0;
+    /// What the last poll ended with.
+    pub(crate) fn waits_for(&self) -> WaitsFor {
+        self.waits
+    }
+
+    /// Which sides moved bytes since the last call.
+    pub(crate) fn take_moved(&mut self) -> Moved {
+        std::mem::take(&mut self.moved)
+    }
+
+    /// What is encoded and not sent.
+    pub(crate) fn take_unsent(&mut self) -> Vec<u8> {
+        let mut out = std::mem::take(&mut self.out);
+        out.drain(..std::mem::take(&mut self.sent));
+        out
     }
 
     /// Moves as much as both sides allow. `Ready` when the flow is done.
@@ -90,26 +136,40 @@ impl Flow {
         core: &Core,
         source: &mut Connection,
         sink: &mut Connection,
-        progress: &mut bool,
     ) -> Poll<Result<(), Broken>> {
+        let polled = self.advance(cx, core, source, sink);
+        if !matches!(polled, Poll::Pending) {
+            self.waits = WaitsFor::Nothing;
+        }
+        self.broken |= matches!(polled, Poll::Ready(Err(_)));
+        polled
+    }
+
+    fn advance(
+        &mut self,
+        cx: &mut Context<'_>,
+        core: &Core,
+        source: &mut Connection,
+        sink: &mut Connection,
+    ) -> Poll<Result<(), Broken>> {
+        let mut advance = Advance::default();
         loop {
+            advance.assert(|| {
+                (source.received(), source.input().len(), self.bytes, self.out.len(), self.source_done)
+            });
             // Take what is there before sending, so that a head and a small body leave together.
-            while !self.source_done && !source.input().is_empty() && self.out.len() - self.sent < COPY_LIMIT {
-                if !self.decode(cx, core, source, sink)? {
-                    break;
-                }
-                *progress = true;
+            while self.wants_more(source) {
+                self.decode(cx, core, source, sink)?;
             }
             if self.sent < self.out.len() {
                 match sink.poll_send(cx, &self.out[self.sent..], &[]) {
-                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Sink(Ended::Closed))),
-                    Poll::Ready(Ok(count)) => {
-                        self.sent += count;
-                        self.bytes += count as u64;
-                        *progress = true;
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(Broken::Sink)),
+                    Poll::Ready(Ok(count)) => self.wrote(count, core),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Sink)),
+                    Poll::Pending => {
+                        self.waits = WaitsFor::Sink;
+                        return Poll::Pending;
                     }
-                    Poll::Ready(Err(error)) => return Poll::Ready(Err(Broken::Sink(error.into()))),
-                    Poll::Pending => return Poll::Pending,
                 }
                 continue;
             }
@@ -117,78 +177,113 @@ impl Flow {
                 if self.half_close && !self.closed {
                     match sink.poll_shutdown(cx) {
                         Poll::Ready(_) => self.closed = true,
-                        Poll::Pending => return Poll::Pending,
+                        Poll::Pending => {
+                            self.waits = WaitsFor::Sink;
+                            return Poll::Pending;
+                        }
                     }
                 }
                 return Poll::Ready(Ok(()));
             }
-            if !source.input().is_empty() {
+            if !source.input().is_empty() && !self.starved {
                 continue;
             }
+            if source.input_is_full() {
+                return Poll::Ready(Err(Broken::Nonsense));
+            }
             match source.poll_fill(cx, core) {
-                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Ok(_)) => {
+                    self.starved = false;
+                    self.moved.source = true;
+                }
                 Poll::Ready(Err(Ended::Closed)) => match self.decoder.eof() {
-                    Ok(()) => self.source_done = true,
+                    Ok(()) => self.end_of_source(core),
                     Err(_) => return Poll::Ready(Err(Broken::Source(Ended::Closed))),
                 },
                 Poll::Ready(Err(ended)) => return Poll::Ready(Err(Broken::Source(ended))),
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.waits = WaitsFor::Source;
+                    return Poll::Pending;
+                }
             }
         }
     }
 
-    /// Decodes one piece of the source's input and queues or sends it. `false` if more input is needed.
+    /// Whether the source's input is to be decoded before anything is sent.
+    fn wants_more(&self, source: &Connection) -> bool {
+        !self.source_done
+            && !self.starved
+            && !source.input().is_empty()
+            && self.out.len() - self.sent < COPY_LIMIT
+    }
+
+    fn wrote(&mut self, count: usize, core: &Core) {
+        self.sent += count;
+        self.bytes += count as u64;
+        self.moved.sink = true;
+        if self.sent == self.out.len() {
+            self.sent = 0;
+            core.store.borrow_mut().give_output(std::mem::take(&mut self.out));
+        }
+    }
+
+    fn end_of_source(&mut self, core: &Core) {
+        self.source_done = true;
+        if self.chunks {
+            self.room(core).extend_from_slice(encode::LAST_CHUNK);
+        }
+    }
+
+    /// The buffer for what is to be sent.
+    fn room(&mut self, core: &Core) -> &mut Vec<u8> {
+        if self.out.capacity() == 0 {
+            self.out = core.store.borrow_mut().take_output();
+        }
+        &mut self.out
+    }
+
+    /// Decodes one piece of the source's input and queues or sends it; `starved` afterwards if more input is needed.
     fn decode(
         &mut self,
         cx: &mut Context<'_>,
         core: &Core,
         source: &mut Connection,
         sink: &mut Connection,
-    ) -> Result<bool, Broken> {
-        // Sent bytes are forgotten before more are queued, unless a retry may need them (the head).
-        if self.sent == self.out.len() && self.body_bytes > 0 {
-            self.out.clear();
-            self.sent = 0;
-        }
+    ) -> Result<(), Broken> {
         let input = source.input();
         let piece = self.decoder.decode(input).map_err(|_| Broken::Nonsense)?;
         let data = &input[piece.data.clone()];
         let consumed = piece.consumed;
-        self.source_done = self.decoder.is_done();
         if !data.is_empty() {
             self.body_bytes += data.len() as u64;
-            if self.chunked {
-                encode::chunk_header(data.len(), &mut self.out);
-                self.out.extend_from_slice(data);
-                self.out.extend_from_slice(b"\r\n");
+            if self.chunks {
+                let out = self.room(core);
+                encode::chunk_header(data.len(), out);
+                out.extend_from_slice(data);
+                out.extend_from_slice(b"\r\n");
             } else if self.sent == self.out.len() {
                 // Nothing is queued: straight from the input buffer to the socket.
                 let written = match sink.poll_send(cx, data, &[]) {
                     Poll::Ready(Ok(count)) => count,
-                    Poll::Ready(Err(error)) => return Err(Broken::Sink(error.into())),
+                    Poll::Ready(Err(_)) => return Err(Broken::Sink),
                     Poll::Pending => 0,
                 };
                 self.bytes += written as u64;
-                self.out.clear();
-                self.sent = 0;
-                self.out.extend_from_slice(&data[written..]);
+                self.moved.sink |= written > 0;
+                if written < data.len() {
+                    self.room(core).extend_from_slice(&data[written..]);
+                }
             } else {
-                self.out.extend_from_slice(data);
+                self.room(core).extend_from_slice(data);
             }
         }
-        if self.chunked && self.source_done {
-            self.out.extend_from_slice(encode::LAST_CHUNK);
+        if self.decoder.is_done() {
+            self.end_of_source(core);
         }
-        let moved = consumed > 0;
+        // Bytes that came with the head are the source's progress too.
+        self.moved.source |= consumed > 0;
+        self.starved = consumed == 0 && !self.source_done;
         source.consume(consumed, core);
-        if !moved && !self.source_done && source.input_is_full() {
-            return Err(Broken::Nonsense);
-        }
-        Ok(moved)
-    }
-
-    /// Whether this is a tunnel.
-    pub(crate) fn is_tunnel(&self) -> bool {
-        self.tunnel
+        Ok(())
     }
 }

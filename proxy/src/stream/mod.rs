@@ -5,12 +5,14 @@ mod capture;
 mod connect;
 mod finish;
 pub(crate) mod flow;
+mod pump;
 mod relay;
 mod reply;
 mod request;
 mod response;
 mod rules;
 mod server;
+mod sides;
 mod state;
 mod statistics;
 mod tcp;
@@ -19,7 +21,7 @@ mod termination;
 use std::time::Duration;
 
 pub(crate) use finish::finish_without_request;
-pub(crate) use rules::exchange;
+pub(crate) use rules::{Layer4, exchange, layer4};
 pub(crate) use state::{After, CookieSeen, Running, Scratch, Stream};
 pub(crate) use tcp::run_tcp;
 pub(crate) use termination::Termination;
@@ -41,9 +43,11 @@ pub(crate) async fn run(session: &mut Session, first: bool) -> After {
 async fn walk(stream: &mut Stream<'_>) -> Step {
     request::read_head(stream).await?;
     capture::request(stream);
+    rules::frontend_content(stream).await?;
     rules::frontend(stream).await?;
     statistics::of_frontend(stream)?;
     rules::choose_backend(stream)?;
+    rules::backend_content(stream).await?;
     rules::backend(stream).await?;
     statistics::of_backend(stream)?;
     server::find_persistence(stream);
@@ -55,7 +59,7 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
         }
     }
     capture::response(stream);
-    response::prepare(stream)?;
+    response::prepare(stream).await?;
     relay::relay(stream).await
 }
 

@@ -1,22 +1,33 @@
-//! What the proxy says itself: error pages and rules' replies.
+//! What the proxy says itself: error pages and rules' replies. Each is a head and a body that the engine frames.
 
 use proxy_rules::Reply;
-use proxy_wire::h1::{self, Head, Method, Version, encode, response};
+use proxy_wire::h1::{self, Body, Framing, Head, Hop, Limits, Method, Parsed, Version, encode, response};
 
+use super::flow::Flow;
 use super::state::Stream;
 
-/// Writes an error reply; the file's own page for this status if there is one.
-pub(super) fn error(stream: &Stream<'_>, status: u16, out: &mut Vec<u8>) {
+/// Writes an error reply; the file's own page for this status if there is one. Says whether the session may go on.
+pub(super) fn error(stream: &Stream<'_>, status: u16, out: &mut Vec<u8>) -> bool {
     let own = |replies: &std::collections::BTreeMap<u16, Vec<u8>>| replies.get(&status).cloned();
     let page = stream
         .backend
         .and_then(|_| own(&stream.backend_settings().error_replies))
         .or_else(|| own(&stream.frontend().error_replies));
-    match page {
-        Some(page) => out.extend_from_slice(&page),
+    let canned;
+    let bytes = match &page {
+        Some(page) => page,
         None => {
-            let with_body = stream.scratch.request.method_kind() != Method::Head;
-            response::write_canned(status, with_body, out);
+            canned = response::canned(status);
+            &canned
+        }
+    };
+    let mut head = Head::default();
+    match h1::parse_response(bytes, &Limits::default(), &mut head) {
+        Ok(Parsed::Complete(used)) => write(stream, &head, &bytes[used..], out),
+        Ok(Parsed::Partial) | Err(_) => {
+            // A page that is no response is refused when the file is read; nothing of it leaves here.
+            out.extend_from_slice(&response::canned(status));
+            false
         }
     }
 }
@@ -27,22 +38,53 @@ pub(super) fn rule(stream: &Stream<'_>, reply: &Reply, out: &mut Vec<u8>) -> boo
     for (name, value) in &reply.headers {
         head.add(name, value);
     }
-    if !reply.content_type.is_empty() && !reply.body.is_empty() {
+    if !reply.content_type.is_empty() && !reply.body.is_empty() && !is_bodiless(reply.status) {
         head.add(b"content-type", &reply.content_type);
     }
-    if reply.status != 204 && reply.status != 304 {
-        head.add(b"content-length", reply.body.len().to_string().as_bytes());
-    }
-    let keep = stream.client_keeps && !stream.front_closes() && matches!(stream.request_body, h1::Body::None);
-    let version = if stream.scratch.request.method().is_empty() {
-        Version::Http11
-    } else {
-        stream.scratch.request.version()
+    write(stream, &head, &reply.body, out)
+}
+
+fn write(stream: &Stream<'_>, head: &Head, body: &[u8], out: &mut Vec<u8>) -> bool {
+    let request = &stream.scratch.request;
+    // A request that was never read whole has no version and no method yet.
+    let read = stream.times.requested.is_some();
+    let version = if read { request.version() } else { Version::Http11 };
+    let uploaded = match &stream.upload {
+        Some(upload) => upload.has_read_all() && !upload.is_broken(),
+        None => matches!(stream.request_body, Body::None),
     };
-    h1::prepare_response_hop(&mut head, version, keep);
-    encode::write_response(&head, out);
-    if stream.scratch.request.method_kind() != Method::Head {
-        out.extend_from_slice(&reply.body);
+    let keep = read && uploaded && stream.client_keeps && !stream.front_closes();
+    let bodiless = is_bodiless(head.status());
+    if head.version() == Version::Http10 {
+        encode::write_old_response(head, out);
+        if !bodiless && request.method_kind() != Method::Head {
+            out.extend_from_slice(body);
+        }
+        return false;
+    }
+    let framing = if bodiless { Framing::Nothing } else { Framing::Length(body.len() as u64) };
+    encode::write_response(head, framing, Hop::of_response(version, keep), out);
+    if !bodiless && request.method_kind() != Method::Head {
+        out.extend_from_slice(body);
     }
     keep
+}
+
+/// Whether a response of this status never has a body (RFC 9110 6.4.1).
+fn is_bodiless(status: u16) -> bool {
+    status < 200 || status == 204 || status == 304
+}
+
+/// Whether the client may still be sending when its stream has ended.
+pub(super) fn is_unread(stream: &Stream<'_>) -> bool {
+    match (&stream.upload, stream.times.requested) {
+        (_, None) => true,
+        (Some(upload), _) => !upload.has_read_all(),
+        (None, _) => !matches!(stream.request_body, Body::None),
+    }
+}
+
+/// Whether a whole request was relayed.
+pub(super) fn is_uploaded(stream: &Stream<'_>) -> bool {
+    stream.upload.as_ref().is_none_or(Flow::is_done)
 }

@@ -4,6 +4,7 @@ use proxy_wire::h1::{self, Limits, Parsed};
 
 use super::state::{Step, Stop, Stream};
 use super::termination::{At, By};
+use crate::advance::Advance;
 use crate::clock::now_ms;
 use crate::connection::Ended;
 
@@ -17,7 +18,9 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
     let began = stream.times.began;
     stream.session.timer.set(timeout.map(|t| began + super::millis(t)));
     let limits = Limits::default();
+    let mut advance = Advance::default();
     loop {
+        advance.assert(|| stream.session.client.received());
         let session = &mut *stream.session;
         let input = session.client.input();
         match h1::parse_request(input, &limits, &mut stream.scratch.request) {
@@ -47,15 +50,14 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
     }
     let now = now_ms();
     stream.times.requested = Some(now);
-    stream.request_body =
-        h1::request_body(&stream.scratch.request).map_err(|refusal| refuse(stream, refusal.status()))?;
-    stream.expects_continue = stream.scratch.request.expects_continue();
+    stream.request_body = h1::request_body(&stream.scratch.request);
     stream.client_keeps = stream.scratch.request.keeps_alive();
     let core = &stream.session.core;
     core.counters.requests.add(1);
     let front = &core.counters.frontends[stream.session.frontend];
     front.requests.add(1);
     front.request_rate.hit(now);
+    stream.session.count_request();
     stream.session.mark.requests.set(stream.session.mark.requests.get() + 1);
     Ok(())
 }

@@ -1,17 +1,16 @@
 //! Station: the response's rules, persistence, and its framing towards the client.
 
 use proxy_config::model::Cookie;
-use proxy_rules::{Final, Verdict};
-use proxy_wire::h1::{self, Body};
+use proxy_wire::h1::{self, Body, Framing, Head};
 
 use super::rules::exchange;
-use super::state::{CookieSeen, Running, Step, Stop, Stream};
-use super::termination::{At, By, Termination};
+use super::state::{CookieSeen, Running, Step, Stream};
+use super::termination::{At, By};
 
 /// Makes the response's head ready to be sent.
-pub(super) fn prepare(stream: &mut Stream<'_>) -> Step {
-    let method = stream.scratch.request.method_kind();
-    let framing = h1::response_body(&stream.scratch.response, method);
+pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
+    let request = &stream.scratch.request;
+    let framing = h1::response_body(&stream.scratch.response, request.method_kind(), request.upgrade());
     stream.response_body = framing.map_err(|_| Stream::error(502, By::Server, At::Headers))?;
     let shared = stream.shared();
     let backend = stream.backend.unwrap_or(0);
@@ -19,41 +18,52 @@ pub(super) fn prepare(stream: &mut Stream<'_>) -> Step {
     stream.server_keeps = stream.scratch.response.keeps_alive()
         && !matches!(stream.response_body, Body::UntilClose | Body::Tunnel)
         && !stream.closes_servers();
-    store_sticks(stream);
-    let front = &shared.config.frontends[stream.session.frontend];
-    let of_backend = stream.meets_backend_rules().then_some((&settings.http_response, &settings.acls));
-    for (rules, acls) in of_backend.into_iter().chain([(&front.http_response, &front.acls)]) {
-        if rules.is_empty() {
-            continue;
-        }
-        match rules.eval(0, acls, &mut exchange(stream), &Running(&shared)) {
-            Verdict::Done | Verdict::Stop(Final::Allow) | Verdict::Suspend { .. } => {}
-            Verdict::Stop(Final::Deny { .. } | Final::Drop | Final::Reject) => {
-                return Err(Stream::error(502, By::Proxy, At::Headers));
-            }
-            Verdict::Stop(Final::Reply(reply)) => {
-                return Err(Stop::Reply(reply, Termination::new(By::Local, At::Headers)));
-            }
-        }
+    if is_bound_to_client(&stream.scratch.request, &stream.scratch.response)
+        && let Some(upstream) = &mut stream.upstream
+    {
+        upstream.set_private();
     }
+    store_sticks(stream);
+    super::rules::response(stream).await?;
     if let Some(option) = &settings.cookie {
         insert_cookie(stream, option);
     }
     let closes = stream.front_closes() || settings.options.httpclose;
     let uploaded = stream.upload.as_ref().is_none_or(super::flow::Flow::has_read_all);
+    let framing = h1::response_framing(
+        &stream.scratch.response,
+        stream.response_body,
+        stream.scratch.request.version(),
+    );
+    // What only the connection's end can end, ends it.
     stream.client_keeps = stream.client_keeps
         && uploaded
         && !closes
-        && !matches!(stream.response_body, Body::UntilClose | Body::Tunnel);
-    let version = stream.scratch.request.version();
-    // A chunked response cannot be told to an HTTP/1.0 client: it reads until we close.
-    if version == h1::Version::Http10 && matches!(stream.response_body, Body::Chunked) {
-        stream.client_keeps = false;
-    }
-    if !matches!(stream.response_body, Body::Tunnel) {
-        h1::prepare_response_hop(&mut stream.scratch.response, version, stream.client_keeps);
-    }
+        && framing != Framing::UntilClose
+        && !matches!(stream.response_body, Body::Tunnel);
     Ok(())
+}
+
+/// Whether a server has bound its connection to this client, or is about to: NTLM and Negotiate authenticate a
+/// connection, not a request (RFC 4559 section 6), so that another client must never be put on it.
+fn is_bound_to_client(request: &Head, response: &Head) -> bool {
+    let challenge: Option<&[u8]> = match response.status() {
+        401 => Some(b"www-authenticate"),
+        407 => Some(b"proxy-authenticate"),
+        _ => None,
+    };
+    let challenged = challenge.is_some_and(|name| response.values(name).any(binds_connection));
+    let names: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
+    challenged || names.iter().any(|name| request.values(name).any(binds_connection))
+}
+
+/// Whether one of the schemes in a field's value authenticates connections.
+fn binds_connection(value: &[u8]) -> bool {
+    value.split(|b| *b == b',').any(|part| {
+        let part = part.trim_ascii_start();
+        let scheme = part.iter().position(u8::is_ascii_whitespace).map_or(part, |end| &part[..end]);
+        scheme.eq_ignore_ascii_case(b"ntlm") || scheme.eq_ignore_ascii_case(b"negotiate")
+    })
 }
 
 /// Stores the server in every table whose stick rule asked for it.

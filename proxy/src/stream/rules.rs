@@ -1,5 +1,6 @@
 //! Stations: the frontend's rules, the choice of the backend, the backend's rules.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use proxy_config::model::{BackendChoice, ForwardFor};
@@ -9,12 +10,31 @@ use super::state::{Running, Step, Stop, Stream};
 use super::termination::{At, By, Termination};
 use crate::address_text::AddressText;
 use crate::clock::now_ms;
+use crate::core::Core;
+use crate::session::Slots;
 
-/// Runs the frontend's `http-request` rules and adds what its options add.
+/// Runs the frontend's `tcp-request content` rules.
+pub(super) async fn frontend_content(stream: &mut Stream<'_>) -> Step {
+    let shared = stream.shared();
+    let settings = &shared.config.frontends[stream.session.frontend];
+    run(stream, &settings.tcp_request_content, &settings.acls, Of::Content).await
+}
+
+/// Runs the backend's `tcp-request content` rules.
+pub(super) async fn backend_content(stream: &mut Stream<'_>) -> Step {
+    let shared = stream.shared();
+    let settings = &shared.config.backends[stream.backend.unwrap_or(0)];
+    if !stream.meets_backend_rules() {
+        return Ok(());
+    }
+    run(stream, &settings.tcp_request_content, &settings.acls, Of::Content).await
+}
+
+/// Runs the frontend's `http-request` rules.
 pub(super) async fn frontend(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     let settings = &shared.config.frontends[stream.session.frontend];
-    run(stream, &settings.http_request, &settings.acls, settings.timeouts.tarpit).await
+    run(stream, &settings.http_request, &settings.acls, Of::Request(settings.timeouts.tarpit)).await
 }
 
 /// Runs the backend's `http-request` rules and adds what options of either side add.
@@ -22,7 +42,7 @@ pub(super) async fn backend(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     let settings = &shared.config.backends[stream.backend.unwrap_or(0)];
     if stream.meets_backend_rules() {
-        run(stream, &settings.http_request, &settings.acls, settings.timeouts.tarpit).await?;
+        run(stream, &settings.http_request, &settings.acls, Of::Request(settings.timeouts.tarpit)).await?;
     }
     let front = &shared.config.frontends[stream.session.frontend];
     let same = settings.forward_for.as_ref().or(front.forward_for.as_ref());
@@ -30,6 +50,19 @@ pub(super) async fn backend(stream: &mut Stream<'_>) -> Step {
         forward_for(stream, option);
     }
     Ok(())
+}
+
+/// Runs the `http-response` rules of the backend, then of the frontend.
+pub(super) async fn response(stream: &mut Stream<'_>) -> Step {
+    let shared = stream.shared();
+    if stream.meets_backend_rules() {
+        let settings = stream.backend.map(|b| &shared.config.backends[b]);
+        if let Some(settings) = settings {
+            run(stream, &settings.http_response, &settings.acls, Of::Response).await?;
+        }
+    }
+    let front = &shared.config.frontends[stream.session.frontend];
+    run(stream, &front.http_response, &front.acls, Of::Response).await
 }
 
 /// Follows the first `use_backend` whose condition holds, else `default_backend`.
@@ -70,6 +103,37 @@ pub(super) fn choose_backend(stream: &mut Stream<'_>) -> Step {
     Ok(())
 }
 
+/// A connection before there is a stream.
+pub(crate) struct Layer4<'l> {
+    pub(crate) core: &'l Core,
+    pub(crate) frontend: usize,
+    pub(crate) client: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) ssl: bool,
+}
+
+/// Runs rules of a connection or a session, which never wait; whether it may go on.
+pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots) -> bool {
+    let shared = &connection.core.shared;
+    let settings = &shared.config.frontends[connection.frontend];
+    let mut exchange = Exchange {
+        now_ms: now_ms(),
+        client: connection.client,
+        local: connection.local,
+        ssl: connection.ssl,
+        frontend: &settings.name,
+        backend: "",
+        server: "",
+        request: None,
+        response: None,
+        tracked: slots,
+    };
+    match rules.eval(0, &settings.acls, &mut exchange, &Running(shared)) {
+        Verdict::Done | Verdict::Stop(Final::Allow) => true,
+        Verdict::Suspend { .. } | Verdict::Stop(_) => false,
+    }
+}
+
 /// What rules see of this stream.
 pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
     let Stream { session, scratch, tracked, backend, server, status, .. } = stream;
@@ -92,7 +156,19 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
     }
 }
 
-async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, tarpit: Option<Duration>) -> Step {
+/// Whose rules are run, as far as that changes what becomes of their last word.
+#[derive(Clone, Copy)]
+enum Of {
+    /// `tcp-request content`.
+    Content,
+    /// `http-request`; how long an abuser waits in a tarpit.
+    Request(Option<Duration>),
+    /// `http-response`.
+    Response,
+}
+
+/// Runs rules of a stream: the one place where a ruleset waits and is resumed.
+async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, of: Of) -> Step {
     if rules.is_empty() {
         return Ok(());
     }
@@ -102,41 +178,42 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, tarpit: Op
         let verdict = rules.eval(cursor, acls, &mut exchange(stream), &Running(&shared));
         match verdict {
             Verdict::Done => return Ok(()),
-            Verdict::Stop(last) => return stop(stream, last),
+            Verdict::Stop(last) => return stop(stream, last, of),
             Verdict::Suspend { why: Wait::Tarpit { status }, .. } => {
-                rest(tarpit.unwrap_or(Duration::ZERO)).await;
+                let Of::Request(tarpit) = of else { return stop(stream, Final::Deny { status }, of) };
+                stream.rest(tarpit.unwrap_or(Duration::ZERO)).await;
                 count_denied(stream);
                 return Err(Stream::error(status, By::Proxy, At::Tarpit));
             }
             Verdict::Suspend { why: Wait::Pause(time), cursor: next } => {
-                rest(time).await;
+                stream.rest(time).await;
                 cursor = next;
             }
         }
     }
 }
 
-/// Waits. Boxed: a timer of the runtime is large and wants whole cache lines, and every stream would carry
-/// it.
-async fn rest(time: Duration) {
-    Box::pin(tokio::time::sleep(time)).await;
-}
-
-fn stop(stream: &mut Stream<'_>, last: Final) -> Step {
-    match last {
-        Final::Allow => Ok(()),
-        Final::Deny { status } => {
+fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
+    let at = if matches!(of, Of::Response) { At::Headers } else { At::Request };
+    match (last, of) {
+        (Final::Allow, _) => Ok(()),
+        (Final::Deny { .. } | Final::Drop | Final::Reject, Of::Response) => {
             count_denied(stream);
-            Err(Stream::error(status, By::Proxy, At::Request))
+            Err(Stream::error(502, By::Proxy, at))
         }
-        Final::Reply(reply) => {
+        (Final::Deny { .. } | Final::Drop | Final::Reject, Of::Content)
+        | (Final::Drop | Final::Reject, _) => {
+            count_denied(stream);
+            Err(Stop::Close(Termination::new(By::Proxy, at)))
+        }
+        (Final::Deny { status }, Of::Request(_)) => {
+            count_denied(stream);
+            Err(Stream::error(status, By::Proxy, at))
+        }
+        (Final::Reply(reply), _) => {
             let front = &stream.session.core.counters.frontends[stream.session.frontend];
             front.intercepted.add(1);
-            Err(Stop::Reply(reply, Termination::new(By::Local, At::Request)))
-        }
-        Final::Drop | Final::Reject => {
-            count_denied(stream);
-            Err(Stop::Close(Termination::new(By::Proxy, At::Request)))
+            Err(Stop::Reply(reply, Termination::new(By::Local, at)))
         }
     }
 }

@@ -14,6 +14,14 @@ use crate::connection::Ended;
 pub(super) fn find_persistence(stream: &mut Stream<'_>) {
     find_cookie(stream);
     find_stick(stream);
+    // A client that a server knows by its connection stays there, as its next request must come by that.
+    if stream.wanted.is_none()
+        && let Some(backend) = stream.backend
+    {
+        let bound = stream.session.bound_server(backend);
+        stream.wanted =
+            bound.filter(|s| stream.session.core.shared.backends[backend].servers()[*s].takes_new());
+    }
 }
 
 fn find_cookie(stream: &mut Stream<'_>) {

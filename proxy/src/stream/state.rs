@@ -25,6 +25,8 @@ pub(crate) enum After {
     KeepAlive,
     /// The connection is closed.
     Close,
+    /// It was answered before it had sent everything: what it still sends is discarded before the connection is closed.
+    Drain,
 }
 
 /// Why a stream does not go on to the next station.
@@ -87,7 +89,6 @@ pub(crate) struct Stream<'s> {
     pub(crate) first: bool,
     pub(crate) request_line: Vec<u8>,
     pub(crate) request_body: Body,
-    pub(crate) expects_continue: bool,
     pub(crate) client_keeps: bool,
     pub(crate) backend: Option<usize>,
     /// The server the client belongs to, by cookie or stick table.
@@ -134,7 +135,6 @@ impl<'s> Stream<'s> {
             first,
             request_line: Vec::new(),
             request_body: Body::None,
-            expects_continue: false,
             client_keeps: false,
             backend: None,
             wanted: None,
@@ -151,7 +151,7 @@ impl<'s> Stream<'s> {
             response_body: Body::None,
             server_keeps: false,
             status: None,
-            tracked: [None, None, None],
+            tracked: session.tracked(),
             cookie_seen: CookieSeen::Unused,
             cookie_inserted: false,
             sticks: Vec::new(),
@@ -192,6 +192,17 @@ impl<'s> Stream<'s> {
         options.iter().any(|o| o.http_server_close || o.httpclose)
     }
 
+    /// Waits, by the session's timer.
+    pub(crate) async fn rest(&mut self, time: Duration) {
+        self.arm(Some(time));
+        let timer = &self.session.timer;
+        std::future::poll_fn(|_| match timer.expired(now_ms()) {
+            true => std::task::Poll::Ready(()),
+            false => std::task::Poll::Pending,
+        })
+        .await;
+    }
+
     /// Moves the session's deadline to `timeout` from now.
     pub(crate) fn arm(&mut self, timeout: Option<Duration>) {
         self.session.timer.set(timeout.map(|t| now_ms() + super::millis(t)));
@@ -228,7 +239,11 @@ impl Deref for ByCore {
 impl Drop for Stream<'_> {
     fn drop(&mut self) {
         let now = now_ms();
-        for tracked in self.tracked.iter().flatten() {
+        // What the session tracks, it tracks until it ends.
+        let own = self.session.tracked();
+        for tracked in
+            self.tracked.iter().zip(&own).filter(|(_, own)| own.is_none()).filter_map(|(t, _)| t.as_ref())
+        {
             let table = &self.session.core.shared.tables[tracked.table.0 as usize];
             table.untrack(&tracked.key, now, |row| row.decrement(DataType::ConnCur));
         }

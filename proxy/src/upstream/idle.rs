@@ -32,15 +32,16 @@ impl IdlePool {
     }
 
     /// The newest connection that has not stirred while it was idle: one that said anything, even
-    /// its end, is not in the state the next request needs.
-    pub(crate) fn take(&mut self, backend: usize, server: usize) -> Option<Connection> {
+    /// its end, is not in the state the next request needs. `proven`: only one that was used again before.
+    pub(crate) fn take(&mut self, backend: usize, server: usize, proven: bool) -> Option<Connection> {
         let list = &mut self.0[backend][server];
-        while let Some(mut idle) = list.pop() {
+        loop {
+            let place = list.iter().rposition(|idle| !proven || idle.connection.is_proven())?;
+            let mut idle = list.remove(place);
             if !idle.connection.has_stirred() {
                 return Some(idle.connection);
             }
         }
-        None
     }
 
     /// Closes every idle connection to a server, when it leaves or moves.

@@ -7,7 +7,7 @@ use proxy_table::{KeyType, Schema, parse_store};
 
 use super::spec;
 use crate::draft::{ProxyDraft, TableDraft};
-use crate::model::{Balance, Cookie};
+use crate::model::{Balance, Cookie, HttpReuse};
 
 const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
 const BACK_OR_DEFAULTS: Sections = BACK.or(Sections::DEFAULTS);
@@ -69,6 +69,25 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         sections: BACK_OR_DEFAULTS,
         negatable: false,
         apply: send,
+    },
+    Keyword {
+        spec: spec!(
+            &["http-reuse"],
+            &[Arg::OneOf("how", &["never", "safe", "aggressive", "always"])],
+            "Which requests an idle server connection carries: those of its own client only, any but a client's \
+             first one (the default), a first one by a connection that was used again before, any.",
+            "http-reuse safe"
+        ),
+        sections: BACK_OR_DEFAULTS,
+        negatable: false,
+        apply: |d, a, _| {
+            d.reuse = Some(match a.word(0).as_str() {
+                "never" => HttpReuse::Never,
+                "aggressive" => HttpReuse::Aggressive,
+                "always" => HttpReuse::Always,
+                _ => HttpReuse::Safe,
+            });
+        },
     },
     Keyword {
         spec: spec!(

@@ -74,13 +74,18 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: BOTH,
         negatable: false,
-        apply: |d, a, r| {
-            if d.is_frontend {
-                defer(d, a, DeferredKind::TcpRequestContent);
-            } else {
-                r.later(a.keyword.span, "tcp-request content in a backend");
-            }
-        },
+        apply: |d, a, _| defer(d, a, DeferredKind::TcpRequestContent),
+    },
+    Keyword {
+        spec: spec!(
+            &["tcp-request session"],
+            &[Arg::Words("action [if|unless condition]")],
+            "A rule for sessions, once TLS is established.",
+            "tcp-request session reject if { src 192.0.2.1 }"
+        ),
+        sections: FRONT,
+        negatable: false,
+        apply: |d, a, _| defer(d, a, DeferredKind::TcpRequestSession),
     },
     Keyword {
         spec: spec!(

@@ -1,5 +1,7 @@
 //! Timeouts: how long either side may be silent, at each station.
 
+use std::time::Duration;
+
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Level, Sections, Spec, Unit};
 
 use super::spec;
@@ -19,7 +21,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: BACK,
         negatable: false,
-        apply: |d, a, _| d.timeouts.check = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.check = limit(a),
     },
     Keyword {
         spec: spec!(
@@ -30,13 +32,13 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: FRONT,
         negatable: false,
-        apply: |d, a, _| d.timeouts.client = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.client = limit(a),
     },
     Keyword {
         spec: spec!(&["timeout connect"], ARGS, "Longest time to connect to a server.", "timeout connect 5s"),
         sections: BACK,
         negatable: false,
-        apply: |d, a, _| d.timeouts.connect = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.connect = limit(a),
     },
     Keyword {
         spec: spec!(
@@ -47,7 +49,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: Sections::PROXY,
         negatable: false,
-        apply: |d, a, _| d.timeouts.http_keep_alive = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.http_keep_alive = limit(a),
     },
     Keyword {
         spec: spec!(
@@ -58,7 +60,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: Sections::PROXY,
         negatable: false,
-        apply: |d, a, _| d.timeouts.http_request = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.http_request = limit(a),
     },
     Keyword {
         spec: spec!(
@@ -69,7 +71,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: BACK,
         negatable: false,
-        apply: |d, a, _| d.timeouts.queue = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.queue = limit(a),
     },
     Keyword {
         spec: spec!(
@@ -80,13 +82,13 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: BACK,
         negatable: false,
-        apply: |d, a, _| d.timeouts.server = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.server = limit(a),
     },
     Keyword {
         spec: spec!(&["timeout tarpit"], ARGS, "How long an abuser waits.", "timeout tarpit 10s"),
         sections: Sections::PROXY,
         negatable: false,
-        apply: |d, a, _| d.timeouts.tarpit = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.tarpit = limit(a),
     },
     Keyword {
         spec: spec!(
@@ -97,21 +99,26 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: BACK,
         negatable: false,
-        apply: |d, a, _| d.timeouts.tunnel = Some(a.duration(0)),
+        apply: |d, a, _| d.timeouts.tunnel = limit(a),
     },
     old(&["clitimeout"], "clitimeout 50000", FRONT, |d, a, r| {
-        d.timeouts.client = Some(a.duration(0));
+        d.timeouts.client = limit(a);
         today(a, "timeout client", r);
     }),
     old(&["contimeout"], "contimeout 5000", BACK, |d, a, r| {
-        d.timeouts.connect = Some(a.duration(0));
+        d.timeouts.connect = limit(a);
         today(a, "timeout connect", r);
     }),
     old(&["srvtimeout"], "srvtimeout 50000", BACK, |d, a, r| {
-        d.timeouts.server = Some(a.duration(0));
+        d.timeouts.server = limit(a);
         today(a, "timeout server", r);
     }),
 ];
+
+/// A timeout; 0 is none, as in HAProxy.
+fn limit(args: &Args) -> Option<Duration> {
+    Some(args.duration(0)).filter(|time| !time.is_zero())
+}
 
 type Apply = fn(&mut ProxyDraft, &Args, &mut Diagnostics);
 

@@ -100,16 +100,6 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     ),
     Keyword::inert(
         BACK_OR_DEFAULTS,
-        false,
-        Spec::later(
-            &["http-reuse"],
-            &[Arg::OneOf("how", &["never", "safe", "aggressive", "always"])],
-            "When a server connection carries another client's request.",
-            "http-reuse safe",
-        ),
-    ),
-    Keyword::inert(
-        BACK_OR_DEFAULTS,
         true,
         Spec::later(
             &["http-send-name-header"],
@@ -502,16 +492,6 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             &[Arg::Duration("time", Unit::Millis)],
             "How long rules wait for bytes.",
             "tcp-request inspect-delay 5s",
-        ),
-    ),
-    Keyword::inert(
-        FRONT,
-        false,
-        Spec::later(
-            &["tcp-request session"],
-            &[Arg::Words("action [if/unless condition]")],
-            "A rule for sessions.",
-            "tcp-request session accept",
         ),
     ),
     Keyword::inert(

@@ -220,6 +220,7 @@ pub struct Frontend {
     pub options: Options,
     pub acls: AclSet,
     pub tcp_request_connection: Ruleset,
+    pub tcp_request_session: Ruleset,
     pub tcp_request_content: Ruleset,
     pub http_request: Ruleset,
     pub http_response: Ruleset,
@@ -254,6 +255,20 @@ pub enum Balance {
     Source,
 }
 
+/// `http-reuse`: when an idle server connection carries a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpReuse {
+    /// One of the same client's only.
+    Never,
+    /// Any but a client's first request.
+    #[default]
+    Safe,
+    /// A client's first request too, by a connection that has carried a second request before.
+    Aggressive,
+    /// Any request.
+    Always,
+}
+
 #[derive(Clone, Debug)]
 pub struct Backend {
     pub proxy_id: u32,
@@ -265,8 +280,10 @@ pub struct Backend {
     pub table: Option<TableId>,
     pub stick: Vec<StickRule>,
     pub acls: AclSet,
+    pub tcp_request_content: Ruleset,
     pub http_request: Ruleset,
     pub http_response: Ruleset,
+    pub reuse: HttpReuse,
     pub httpchk: Option<HttpCheck>,
     pub timeouts: Timeouts,
     pub options: Options,

@@ -174,8 +174,8 @@ fn head<'x>(exchange: &'x mut Exchange<'_>, response: bool) -> Option<&'x mut pr
     if response { exchange.response.as_deref_mut() } else { exchange.request.as_deref_mut() }
 }
 
-/// Follows an entry from now on; the first rule that sets a slot wins. A connection and a request are
-/// counted at once.
+/// Tracks an entry from now on; the first rule that sets a slot wins. What tracks it counts as a connection, and as a
+/// request where there is one; sessions are counted when they begin.
 fn track(slot: usize, expr: &Expr, table: TableId, exchange: &mut Exchange<'_>, view: &dyn View) {
     if exchange.tracked[slot].is_some() {
         return;
@@ -185,13 +185,15 @@ fn track(slot: usize, expr: &Expr, table: TableId, exchange: &mut Exchange<'_>, 
         return;
     };
     let now = exchange.now_ms;
+    let request = exchange.request.is_some();
     let counted = store.track(&key, now, |row| {
         for data_type in [DataType::ConnCnt, DataType::ConnRate, DataType::ConnCur] {
             row.add(data_type, now, 1);
         }
-        for data_type in [DataType::SessCnt, DataType::SessRate, DataType::HttpReqCnt, DataType::HttpReqRate]
-        {
-            row.add(data_type, now, 1);
+        if request {
+            for data_type in [DataType::HttpReqCnt, DataType::HttpReqRate] {
+                row.add(data_type, now, 1);
+            }
         }
     });
     if counted.is_some() {

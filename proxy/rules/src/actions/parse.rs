@@ -8,7 +8,9 @@ use crate::{Context, Expr, Format, RulesetKind};
 
 const HTTP: u8 = RulesetKind::HttpRequest.bit() | RulesetKind::HttpResponse.bit();
 const REQUEST: u8 = RulesetKind::HttpRequest.bit();
-const TCP: u8 = RulesetKind::TcpRequestConnection.bit() | RulesetKind::TcpRequestContent.bit();
+const TCP: u8 = RulesetKind::TcpRequestConnection.bit()
+    | RulesetKind::TcpRequestSession.bit()
+    | RulesetKind::TcpRequestContent.bit();
 
 type Parse = fn(&Word, &[Word], &Context<'_>, &mut Diagnostics) -> Option<Action>;
 

@@ -8,7 +8,9 @@ use crate::RulesetKind;
 const REQUEST: u8 = RulesetKind::HttpRequest.bit();
 const RESPONSE: u8 = RulesetKind::HttpResponse.bit();
 const HTTP: u8 = REQUEST | RESPONSE;
-const TCP: u8 = RulesetKind::TcpRequestConnection.bit() | RulesetKind::TcpRequestContent.bit();
+const TCP: u8 = RulesetKind::TcpRequestConnection.bit()
+    | RulesetKind::TcpRequestSession.bit()
+    | RulesetKind::TcpRequestContent.bit();
 
 /// The actions, by name.
 pub(super) const TABLE: &[ActionRow] = &[

@@ -1,6 +1,6 @@
 //! How long a body is (RFC 9112 6.3).
 
-use super::head::{Head, Method};
+use super::head::{Head, Method, Version};
 use super::refusal::Refusal;
 
 /// A body's framing.
@@ -19,27 +19,72 @@ pub enum Body {
     Tunnel,
 }
 
-/// The framing of a request's body.
-///
-/// # Errors
-/// None today: what is ambiguous was refused while the head was read.
-pub fn request_body(head: &Head) -> Result<Body, Refusal> {
-    Ok(if head.steering.chunked {
+/// How the end of a message that is sent is told to the next hop (RFC 9112 6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Framing {
+    /// Nothing is said: there is no body, or the protocol is switched.
+    #[default]
+    Nothing,
+    /// By Content-Length. Where no body follows (HEAD, 304) it is what the length would be.
+    Length(u64),
+    /// By chunks.
+    Chunked,
+    /// By the end of the connection.
+    UntilClose,
+}
+
+/// The framing of a request's body. What is ambiguous was refused while the head was read.
+#[must_use]
+pub fn request_body(head: &Head) -> Body {
+    if head.steering.chunked {
         Body::Chunked
     } else {
         match head.steering.content_length {
             Some(0) | None => Body::None,
             Some(length) => Body::Length(length),
         }
-    })
+    }
+}
+
+/// How a request with this body is framed towards the server.
+#[must_use]
+pub fn request_framing(head: &Head, body: Body) -> Framing {
+    match body {
+        Body::None => head.steering.content_length.map_or(Framing::Nothing, Framing::Length),
+        Body::Length(length) => Framing::Length(length),
+        Body::Chunked => Framing::Chunked,
+        Body::UntilClose | Body::Tunnel => Framing::Nothing,
+    }
+}
+
+/// How a response with this body is framed towards a client of this version. A body that only the end of the server's
+/// connection ends becomes chunks, so that the client can tell whether it was cut.
+#[must_use]
+pub fn response_framing(head: &Head, body: Body, client: Version) -> Framing {
+    let status = head.status();
+    match body {
+        Body::Tunnel => Framing::Nothing,
+        Body::None if status < 200 || status == 204 => Framing::Nothing,
+        Body::None if head.steering.chunked && client == Version::Http11 => Framing::Chunked,
+        Body::None => head.steering.content_length.map_or(Framing::Nothing, Framing::Length),
+        Body::Length(length) => Framing::Length(length),
+        Body::Chunked if client == Version::Http11 => Framing::Chunked,
+        Body::UntilClose if client == Version::Http11 && head.version() == Version::Http11 => {
+            Framing::Chunked
+        }
+        Body::Chunked | Body::UntilClose => Framing::UntilClose,
+    }
 }
 
 /// The framing of a response's body, which depends on the request's method too.
 ///
 /// # Errors
-/// None today: what is ambiguous was refused while the head was read.
-pub fn response_body(head: &Head, method: Method) -> Result<Body, Refusal> {
+/// The server switches protocols and was not asked to (RFC 9110 15.2.2).
+pub fn response_body(head: &Head, method: Method, asked_to_switch: bool) -> Result<Body, Refusal> {
     let status = head.status();
+    if status == 101 && !asked_to_switch {
+        return Err(Refusal::Unrequested);
+    }
     Ok(if status == 101 || (method == Method::Connect && (200..300).contains(&status)) {
         Body::Tunnel
     } else if method == Method::Head || status < 200 || status == 204 || status == 304 {

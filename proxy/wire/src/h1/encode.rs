@@ -1,12 +1,15 @@
-//! Heads and chunks to bytes.
+//! Heads and chunks to bytes. Where a message ends is written from what the engine knows of its body, and what becomes of
+//! the connection from what the engine will do: never from fields, which rules can change.
 
+use super::body::Framing;
 use super::head::{Head, Version};
+use super::hop::Hop;
 
 /// The end of a chunked body.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// Writes a request's head. We always speak HTTP/1.1 to servers, unless the client spoke 1.0.
-pub fn write_request(head: &Head, out: &mut Vec<u8>) {
+pub fn write_request(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method());
     out.push(b' ');
     out.extend_from_slice(head.target());
@@ -14,12 +17,22 @@ pub fn write_request(head: &Head, out: &mut Vec<u8>) {
         Version::Http10 => b" HTTP/1.0\r\n",
         Version::Http11 => b" HTTP/1.1\r\n",
     });
-    write_fields(head, out);
+    write_fields(head, framing, hop, out);
 }
 
-/// Writes a response's head.
-pub fn write_response(head: &Head, out: &mut Vec<u8>) {
+/// Writes a response's head. We always speak HTTP/1.1 to clients (RFC 9110 6.2).
+pub fn write_response(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
+    write_status(head, framing, hop, out);
+}
+
+/// Writes the head of an operator's page that says it is of HTTP/1.0: it ends with its connection.
+pub fn write_old_response(head: &Head, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"HTTP/1.0 ");
+    write_status(head, Framing::UntilClose, Hop::Default, out);
+}
+
+fn write_status(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
     let status = head.status().min(999);
     for divisor in [100, 10, 1] {
         out.push(b'0' + u8::try_from(status / divisor % 10).unwrap_or(0));
@@ -27,12 +40,40 @@ pub fn write_response(head: &Head, out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(head.reason());
     out.extend_from_slice(b"\r\n");
-    write_fields(head, out);
+    write_fields(head, framing, hop, out);
 }
 
-fn write_fields(head: &Head, out: &mut Vec<u8>) {
-    head.write_fields(out);
+fn write_fields(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
+    let length = match framing {
+        Framing::Length(length) => Some(length),
+        Framing::Nothing | Framing::Chunked | Framing::UntilClose => None,
+    };
+    let received = length.is_some() && length == head.content_length();
+    let written = head.write_fields(received, out);
+    if let Some(length) = length.filter(|_| !written) {
+        out.extend_from_slice(b"content-length: ");
+        write_number(length, out);
+        out.extend_from_slice(b"\r\n");
+    }
+    if framing == Framing::Chunked {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    out.extend_from_slice(hop.line());
     out.extend_from_slice(b"\r\n");
+}
+
+fn write_number(number: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let (mut at, mut rest) = (digits.len(), number);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
 }
 
 /// Writes the line before a chunk of so many bytes.
@@ -59,7 +100,7 @@ mod tests {
         let text = b"GET /x HTTP/1.1\r\nHost: a\r\nX-Mixed-Case:   v  \r\n\r\n";
         parse_request(text, &Limits::default(), &mut head).unwrap();
         let mut out = Vec::new();
-        write_request(&head, &mut out);
+        write_request(&head, Framing::Nothing, Hop::Default, &mut out);
         assert_eq!(out, b"GET /x HTTP/1.1\r\nhost: a\r\nx-mixed-case: v\r\n\r\n");
     }
 

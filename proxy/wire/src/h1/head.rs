@@ -25,6 +25,18 @@ impl Span {
     }
 }
 
+/// What becomes of a field when its head is written. Rules see all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It is sent.
+    Plain,
+    /// The received Content-Length as the engine understood it: it is sent where the body still has that framing.
+    Length,
+    /// It is left out: it concerned the connection it came by, or would say where the message ends, which only the
+    /// engine does.
+    Left,
+}
+
 /// One header field. Names are kept in lower case, as they are sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Field {
@@ -32,13 +44,12 @@ pub(super) struct Field {
     pub(super) value: Span,
     /// Name and value lie in the text as they are sent.
     is_whole: bool,
-    /// It is for one hop only.
-    pub(super) is_hop: bool,
+    pub(super) role: Role,
 }
 
 impl Field {
     pub(super) fn new(name: Span, value: Span, is_whole: bool) -> Self {
-        Self { name, value, is_whole, is_hop: false }
+        Self { name, value, is_whole, role: Role::Plain }
     }
 }
 
@@ -113,13 +124,16 @@ pub(super) struct Steering {
     pub(super) upgrade: bool,
     pub(super) upgrade_field: bool,
     pub(super) expect_continue: bool,
-    /// A Connection field may name fields that are for this hop only.
+    /// A Connection field may name other fields that are for this hop only.
     pub(super) names_options: bool,
 }
 
-/// Whether a field is for one hop only, whatever it says.
-pub(super) fn is_hop(name: &[u8]) -> bool {
-    matches!(name, b"connection" | b"keep-alive" | b"proxy-connection")
+/// Whether the engine alone writes a field of this name: it is for one hop only, or frames the message.
+pub(super) fn is_engines(name: &[u8]) -> bool {
+    matches!(
+        name,
+        b"connection" | b"keep-alive" | b"proxy-connection" | b"content-length" | b"transfer-encoding"
+    )
 }
 
 /// Between a field's name and its value, and behind it.
@@ -138,8 +152,6 @@ pub struct Head {
     pub(super) version: Version,
     pub(super) fields: Vec<Field>,
     pub(super) steering: Steering,
-    /// Whether a field may be there that is for one hop only.
-    pub(super) has_hop: bool,
 }
 
 impl Head {
@@ -162,7 +174,12 @@ impl Head {
         self.status = 0;
         self.version = Version::Http11;
         self.steering = Steering::default();
-        self.has_hop = false;
+    }
+
+    /// How many bytes of text it has room for without allocating.
+    #[must_use]
+    pub fn room(&self) -> usize {
+        self.text.capacity()
     }
 
     /// The method as sent; empty in a response.
@@ -227,6 +244,12 @@ impl Head {
         !self.steering.close && (self.version == Version::Http11 || self.steering.keep_alive)
     }
 
+    /// The length that the sender announced, where that is what frames the body.
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        self.steering.content_length
+    }
+
     /// Whether the client waits for a 100 before it sends the body.
     #[must_use]
     pub fn expects_continue(&self) -> bool {
@@ -267,7 +290,7 @@ impl Head {
     /// Adds a field at the end whose value can end no field, and whose name is in lower case and not that of a
     /// field for one hop: the text of a number or an address.
     pub fn add_clean(&mut self, name: &[u8], value: &[u8]) {
-        debug_assert!(!is_hop(name) && matches!(harmless(value), Cow::Borrowed(_)));
+        debug_assert!(!is_engines(name) && matches!(harmless(value), Cow::Borrowed(_)));
         debug_assert!(!name.iter().any(u8::is_ascii_uppercase));
         let name = self.append_clean(name);
         let field = self.append_field(name, value);
@@ -279,9 +302,9 @@ impl Head {
         let name = self.append_clean(name);
         self.text[name.start as usize..].make_ascii_lowercase();
         let mut field = self.append_field(name, &harmless(value));
-        field.is_hop = is_hop(field.name.of(&self.text));
-        self.has_hop |= field.is_hop;
-        self.steering.names_options |= field.is_hop;
+        if is_engines(field.name.of(&self.text)) {
+            field.role = Role::Left;
+        }
         self.fields.push(field);
     }
 
@@ -294,10 +317,16 @@ impl Head {
         Field::new(name, value, true)
     }
 
-    /// Writes all fields as they are sent; what lies side by side is copied in one go.
-    pub(super) fn write_fields(&self, out: &mut Vec<u8>) {
-        let (mut from, mut to) = (0, 0);
+    /// Writes the fields that are sent; what lies side by side is copied in one go. `length`: whether the received
+    /// Content-Length is one of them; says whether it stood there.
+    pub(super) fn write_fields(&self, length: bool, out: &mut Vec<u8>) -> bool {
+        let (mut from, mut to, mut wrote_length) = (0, 0, false);
         for field in &self.fields {
+            match field.role {
+                Role::Plain => {}
+                Role::Length if length => wrote_length = true,
+                Role::Length | Role::Left => continue,
+            }
             let (start, end) = (field.name.start as usize, field.value.end as usize + END.len());
             if !field.is_whole {
                 // Its value was replaced, and lies elsewhere; or blanks lie around it.
@@ -314,6 +343,7 @@ impl Head {
             }
         }
         out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
+        wrote_length
     }
 
     /// Replaces every field of this name by one.
@@ -338,6 +368,9 @@ impl Head {
                 if let Some(field) = self.fields.get_mut(index) {
                     field.value = span;
                     field.is_whole = false;
+                    if field.role == Role::Length {
+                        field.role = Role::Left;
+                    }
                 }
             }
             None if index < self.fields.len() => {
@@ -425,7 +458,7 @@ mod tests {
         head.remove(b"x-two");
         head.add(b"X-Bad", b"a\r\nb");
         let mut out = Vec::new();
-        head.write_fields(&mut out);
+        head.write_fields(true, &mut out);
         let expected = "host: a\r\nx-one: one\r\nx-a-longer-name: three\r\nx-bad: a  b\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

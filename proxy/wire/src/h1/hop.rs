@@ -1,66 +1,54 @@
-//! Fields that concern one connection only (RFC 9110 7.6.1): removed, and written anew for the next.
+//! What is said of the connection to the next hop (RFC 9110 7.6.1): written by the engine alone, whatever the message
+//! brought along or rules have added.
 
 use super::head::{Head, Version};
 
-/// Removes what concerned the client's connection. `keep`: whether the server's may be used again.
-pub fn prepare_request_hop(head: &mut Head, keep: bool) {
-    let upgrade = head.upgrade();
-    remove_hop(head);
-    if upgrade {
-        head.add(b"connection", b"upgrade");
-    } else if !keep {
-        head.add(b"connection", b"close");
-    } else if head.version() == Version::Http10 {
-        head.add(b"connection", b"keep-alive");
-    }
+/// The Connection field of a message that is sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Hop {
+    /// None: the default of the version holds.
+    #[default]
+    Default,
+    /// The connection ends with this message.
+    Close,
+    /// The connection stays, which version 1.0 must be told.
+    KeepAlive,
+    /// The protocol is to be, or has been, switched.
+    Upgrade,
 }
 
-/// Removes what concerned the server's connection; says to the client what becomes of its own, where
-/// that differs from its version's default.
-pub fn prepare_response_hop(head: &mut Head, client: Version, keep: bool) {
-    remove_hop(head);
-    match (client, keep) {
-        (Version::Http11, true) | (Version::Http10, false) => {}
-        (Version::Http11, false) => head.add(b"connection", b"close"),
-        (Version::Http10, true) => head.add(b"connection", b"keep-alive"),
-    }
-}
-
-fn remove_hop(head: &mut Head) {
-    let steering = head.steering;
-    if head.has_hop {
-        if steering.names_options {
-            remove_named_options(head);
+impl Hop {
+    /// What a request to a server says. `keep`: whether the connection may be used again.
+    #[must_use]
+    pub fn of_request(head: &Head, keep: bool) -> Self {
+        if head.upgrade() {
+            Self::Upgrade
+        } else if !keep {
+            Self::Close
+        } else if head.version() == Version::Http10 {
+            Self::KeepAlive
+        } else {
+            Self::Default
         }
-        head.fields.retain(|field| !field.is_hop);
-        head.has_hop = false;
     }
-    if steering.upgrade_field && !steering.upgrade {
-        head.remove(b"upgrade");
-    }
-}
 
-/// Removes the fields that `Connection` names, except those that frame the message.
-fn remove_named_options(head: &mut Head) {
-    let options: Vec<Vec<u8>> = head
-        .values(b"connection")
-        .flat_map(|value| value.split(|b| *b == b','))
-        .map(|option| option.trim_ascii().to_ascii_lowercase())
-        .filter(|option| {
-            let framing: [&[u8]; 8] = [
-                b"close",
-                b"keep-alive",
-                b"upgrade",
-                b"transfer-encoding",
-                b"content-length",
-                b"host",
-                b"te",
-                b"trailer",
-            ];
-            !option.is_empty() && !framing.contains(&option.as_slice())
-        })
-        .collect();
-    for option in options {
-        head.remove(&option);
+    /// What a response says to a client of this version. `keep`: whether the connection goes on.
+    #[must_use]
+    pub fn of_response(client: Version, keep: bool) -> Self {
+        match (client, keep) {
+            (Version::Http11, true) | (Version::Http10, false) => Self::Default,
+            (Version::Http11, false) => Self::Close,
+            (Version::Http10, true) => Self::KeepAlive,
+        }
+    }
+
+    /// The field, with its line end.
+    pub(super) fn line(self) -> &'static [u8] {
+        match self {
+            Self::Default => b"",
+            Self::Close => b"connection: close\r\n",
+            Self::KeepAlive => b"connection: keep-alive\r\n",
+            Self::Upgrade => b"connection: upgrade\r\n",
+        }
     }
 }

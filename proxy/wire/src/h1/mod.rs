@@ -10,9 +10,9 @@ mod refusal;
 pub mod response;
 mod scan;
 
-pub use body::{Body, request_body, response_body};
+pub use body::{Body, Framing, request_body, request_framing, response_body, response_framing};
 pub use decoder::{Decoder, Piece};
 pub use head::{Head, Method, Span, Version};
-pub use hop::{prepare_request_hop, prepare_response_hop};
+pub use hop::Hop;
 pub use parse::{Limits, Parsed, parse_request, parse_response};
 pub use refusal::Refusal;

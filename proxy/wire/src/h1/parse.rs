@@ -2,7 +2,7 @@
 //! connection. Refused is what another hop might understand in another way: bare line feeds, ambiguous
 //! lengths, several hosts.
 
-use super::head::{Head, Method, Span, Steering, Version, is_hop};
+use super::head::{Head, Method, Role, Span, Steering, Version};
 use super::refusal::Refusal;
 use super::scan::{self, is_target_byte, token_end};
 
@@ -160,7 +160,7 @@ fn status_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
 
 /// Reads the fields of a complete head that steer the connection.
 fn steering(head: &mut Head) -> Result<(), Refusal> {
-    let Head { text, fields, steering, has_hop, .. } = &mut *head;
+    let Head { text, fields, steering, .. } = &mut *head;
     if !scan::is_sound(text) {
         return Err(Refusal::Header);
     }
@@ -169,12 +169,50 @@ fn steering(head: &mut Head) -> Result<(), Refusal> {
         if STEERING_LENGTHS & 1 << field.name.length().min(31) != 0 {
             let (name, value) = (field.name.of(text), field.value.of(text));
             hosts += usize::from(name == b"host");
-            field.is_hop = is_hop(name);
-            *has_hop |= field.is_hop;
-            steer(steering, name, value)?;
+            let role = steer(steering, name, value)?;
+            field.role = role;
         }
     }
+    leave_out(head);
     if hosts > 1 { one_host(head) } else { Ok(()) }
+}
+
+/// Marks received fields that are for one hop only because a Connection field names them (RFC 9110 7.6.1).
+/// Fields that frame or route the message cannot be taken away so, nor those that only steer this engine.
+fn leave_out(head: &mut Head) {
+    let Head { text, fields, steering, .. } = &mut *head;
+    let switches = steering.upgrade && steering.upgrade_field;
+    if steering.upgrade_field && !switches {
+        for field in fields.iter_mut().filter(|f| f.name.of(text) == b"upgrade") {
+            field.role = Role::Left;
+        }
+    }
+    if !steering.names_options {
+        return;
+    }
+    let named: Vec<Span> = fields
+        .iter()
+        .filter(|field| field.name.of(text) == b"connection")
+        .flat_map(|field| options(field.value, text))
+        .collect();
+    for field in fields.iter_mut().filter(|f| !KEPT.contains(&f.name.of(text))) {
+        if named.iter().any(|option| option.of(text).eq_ignore_ascii_case(field.name.of(text))) {
+            field.role = Role::Left;
+        }
+    }
+}
+
+/// Fields that stay although a Connection field names them.
+const KEPT: [&[u8]; 5] = [b"content-length", b"transfer-encoding", b"host", b"upgrade", b"trailer"];
+
+/// The options of one Connection field.
+fn options(value: Span, text: &[u8]) -> impl Iterator<Item = Span> {
+    let mut at = value.start as usize;
+    value.of(text).split(|b| *b == b',').map(move |part| {
+        let begin = at + part.len() - part.trim_ascii_start().len();
+        at += part.len() + 1;
+        Span::new(begin, begin + part.trim_ascii().len())
+    })
 }
 
 /// Several hosts that say the same are one; others are refused.
@@ -214,15 +252,15 @@ fn check_target(target: &[u8], method: Method) -> Result<(), Refusal> {
 /// `connection` and `keep-alive`, `content-length`, `proxy-connection`, `transfer-encoding`.
 const STEERING_LENGTHS: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 10 | 1 << 14 | 1 << 16 | 1 << 17;
 
-/// Notes what a field says about the connection.
-fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<(), Refusal> {
+/// Notes what a field says about the connection, and what becomes of it.
+fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<Role, Refusal> {
     match name {
         b"content-length" => {
             if steering.content_length.is_none()
                 && let Ok(length) = length(value)
             {
                 steering.content_length = Some(length);
-                return Ok(());
+                return Ok(Role::Length);
             }
             for part in value.split(|b| *b == b',') {
                 let length = length(part.trim_ascii())?;
@@ -231,12 +269,14 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<(), Refus
                 }
                 steering.content_length = Some(length);
             }
+            return Ok(Role::Left);
         }
         b"transfer-encoding" => {
             if steering.chunked || !value.eq_ignore_ascii_case(b"chunked") {
                 return Err(Refusal::TransferEncoding);
             }
             steering.chunked = true;
+            return Ok(Role::Left);
         }
         b"connection" => {
             for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
@@ -245,12 +285,14 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<(), Refus
                 steering.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
             }
             steering.names_options |= !is_usual(value);
+            return Ok(Role::Left);
         }
+        b"keep-alive" | b"proxy-connection" => return Ok(Role::Left),
         b"upgrade" => steering.upgrade_field = true,
         b"expect" => steering.expect_continue |= value.eq_ignore_ascii_case(b"100-continue"),
         _ => {}
     }
-    Ok(())
+    Ok(Role::Plain)
 }
 
 /// Whether a Connection field names no other field.

@@ -82,7 +82,7 @@ fn equal_duplicates_are_one() {
     let text = "POST / HTTP/1.1\r\nhost: a\r\nhost: a\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\n";
     assert!(parse_request(text.as_bytes(), &Limits::default(), &mut head).is_ok());
     assert_eq!(head.values(b"host").count(), 1);
-    assert_eq!(super::super::request_body(&head), Ok(super::super::Body::Length(3)));
+    assert_eq!(super::super::request_body(&head), super::super::Body::Length(3));
 }
 
 #[test]
@@ -131,8 +131,100 @@ fn blanks_around_a_value_are_no_part_of_it() {
     let values: Vec<&[u8]> = head.fields().map(|(_, value)| value).collect();
     assert_eq!(values, [&b"x y"[..], b"z", b"", b"", b"e"]);
     let mut out = Vec::new();
-    head.write_fields(&mut out);
+    head.write_fields(true, &mut out);
     assert_eq!(out, b"a: x y\r\nb: z\r\nc: \r\nd: \r\ne: e\r\n");
+}
+
+/// A request as it leaves for a server after `rules` have changed it.
+fn sent(text: &str, rules: impl FnOnce(&mut Head)) -> String {
+    use crate::h1::{Hop, encode, request_body, request_framing};
+    let mut head = Head::default();
+    assert!(parse_request(text.as_bytes(), &Limits::default(), &mut head).is_ok(), "{text:?}");
+    let framing = request_framing(&head, request_body(&head));
+    rules(&mut head);
+    let mut out = Vec::new();
+    encode::write_request(&head, framing, Hop::of_request(&head, true), &mut out);
+    String::from_utf8(out).unwrap_or_default()
+}
+
+#[test]
+fn fields_named_by_connection_are_seen_and_left_out() {
+    let text = "GET / HTTP/1.1\r\nhost: a\r\nX-Real-IP: 9.9.9.9\r\nx-forwarded-for: 9.9.9.9\r\nx-c: c\r\n\
+                Connection: close, X-Forwarded-For ,x-real-ip,Host\r\nconnection:x-c\r\n\r\n";
+    let added = sent(text, |head| {
+        assert_eq!(head.first(b"x-real-ip"), Some(&b"9.9.9.9"[..]), "rules see it");
+        assert_eq!(head.values(b"connection").count(), 2, "and what named it");
+        head.set(b"x-real-ip", b"192.0.2.1");
+        head.add_clean(b"x-forwarded-for", b"192.0.2.1");
+    });
+    let expected = "GET / HTTP/1.1\r\nhost: a\r\nx-real-ip: 192.0.2.1\r\nx-forwarded-for: 192.0.2.1\r\n\r\n";
+    assert_eq!(added, expected);
+    assert_eq!(sent(text, |_| ()), "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+}
+
+#[test]
+fn connection_cannot_name_what_frames_or_routes() {
+    let text = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nconnection: host, content-length\r\n\r\n";
+    assert_eq!(sent(text, |_| ()), "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n");
+    let text = "POST / HTTP/1.1\r\nhost: a\r\nte: x\r\nconnection: transfer-encoding, te\r\n\
+                transfer-encoding: chunked\r\n\r\n";
+    assert_eq!(sent(text, |_| ()), "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+}
+
+#[test]
+fn framing_is_the_engines_whatever_rules_do() {
+    let text = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n";
+    let expected = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n";
+    assert_eq!(sent(text, |head| assert!(head.remove(b"content-length"))), expected);
+    assert_eq!(sent(text, |head| head.set(b"content-length", b"5")), expected);
+    assert_eq!(sent(text, |head| head.add(b"content-length", b"5")), expected);
+    assert_eq!(sent(text, |head| head.add(b"transfer-encoding", b"chunked")), expected);
+    assert_eq!(sent(text, |head| head.set_value(1, Some(b"5"))), expected);
+    assert_eq!(sent(text, |head| head.add(b"connection", b"close")), expected);
+}
+
+#[test]
+fn lengths_leave_as_one_number_however_they_came() {
+    for fields in [
+        "content-length: 3, 3",
+        "content-length: 3\r\ncontent-length: 3",
+        "content-length: 3 ,3\r\ncontent-length: 3",
+    ] {
+        let text = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n");
+        assert_eq!(
+            sent(&text, |_| ()),
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n",
+            "{fields}"
+        );
+    }
+}
+
+#[test]
+fn responses_are_framed_for_their_client() {
+    use crate::h1::{Framing, Method, Version, response_body, response_framing};
+    for (text, method, client, expected) in [
+        ("200 OK\r\ncontent-length: 5", Method::Get, Version::Http11, Framing::Length(5)),
+        ("200 OK\r\ncontent-length: 5", Method::Head, Version::Http11, Framing::Length(5)),
+        ("304 x\r\ncontent-length: 5", Method::Get, Version::Http11, Framing::Length(5)),
+        ("204 x\r\ncontent-length: 5", Method::Get, Version::Http11, Framing::Nothing),
+        ("200 OK\r\ntransfer-encoding: chunked", Method::Get, Version::Http11, Framing::Chunked),
+        ("200 OK\r\ntransfer-encoding: chunked", Method::Get, Version::Http10, Framing::UntilClose),
+        ("200 OK\r\ntransfer-encoding: chunked", Method::Head, Version::Http11, Framing::Chunked),
+        ("200 OK", Method::Get, Version::Http11, Framing::Chunked),
+        ("200 OK", Method::Get, Version::Http10, Framing::UntilClose),
+        ("101 x\r\nconnection: upgrade\r\nupgrade: y", Method::Get, Version::Http11, Framing::Nothing),
+    ] {
+        let mut head = Head::default();
+        let whole = format!("HTTP/1.1 {text}\r\n\r\n");
+        assert!(parse_response(whole.as_bytes(), &Limits::default(), &mut head).is_ok(), "{text:?}");
+        let body = response_body(&head, method, true);
+        assert_eq!(
+            body.map(|b| response_framing(&head, b, client)),
+            Ok(expected),
+            "{text:?} {method:?} {client:?}"
+        );
+        assert_eq!(response_body(&head, method, false).is_err(), text.starts_with("101"), "{text:?}");
+    }
 }
 
 /// Another parser's opinion of thousands of heads that are nearly right: what we take it takes, with the same

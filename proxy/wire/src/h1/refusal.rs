@@ -31,6 +31,8 @@ pub enum Refusal {
     Trailer,
     /// The connection ended before the message did.
     Truncated,
+    /// A switch of protocols that was not asked for.
+    Unrequested,
 }
 
 impl Refusal {
@@ -58,6 +60,7 @@ impl Refusal {
             Self::ChunkEnd => "chunk-end",
             Self::Trailer => "trailer",
             Self::Truncated => "truncated",
+            Self::Unrequested => "unrequested",
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Error replies of our own, whole and ready to be sent.
 
-/// Writes the reply for an error status, 500's for one that has none; the connection ends with it.
-pub fn write_canned(status: u16, with_body: bool, out: &mut Vec<u8>) {
+/// The reply for an error status, 500's for one that has none: a head and a body of HTML.
+#[must_use]
+pub fn canned(status: u16) -> Vec<u8> {
     let (status, reason, text) = words(status);
     let body = format!(
         "<html><head><title>{status} {reason}</title></head>\
@@ -12,10 +13,7 @@ pub fn write_canned(status: u16, with_body: bool, out: &mut Vec<u8>) {
          connection: close\r\ncontent-type: text/html\r\n\r\n",
         body.len()
     );
-    out.extend_from_slice(head.as_bytes());
-    if with_body {
-        out.extend_from_slice(body.as_bytes());
-    }
+    (head + &body).into_bytes()
 }
 
 fn words(status: u16) -> (u16, &'static str, &'static str) {
