@@ -140,13 +140,9 @@ impl Action {
                 }
             }
             Self::SetPath(format) => {
-                let mut target = format.evaluate(exchange, view);
+                let path = format.evaluate(exchange, view);
                 if let Some(head) = head(exchange, false) {
-                    if !head.query().is_empty() {
-                        target.push(b'?');
-                        target.extend_from_slice(head.query());
-                    }
-                    head.set_target(&target);
+                    head.set_path(&path, false);
                 }
             }
             Self::SetMethod(format) => {

@@ -37,7 +37,7 @@ pub(super) const TABLE: &[Fetch] = &[
         needs: Stage::Request,
         argument: false,
         suffixes: false,
-        eval: |ex, _, _| Some(text(ex.request.as_deref()?.query())),
+        eval: |ex, _, _| ex.request.as_deref()?.query().map(text),
     },
     Fetch {
         spec: Spec::full(&["url"], &[], "The request's target as it was sent.", "url"),
@@ -107,7 +107,7 @@ pub(super) const TABLE: &[Fetch] = &[
         argument: true,
         suffixes: true,
         eval: |ex, args, _| {
-            let query = ex.request.as_deref()?.query();
+            let query = ex.request.as_deref()?.query()?;
             query.split(|b| *b == b'&').find_map(|pair| {
                 let (name, value) = pair.split_at(pair.iter().position(|b| *b == b'=')?);
                 (name == args.text.as_bytes()).then(|| text(&value[1..]))

@@ -9,6 +9,7 @@ mod parse;
 mod refusal;
 pub mod response;
 mod scan;
+mod target;
 
 pub use body::{Body, request_body, response_body};
 pub use decoder::{Decoder, Piece};
@@ -16,3 +17,4 @@ pub use head::{Head, Method, Span, Version};
 pub use hop::{prepare_request_hop, prepare_response_hop};
 pub use parse::{Limits, Parsed, parse_request, parse_response};
 pub use refusal::Refusal;
+pub use target::escape;

@@ -5,6 +5,7 @@
 use super::head::{Head, Method, Span, Steering, Version, is_hop};
 use super::refusal::Refusal;
 use super::scan::{self, is_target_byte, token_end};
+use super::target;
 
 /// Most empty lines tolerated before a request (RFC 9112 2.2).
 const MAX_LEADING_LINES: usize = 4;
@@ -43,6 +44,9 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
             return Err(Refusal::TransferEncoding);
         }
         drop_length(head);
+    }
+    if matches!(parsed, Parsed::Complete(_)) && head.target().first() != Some(&b'/') {
+        target::agree(head)?;
     }
     Ok(match parsed {
         Parsed::Complete(used) => Parsed::Complete(skipped + used),
@@ -112,7 +116,7 @@ fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
     head.method = Span::new(0, method);
     head.method_kind = Method::of(&line[..method]);
     head.target = Span::new(method + 1, method + 1 + target);
-    check_target(&rest[..target], head.method_kind)
+    if target::fits(&rest[..target], head.method_kind) { Ok(()) } else { Err(Refusal::Target) }
 }
 
 /// Reads a response's head; an interim response is one too.
@@ -164,23 +168,47 @@ fn steering(head: &mut Head) -> Result<(), Refusal> {
     if !scan::is_sound(text) {
         return Err(Refusal::Header);
     }
-    let mut hosts = 0;
+    let (mut hosts, mut lengths, mut listed) = (0, 0, false);
     for field in fields {
         if STEERING_LENGTHS & 1 << field.name.length().min(31) != 0 {
             let (name, value) = (field.name.of(text), field.value.of(text));
             hosts += usize::from(name == b"host");
+            if name == b"content-length" {
+                lengths += 1;
+                listed |= value.contains(&b',');
+            }
             field.is_hop = is_hop(name);
             *has_hop |= field.is_hop;
             steer(steering, name, value)?;
         }
     }
+    if listed || lengths > 1 {
+        one_length(head, listed)?;
+    }
     if hosts > 1 { one_host(head) } else { Ok(()) }
+}
+
+/// Several lengths that say the same are one, so that nobody behind us has to choose. A list in one field is a
+/// message that somebody has put together already: no client means it, and a request is refused (RFC 9112 6.3).
+fn one_length(head: &mut Head, listed: bool) -> Result<(), Refusal> {
+    if listed && head.status == 0 {
+        return Err(Refusal::ContentLength);
+    }
+    let length = head.steering.content_length.unwrap_or_default().to_string();
+    let (mut seen, text) = (false, &head.text);
+    head.fields
+        .retain(|field| field.name.of(text) != b"content-length" || !std::mem::replace(&mut seen, true));
+    let place = head.fields().position(|(name, _)| name == b"content-length");
+    if let Some(place) = place {
+        head.set_value(place, Some(length.as_bytes()));
+    }
+    Ok(())
 }
 
 /// Several hosts that say the same are one; others are refused.
 fn one_host(head: &mut Head) -> Result<(), Refusal> {
     let host = head.host().unwrap_or_default().to_vec();
-    if head.values(b"host").any(|other| other != host) {
+    if head.values(b"host").any(|other| !other.eq_ignore_ascii_case(&host)) {
         return Err(Refusal::Host);
     }
     let (mut seen, text) = (false, &head.text);
@@ -197,17 +225,6 @@ fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
         }
     }
     Ok(skipped)
-}
-
-fn check_target(target: &[u8], method: Method) -> Result<(), Refusal> {
-    let fits = match target.first() {
-        Some(b'/') => method != Method::Connect,
-        Some(b'*') => target.len() == 1 && method == Method::Options,
-        Some(_) if method == Method::Connect => !target.contains(&b'/'),
-        Some(_) => target.windows(3).any(|w| w == b"://"),
-        None => false,
-    };
-    if fits { Ok(()) } else { Err(Refusal::Target) }
 }
 
 /// Lengths of the names that steer a connection, a bit for each: `host`, `expect`, `upgrade`,

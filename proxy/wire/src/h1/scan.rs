@@ -25,8 +25,9 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)] != 0
 }
 
+/// Bytes that may stand in a target: a fragment is for the client alone (RFC 9112 3.2).
 pub(super) fn is_target_byte(byte: u8) -> bool {
-    byte > b' ' && byte < 0x7f
+    byte > b' ' && byte < 0x7f && byte != b'#'
 }
 
 /// The place behind a token that begins here.
