@@ -31,6 +31,7 @@ pub(super) fn prepare(stream: &mut Stream<'_>) -> Step {
             Verdict::Stop(Final::Deny { .. } | Final::Drop | Final::Reject) => {
                 return Err(Stream::error(502, By::Proxy, At::Headers));
             }
+            Verdict::Stop(Final::Fail) => return Err(Stream::error(500, By::Proxy, At::Headers)),
             Verdict::Stop(Final::Reply(reply)) => {
                 return Err(Stop::Reply(reply, Termination::new(By::Local, At::Headers)));
             }

@@ -134,6 +134,7 @@ fn stop(stream: &mut Stream<'_>, last: Final) -> Step {
             front.intercepted.add(1);
             Err(Stop::Reply(reply, Termination::new(By::Local, At::Request)))
         }
+        Final::Fail => Err(Stream::error(500, By::Proxy, At::Request)),
         Final::Drop | Final::Reject => {
             count_denied(stream);
             Err(Stop::Close(Termination::new(By::Proxy, At::Request)))

@@ -51,7 +51,9 @@ fn inspect(stream: &mut Stream<'_>) -> Step {
         }
         match rules.eval(0, &settings.acls, &mut exchange(stream), &Running(&shared)) {
             Verdict::Done | Verdict::Stop(Final::Allow) | Verdict::Suspend { .. } => {}
-            Verdict::Stop(Final::Deny { .. } | Final::Reject | Final::Drop | Final::Reply(_)) => {
+            Verdict::Stop(
+                Final::Deny { .. } | Final::Reject | Final::Drop | Final::Reply(_) | Final::Fail,
+            ) => {
                 return Err(Stop::Close(Termination::new(By::Proxy, At::Request)));
             }
         }

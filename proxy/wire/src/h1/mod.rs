@@ -17,4 +17,5 @@ pub use head::{Head, Method, Span, Version};
 pub use hop::{prepare_request_hop, prepare_response_hop};
 pub use parse::{Limits, Parsed, parse_request, parse_response};
 pub use refusal::Refusal;
+pub use scan::is_token;
 pub use target::escape;

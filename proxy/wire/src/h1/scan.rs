@@ -21,6 +21,12 @@ static TOKEN: [u8; 256] = {
     table
 };
 
+/// Whether these bytes are a token (RFC 9110 5.6.2): a method, or the name of a field.
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|b| is_token_byte(*b))
+}
+
 pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)] != 0
 }
