@@ -195,14 +195,14 @@ fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
     }
 }
 
-/// The sample as a number; an IPv6 address is none.
+/// The sample as a number; an IPv6 address is none, and neither is an empty text.
 fn number(sample: &Sample<'_>) -> Option<i64> {
     match sample {
         Sample::Bool(value) => Some(i64::from(*value)),
         Sample::Int(number) => Some(*number),
         Sample::Addr(IpAddr::V4(address)) => Some(u32::from(*address).into()),
         Sample::Addr(IpAddr::V6(_)) => None,
-        Sample::Text(text) => Some(leading_number(text)),
+        Sample::Text(text) => (!text.is_empty()).then(|| leading_number(text)),
     }
 }
 
@@ -296,6 +296,7 @@ mod tests {
             ("int", "7", "7x", true),
             ("int", "0", "x7", true),
             ("int", "7", "x7", false),
+            ("int", "0", "", false),
             ("ip", "10.0.0.0/8", "10.0.0.1:80", true),
             ("ip", "10.0.0.0/8", "::ffff:10.0.0.1", true),
             ("ip", "10.0.0.0/8", "2002:a00:1::", true),
@@ -324,7 +325,9 @@ mod tests {
         let mapped = Patterns::new(Method::Address, false, ["::ffff:0:0/96"].into_iter()).unwrap();
         assert!(mapped.matches(&Sample::Addr("192.0.2.1".parse().unwrap())));
         let truth = Patterns::new(Method::Bool, false, std::iter::empty()).unwrap();
-        for (text, expected) in [("1", true), ("0", false), ("7x", true), ("x", false), ("true", false)] {
+        for (text, expected) in
+            [("1", true), ("0", false), ("7x", true), ("x", false), ("true", false), ("", false)]
+        {
             assert_eq!(truth.matches(&Sample::Text(Cow::Borrowed(text.as_bytes()))), expected, "{text}");
         }
         let one = Patterns::new(Method::Integer, false, ["1"].into_iter()).unwrap();

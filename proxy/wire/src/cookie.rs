@@ -17,6 +17,8 @@ pub fn values<'a>(field: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [
             if field.get(end) != Some(&b'=') {
                 continue;
             }
+            // What begins with a dollar is about the cookie before it (RFC 2965 3.3.4).
+            let is_attribute = known.first() == Some(&b'$');
             let end = unquoted(field, at, b";,");
             let value = field[at..end].trim_ascii();
             at = end + 1;
@@ -25,7 +27,7 @@ pub fn values<'a>(field: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [
             } else {
                 known == name && (!value.is_empty() || field.get(end) == Some(&b';'))
             };
-            if exists {
+            if exists && !is_attribute {
                 return Some(value);
             }
         }
@@ -136,6 +138,7 @@ mod tests {
             ("=a", "", &["a"]),
             ("c=", "", &[""]),
             ("c", "", &[]),
+            ("$Version=1; c=a; $Path=/", "", &["a"]),
             ("", "c", &[]),
         ] {
             let got: Vec<&[u8]> = values(field.as_bytes(), name.as_bytes()).collect();

@@ -82,7 +82,7 @@ pub(super) const TABLE: &[Fetch] = &[
     ),
     row(
         &["url_ip"],
-        "The address that the target names as its server.",
+        "The IPv4 address that the target names as its server.",
         Kind::Addr,
         Stage::Request,
         false,
@@ -129,26 +129,15 @@ fn joined<'x>(head: &'x Head, rest: &'x [u8]) -> Option<Sample<'x>> {
     }
 }
 
-/// The server that the target names, if it does so by address.
+/// The server that the target names, if it does so by an IPv4 address.
 fn server_of(head: &Head) -> Option<(IpAddr, u16)> {
-    let authority = head.authority()?;
-    let (address, rest) = match authority.strip_prefix(b"[") {
-        Some(inside) => {
-            let end = inside.iter().position(|b| *b == b']')?;
-            let address: IpAddr = std::str::from_utf8(&inside[..end]).ok()?.parse().ok()?;
-            (address, &inside[end + 1..])
-        }
-        None => {
-            let (address, rest) = ipv4(authority)?;
-            (address.into(), rest)
-        }
-    };
+    let (address, rest) = ipv4(head.authority()?)?;
     let port = match rest.strip_prefix(b":") {
         Some(port) => std::str::from_utf8(port).ok()?.parse().ok()?,
         None if head.target().get(..6)?.eq_ignore_ascii_case(b"https:") => 443,
         None => 80,
     };
-    Some((address, port))
+    Some((address.into(), port))
 }
 
 fn version(head: &Head) -> Sample<'static> {

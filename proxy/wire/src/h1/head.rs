@@ -425,9 +425,9 @@ impl Head {
         false
     }
 
-    /// Replaces the method. `false` if it is no token.
+    /// Replaces the method. `false`: it is no token, or the target does not fit it; nothing is changed.
     pub fn set_method(&mut self, method: &[u8]) -> bool {
-        if method.is_empty() || method.iter().any(|b| !super::scan::is_token_byte(*b)) {
+        if !super::scan::is_token(method) || !target::fits(self.target(), Method::of(method)) {
             return false;
         }
         self.method = self.append(method);
