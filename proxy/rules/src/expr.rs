@@ -1,9 +1,11 @@
 //! An expression: a fetch and its argument, resolved.
 
+use std::ops::ControlFlow;
+
 use proxy_lang::{Diagnostics, Status, Word, nearest};
 use proxy_table::{DataType, TableId};
 
-use crate::fetches::{self, Counter, FetchArgs, counter_named};
+use crate::fetches::{self, Counter, Eval, FetchArgs, Takes, counter_named};
 use crate::{Context, Exchange, Kind, Sample, View, converters};
 
 #[derive(Clone, Debug)]
@@ -97,13 +99,20 @@ impl Expr {
             diagnostics.error(at.span, format!("'{name}' needs 'mode http'"));
             return None;
         }
-        if row.argument && argument.is_none() && name != "nbsrv" {
+        let mut args = match fetch_args(row.takes, argument.unwrap_or("")) {
+            Ok(args) => args,
+            Err(why) => {
+                let note = diagnostics.error(at.span, format!("'{name}' {why}"));
+                note.help(format!("for example {}", row.spec.example));
+                return None;
+            }
+        };
+        if row.takes == Takes::Text && argument.is_none() && name != "nbsrv" {
             diagnostics
                 .error(at.span, format!("'{name}' expects an argument"))
                 .help(format!("for example {}", row.spec.example));
             return None;
         }
-        let mut args = FetchArgs { text: argument.unwrap_or("").to_owned(), table: None };
         if name == "nbsrv" {
             if args.text.is_empty() {
                 context.backend.clone_into(&mut args.text);
@@ -122,7 +131,7 @@ impl Expr {
         self.yields
     }
 
-    /// Extracts the sample; `None` if there is none.
+    /// Extracts the sample; of several the one that stands for all. `None` if there is none.
     pub fn eval<'x>(&'x self, exchange: &'x Exchange<'_>, view: &dyn View) -> Option<Sample<'x>> {
         let now = exchange.now_ms;
         let number = |table: TableId, key: &proxy_table::Key, data_type| {
@@ -130,7 +139,7 @@ impl Expr {
             Sample::Int(i64::try_from(value).unwrap_or(i64::MAX))
         };
         match &self.source {
-            Source::Fetch(eval, args) => eval(exchange, args, view),
+            Source::Fetch(Eval::One(one) | Eval::Several { one, .. }, args) => one(exchange, args, view),
             Source::Tracked(slot, data_type) => {
                 let tracked = exchange.tracked[*slot].as_ref()?;
                 Some(number(tracked.table, &tracked.key, *data_type))
@@ -141,6 +150,92 @@ impl Expr {
             }
         }
     }
+
+    /// Whether any sample passes a test; `false` if there is none.
+    pub fn any(
+        &self,
+        exchange: &Exchange<'_>,
+        view: &dyn View,
+        mut test: impl FnMut(&Sample<'_>) -> bool,
+    ) -> bool {
+        let Source::Fetch(Eval::Several { each, .. }, args) = &self.source else {
+            return self.eval(exchange, view).is_some_and(|sample| test(&sample));
+        };
+        let seen = each(exchange, args, &mut |sample| {
+            if test(&sample) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        seen.is_break()
+    }
+}
+
+/// Fewest occurrences from the end that HAProxy looks back.
+const FIRST_OCCURRENCE: i32 = -10;
+
+/// Reads what stands in a fetch's parentheses.
+fn fetch_args(takes: Takes, text: &str) -> Result<FetchArgs, String> {
+    if takes == Takes::Anything {
+        return Ok(FetchArgs { text: text.to_owned(), ..FetchArgs::default() });
+    }
+    let arguments = arguments(text);
+    let most = match takes {
+        Takes::Nothing => 0,
+        Takes::Text | Takes::Name | Takes::Delimiter | Takes::Anything => 1,
+        Takes::NameOccurrence | Takes::NameDelimiter => 2,
+    };
+    if arguments.len() > most && !(most == 0 && text.is_empty()) {
+        return Err(format!("takes {most} argument(s), {} stand here", arguments.len()));
+    }
+    let mut arguments = arguments.into_iter();
+    let first = arguments.next().unwrap_or_default();
+    let second = arguments.next().filter(|second| !second.is_empty());
+    let mut args = FetchArgs::default();
+    match takes {
+        Takes::Delimiter => args.delimiter = first.bytes().next(),
+        Takes::NameDelimiter => args.delimiter = second.and_then(|second| second.bytes().next()),
+        Takes::NameOccurrence => {
+            args.occurrence = match second {
+                None => 0,
+                Some(second) => {
+                    second.parse().ok().filter(|occurrence| *occurrence >= FIRST_OCCURRENCE).ok_or_else(
+                        || format!("expects a whole number from {FIRST_OCCURRENCE} on, not '{second}'"),
+                    )?
+                }
+            }
+        }
+        Takes::Nothing | Takes::Text | Takes::Name | Takes::Anything => {}
+    }
+    if takes != Takes::Delimiter {
+        args.text = first;
+    }
+    Ok(args)
+}
+
+/// The arguments in parentheses, which commas part, without the quotes and backslashes that protect bytes of them.
+fn arguments(text: &str) -> Vec<String> {
+    let mut arguments = vec![String::new()];
+    let (mut quote, mut chars) = (None, text.chars());
+    while let Some(c) = chars.next() {
+        let kept = match (c, quote) {
+            (',', None) => {
+                arguments.push(String::new());
+                None
+            }
+            ('\\', None | Some('"')) => chars.next(),
+            ('"' | '\'', None) => {
+                quote = Some(c);
+                None
+            }
+            (c, Some(open)) if c == open => {
+                quote = None;
+                None
+            }
+            (c, _) => Some(c),
+        };
+        if let (Some(argument), Some(c)) = (arguments.last_mut(), kept) {
+            argument.push(c);
+        }
+    }
+    arguments
 }
 
 fn counter_expr(
@@ -189,7 +284,47 @@ pub(crate) fn end_of(text: &str, mark: char) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::end_of;
+    use super::{arguments, end_of, fetch_args};
+    use crate::fetches::Takes;
+
+    #[test]
+    fn arguments_are_parted_at_commas_outside_quotes() {
+        for (text, expected) in [
+            ("", &[""][..]),
+            ("a", &["a"]),
+            ("a,1", &["a", "1"]),
+            (",-1", &["", "-1"]),
+            ("\"a,b\",1", &["a,b", "1"]),
+            ("'a\"b'", &["a\"b"]),
+            ("a\\,b", &["a,b"]),
+        ] {
+            assert_eq!(arguments(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn arguments_that_a_fetch_does_not_take_are_refused() {
+        for (takes, text, good) in [
+            (Takes::Nothing, "", true),
+            (Takes::Nothing, "x", false),
+            (Takes::Name, "x", true),
+            (Takes::Name, "x,1", false),
+            (Takes::NameOccurrence, "x,1", true),
+            (Takes::NameOccurrence, "x,", true),
+            (Takes::NameOccurrence, "x,+1", true),
+            (Takes::NameOccurrence, "x,-10", true),
+            (Takes::NameOccurrence, "x,-11", false),
+            (Takes::NameOccurrence, "x,1x", false),
+            (Takes::NameOccurrence, "x,1,2", false),
+            (Takes::NameDelimiter, "x,;", true),
+            (Takes::NameDelimiter, "x,;,i", false),
+            (Takes::Delimiter, ";", true),
+        ] {
+            assert_eq!(fetch_args(takes, text).is_ok(), good, "{takes:?} {text}");
+        }
+        let args = fetch_args(Takes::NameOccurrence, "x,-2").unwrap();
+        assert_eq!((args.text.as_str(), args.occurrence), ("x", -2));
+    }
 
     #[test]
     fn a_mark_in_an_argument_ends_nothing() {

@@ -4,7 +4,7 @@ use proxy_lang::{Diagnostics, Status, Word, nearest};
 
 use crate::expr::end_of;
 use crate::log_fields::{self, Write};
-use crate::{Context, Exchange, Expr, LogFacts, View};
+use crate::{Context, Exchange, Expr, LogFacts, Sample, View};
 
 /// HAProxy's `option httplog`.
 pub const HTTPLOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
@@ -104,7 +104,34 @@ impl Format {
     /// The text for a header or a body; log fields that are not known yet are empty there.
     #[must_use]
     pub fn evaluate(&self, exchange: &Exchange<'_>, view: &dyn View) -> Vec<u8> {
+        self.evaluate_with(exchange, view, |_, part, out| out.extend_from_slice(part))
+    }
+
+    /// The text for a part of a URI: bytes that may not stand in one are percent-encoded, and those of `also`; those of
+    /// `sampled` only where they are not the file's own words.
+    #[must_use]
+    pub fn evaluate_uri(
+        &self,
+        exchange: &Exchange<'_>,
+        view: &dyn View,
+        also: &[u8],
+        sampled: &[u8],
+    ) -> Vec<u8> {
+        let sampled = [also, sampled].concat();
+        self.evaluate_with(exchange, view, |is_own, part, out| {
+            proxy_wire::h1::escape(part, if is_own { also } else { &sampled }, out);
+        })
+    }
+
+    /// Writes each part in turn, and says whether it is the file's own words.
+    fn evaluate_with(
+        &self,
+        exchange: &Exchange<'_>,
+        view: &dyn View,
+        put: impl Fn(bool, &[u8], &mut Vec<u8>),
+    ) -> Vec<u8> {
         let mut out = Vec::new();
+        let mut text = Vec::new();
         let facts = LogFacts {
             client: Some(exchange.client),
             frontend: exchange.frontend,
@@ -114,13 +141,21 @@ impl Format {
         };
         for part in &self.0 {
             match part {
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Field { write, .. } => write(&facts, &mut out),
-                Part::Expr(expr) => {
-                    if let Some(sample) = expr.eval(exchange, view) {
-                        sample.write(&mut out);
-                    }
+                Part::Text(text) => put(true, text, &mut out),
+                Part::Field { write, .. } => {
+                    text.clear();
+                    write(&facts, &mut text);
+                    put(false, &text, &mut out);
                 }
+                Part::Expr(expr) => match expr.eval(exchange, view) {
+                    Some(Sample::Text(text)) => put(false, &text, &mut out),
+                    Some(sample) => {
+                        text.clear();
+                        sample.write(&mut text);
+                        put(false, &text, &mut out);
+                    }
+                    None => {}
+                },
             }
         }
         out

@@ -1,10 +1,11 @@
 //! What a sample is compared with.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use crate::sample::{ipv4, leading_number};
 use crate::{Kind, Sample};
 
 /// How patterns are compared (`-m`).
@@ -103,32 +104,29 @@ impl Patterns {
         Ok(set)
     }
 
-    /// Whether any pattern fits the sample.
+    /// Whether any pattern fits the sample, which is first made what the method compares.
     #[must_use]
     pub fn matches(&self, sample: &Sample<'_>) -> bool {
-        match (self.method, sample) {
-            (Method::Found, _) => true,
-            (Method::Bool, Sample::Bool(value)) => *value,
-            (Method::Bool, Sample::Int(number)) => *number != 0,
-            (Method::Integer, Sample::Int(number)) => {
-                self.integers.iter().any(|(low, high)| (low..=high).contains(&number))
-            }
-            (Method::Integer, Sample::Text(text)) => {
-                let number = std::str::from_utf8(text).ok().and_then(|t| t.parse::<i64>().ok());
-                number.is_some_and(|n| self.matches(&Sample::Int(n)))
-            }
-            (Method::Address, Sample::Addr(address)) => self.has_address(*address),
-            (Method::Address, Sample::Text(text)) => {
-                let address = std::str::from_utf8(text).ok().and_then(|t| t.parse().ok());
-                address.is_some_and(|a| self.has_address(a))
-            }
-            (_, Sample::Text(text)) if self.any_case => self.has_text(&text.to_ascii_lowercase()),
-            (_, Sample::Text(text)) => self.has_text(text),
-            (_, other) => {
-                let mut text = Vec::new();
-                other.write(&mut text);
-                self.has_text(&text)
-            }
+        match self.method {
+            Method::Found => true,
+            Method::Bool => number(sample).is_some_and(|number| number != 0),
+            Method::Integer => number(sample)
+                .is_some_and(|n| self.integers.iter().any(|(low, high)| (*low..=*high).contains(&n))),
+            Method::Address => address(sample).is_some_and(|address| self.has_address(address)),
+            Method::Exact
+            | Method::Prefix
+            | Method::Suffix
+            | Method::Substring
+            | Method::Directory
+            | Method::Domain => match sample {
+                Sample::Text(text) if self.any_case => lowered(text, |text| self.has_text(text)),
+                Sample::Text(text) => self.has_text(text),
+                Sample::Bool(_) | Sample::Int(_) | Sample::Addr(_) => {
+                    let mut text = Vec::new();
+                    sample.write(&mut text);
+                    self.has_text(&text)
+                }
+            },
         }
     }
 
@@ -154,13 +152,14 @@ impl Patterns {
         }
     }
 
+    /// Whether the address lies in a range of its own family, or of the other one's where it stands for an address
+    /// there too.
     fn has_address(&self, address: IpAddr) -> bool {
-        let (ranges, number) = match address.to_canonical() {
-            IpAddr::V4(v4) => (&self.v4, u128::from(u32::from(v4))),
-            IpAddr::V6(v6) => (&self.v6, u128::from(v6)),
+        let (v4, v6) = match address {
+            IpAddr::V4(v4) => (Some(v4), v4.to_ipv6_mapped()),
+            IpAddr::V6(v6) => (inside(v6), v6),
         };
-        let after = ranges.partition_point(|(low, _)| *low <= number);
-        after > 0 && number <= ranges[after - 1].1
+        holds(&self.v6, v6.into()) || v4.is_some_and(|v4| holds(&self.v4, u32::from(v4).into()))
     }
 
     fn add_network(&mut self, pattern: &str) -> Result<(), String> {
@@ -177,6 +176,61 @@ impl Patterns {
 
     fn cased(&self, text: &[u8]) -> Vec<u8> {
         if self.any_case { text.to_ascii_lowercase() } else { text.to_vec() }
+    }
+}
+
+fn holds(ranges: &[(u128, u128)], number: u128) -> bool {
+    let after = ranges.partition_point(|(low, _)| *low <= number);
+    after > 0 && number <= ranges[after - 1].1
+}
+
+/// The IPv4 address inside an IPv6 one: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`) or 6to4 (`2002:aabb:ccdd::`),
+/// as HAProxy sees them.
+fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    match address.octets() {
+        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]
+        | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]
+        | [0x20, 0x02, a, b, c, d, ..] => Some(Ipv4Addr::new(a, b, c, d)),
+        _ => None,
+    }
+}
+
+/// The sample as a number; an IPv6 address is none, and neither is an empty text.
+fn number(sample: &Sample<'_>) -> Option<i64> {
+    match sample {
+        Sample::Bool(value) => Some(i64::from(*value)),
+        Sample::Int(number) => Some(*number),
+        Sample::Addr(IpAddr::V4(address)) => Some(u32::from(*address).into()),
+        Sample::Addr(IpAddr::V6(_)) => None,
+        Sample::Text(text) => (!text.is_empty()).then(|| leading_number(text)),
+    }
+}
+
+/// The sample as an address. A text may go on behind an IPv4 address, as HAProxy takes it.
+fn address(sample: &Sample<'_>) -> Option<IpAddr> {
+    match sample {
+        Sample::Bool(_) => None,
+        Sample::Int(number) => u32::try_from(*number).ok().map(|number| Ipv4Addr::from(number).into()),
+        Sample::Addr(address) => Some(*address),
+        Sample::Text(text) => match ipv4(text) {
+            Some((address, _)) => Some(address.into()),
+            None => std::str::from_utf8(text).ok()?.parse().ok(),
+        },
+    }
+}
+
+/// Longest text that is put into lower case without asking for memory, in bytes: nearly every path and host.
+const LOWERED_IN_PLACE: usize = 256;
+
+fn lowered<R>(text: &[u8], then: impl FnOnce(&[u8]) -> R) -> R {
+    let mut room = [0; LOWERED_IN_PLACE];
+    match room.get_mut(..text.len()) {
+        Some(room) => {
+            room.copy_from_slice(text);
+            room.make_ascii_lowercase();
+            then(room)
+        }
+        None => then(&text.to_ascii_lowercase()),
     }
 }
 
@@ -239,6 +293,15 @@ mod tests {
             ("dom", "example", "www.example.org:80", true),
             ("dom", "ample", "www.example.org", false),
             ("int", "5:7", "6", true),
+            ("int", "7", "7x", true),
+            ("int", "0", "x7", true),
+            ("int", "7", "x7", false),
+            ("int", "0", "", false),
+            ("ip", "10.0.0.0/8", "10.0.0.1:80", true),
+            ("ip", "10.0.0.0/8", "::ffff:10.0.0.1", true),
+            ("ip", "10.0.0.0/8", "2002:a00:1::", true),
+            ("ip", "10.0.0.0/8", "junk", false),
+            ("ip", "::ffff:10.0.0.0/104", "10.0.0.1", true),
         ] {
             assert_eq!(text(method, pattern, value), expected, "{method} {pattern} {value}");
         }
@@ -254,9 +317,21 @@ mod tests {
             ("198.51.100.7", true),
             ("2001:db8::1", true),
             ("::1", false),
+            ("::ffff:192.0.2.1", true),
+            ("2002:c000:201::1", true),
         ] {
             assert_eq!(set.matches(&Sample::Addr(address.parse().unwrap())), expected, "{address}");
         }
+        let mapped = Patterns::new(Method::Address, false, ["::ffff:0:0/96"].into_iter()).unwrap();
+        assert!(mapped.matches(&Sample::Addr("192.0.2.1".parse().unwrap())));
+        let truth = Patterns::new(Method::Bool, false, std::iter::empty()).unwrap();
+        for (text, expected) in
+            [("1", true), ("0", false), ("7x", true), ("x", false), ("true", false), ("", false)]
+        {
+            assert_eq!(truth.matches(&Sample::Text(Cow::Borrowed(text.as_bytes()))), expected, "{text}");
+        }
+        let one = Patterns::new(Method::Integer, false, ["1"].into_iter()).unwrap();
+        assert!(one.matches(&Sample::Bool(true)) && !one.matches(&Sample::Bool(false)));
         let over = Patterns::new(Method::Integer, false, ["gt", "100"].into_iter()).unwrap();
         assert!(over.matches(&Sample::Int(101)) && !over.matches(&Sample::Int(100)));
     }

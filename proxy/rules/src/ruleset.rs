@@ -99,6 +99,8 @@ pub enum Final {
     Drop,
     /// Refuse the connection.
     Reject,
+    /// Answer with 500: what a rule was to write cannot be written, and what it was to replace must not pass.
+    Fail,
 }
 
 /// What running rules led to.

@@ -1,7 +1,7 @@
 //! One typed value extracted while processing.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use proxy_table::{Key, KeyType};
 
@@ -50,6 +50,101 @@ impl Sample<'_> {
             Self::Int(number) => kind.of_integer(*number),
             Self::Addr(address) => kind.of_address(*address),
             Self::Text(bytes) => kind.of_bytes(bytes),
+        }
+    }
+}
+
+/// The number that a text begins with, which may have a sign; 0 where it begins with none. What is larger than can be
+/// counted is the largest number, so that no client can make a large one small.
+pub(crate) fn leading_number(text: &[u8]) -> i64 {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let digits = digits.iter().take_while(|b| b.is_ascii_digit());
+    let number = digits.fold(0_i64, |n, b| n.saturating_mul(10).saturating_add(i64::from(b - b'0')));
+    if negative { -number } else { number }
+}
+
+/// The IPv4 address that a text begins with, and what follows it. Zeros before a number mean nothing, as for HAProxy.
+pub(crate) fn ipv4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
+    let (mut octets, mut rest) = ([0; 4], text);
+    for (place, octet) in octets.iter_mut().enumerate() {
+        if place > 0 {
+            rest = rest.strip_prefix(b".")?;
+        }
+        let length = rest.iter().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+        let (digits, after) = rest.split_at(length);
+        *octet = digits.iter().try_fold(0_u8, |n, b| n.checked_mul(10)?.checked_add(b - b'0'))?;
+        if digits.is_empty() {
+            return None;
+        }
+        rest = after;
+    }
+    (rest.first() != Some(&b'.')).then(|| (octets.into(), rest))
+}
+
+/// The address that a field's value is, with a port behind it or not.
+pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
+    let Some((address, rest)) = ipv4(text) else {
+        return std::str::from_utf8(text).ok()?.parse().ok().map(IpAddr::V6);
+    };
+    let is_port = |port: &[u8]| {
+        !port.is_empty() && port.iter().all(u8::is_ascii_digit) && leading_number(port) <= i64::from(u16::MAX)
+    };
+    match rest {
+        [] => Some(address.into()),
+        [b':', port @ ..] if is_port(port) => Some(address.into()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn number_of_text_is_what_it_begins_with() {
+        for (text, expected) in [
+            ("7", 7),
+            ("-7", -7),
+            ("+7", 7),
+            ("007", 7),
+            ("7x", 7),
+            ("7.9", 7),
+            ("x7", 0),
+            ("--7", 0),
+            ("- 7", 0),
+            ("", 0),
+            ("99999999999999999999", i64::MAX),
+            ("4294967296", 4_294_967_296),
+        ] {
+            assert_eq!(leading_number(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn address_of_text_is_whole_or_none() {
+        for (text, expected) in [
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("10.0.0.1:80", Some("10.0.0.1")),
+            ("10.0.0.1:0", Some("10.0.0.1")),
+            ("010.0.0.001", Some("10.0.0.1")),
+            ("::ffff:10.0.0.1", Some("::ffff:10.0.0.1")),
+            ("::1", Some("::1")),
+            ("10.0.0.1:", None),
+            ("10.0.0.1:99999", None),
+            ("10.0.0.1x", None),
+            ("10.0.0", None),
+            ("10.0.0.256", None),
+            ("10.0.0.1.", None),
+            ("10..0.1", None),
+            ("[::1]:80", None),
+            ("unknown", None),
+            ("", None),
+        ] {
+            assert_eq!(address(text.as_bytes()), expected.map(|a| a.parse().unwrap()), "{text}");
         }
     }
 }

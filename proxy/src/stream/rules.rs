@@ -215,6 +215,10 @@ fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
             front.intercepted.add(1);
             Err(Stop::Reply(reply, Termination::new(By::Local, at)))
         }
+        (Final::Fail, _) => {
+            count_denied(stream);
+            Err(Stream::error(500, By::Proxy, at))
+        }
     }
 }
 

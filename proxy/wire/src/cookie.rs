@@ -2,6 +2,47 @@
 //! else of the field is touched.
 
 use crate::h1::Head;
+use crate::list::unquoted;
+
+/// The values of the cookies of this name in a Cookie field; of all of them if the name is empty. As HAProxy reads
+/// them: a comma parts two as a semicolon does, quotes hold both together and are part of the value, and one that is
+/// named and has no value does not exist unless a semicolon follows.
+pub fn values<'a>(field: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        while at < field.len() {
+            let end = at + field[at..].iter().position(|b| b"=;,".contains(b)).unwrap_or(field.len() - at);
+            let known = field[at..end].trim_ascii();
+            at = end + 1;
+            if field.get(end) != Some(&b'=') {
+                continue;
+            }
+            // What begins with a dollar is about the cookie before it (RFC 2965 3.3.4).
+            let is_attribute = known.first() == Some(&b'$');
+            let end = unquoted(field, at, b";,");
+            let value = field[at..end].trim_ascii();
+            at = end + 1;
+            let exists = if name.is_empty() {
+                !known.iter().any(u8::is_ascii_whitespace)
+            } else {
+                known == name && (!value.is_empty() || field.get(end) == Some(&b';'))
+            };
+            if exists && !is_attribute {
+                return Some(value);
+            }
+        }
+        None
+    })
+}
+
+/// The value of the cookie that a Set-Cookie field sets, if it has this name; of any if the name is empty.
+#[must_use]
+pub fn set_value<'a>(field: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let pair = &field[..unquoted(field, 0, b";")];
+    let equal = memchr::memchr(b'=', pair)?;
+    let value = pair[equal + 1..].trim_ascii();
+    (name.is_empty() || (pair[..equal].trim_ascii() == name && !value.is_empty())).then_some(value)
+}
 
 /// The value of a request's cookie.
 #[must_use]
@@ -78,6 +119,43 @@ mod tests {
         let head = head(&["XSRV=no; a=b", "SRV=s1; c=d"]);
         assert_eq!(find(&head, b"SRV"), Some(&b"s1"[..]));
         assert_eq!(find(&head, b"RV"), None);
+    }
+
+    #[test]
+    fn cookies_of_a_field_are_all_found() {
+        for (field, name, expected) in [
+            ("c=a; c=b", "c", &["a", "b"][..]),
+            ("c=b,c=a", "c", &["b", "a"]),
+            (" c = a ;d=1", "c", &["a"]),
+            ("c=\"b;c=a\"", "c", &["\"b;c=a\""]),
+            ("\"d;c=a\"", "c", &["a\""]),
+            ("c;c=a", "c", &["a"]),
+            ("c=", "c", &[]),
+            ("c=; c=a", "c", &["", "a"]),
+            ("xc=a; C=b; c=x=y", "c", &["x=y"]),
+            ("c=b\tc=a", "c", &["b\tc=a"]),
+            ("a=1; b=2;", "", &["1", "2"]),
+            ("=a", "", &["a"]),
+            ("c=", "", &[""]),
+            ("c", "", &[]),
+            ("$Version=1; c=a; $Path=/", "", &["a"]),
+            ("", "c", &[]),
+        ] {
+            let got: Vec<&[u8]> = values(field.as_bytes(), name.as_bytes()).collect();
+            let expected: Vec<&[u8]> = expected.iter().map(|e| e.as_bytes()).collect();
+            assert_eq!(got, expected, "{field:?} {name}");
+        }
+        for (field, name, expected) in [
+            ("c=a; path=/", "c", Some("a")),
+            ("c=a,b", "c", Some("a,b")),
+            ("d=1; c=a", "c", None),
+            ("c=a; path=/", "path", None),
+            ("c=a", "", Some("a")),
+            ("c", "", None),
+        ] {
+            let expected = expected.map(str::as_bytes);
+            assert_eq!(set_value(field.as_bytes(), name.as_bytes()), expected, "{field:?} {name}");
+        }
     }
 
     #[test]

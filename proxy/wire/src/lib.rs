@@ -5,3 +5,4 @@
 
 pub mod cookie;
 pub mod h1;
+pub mod list;

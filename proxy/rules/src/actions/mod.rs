@@ -66,7 +66,10 @@ pub(crate) enum Action {
         name: String,
         response: bool,
     },
-    SetPath(Format),
+    SetTarget {
+        part: TargetPart,
+        format: Format,
+    },
     SetMethod(Format),
     Track {
         slot: usize,
@@ -91,6 +94,15 @@ pub(crate) enum Target {
     Location(Format),
     Prefix(Format),
     Scheme(Format),
+}
+
+/// What of the request's target is replaced.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TargetPart {
+    Path,
+    PathAndQuery,
+    Query,
+    Whole,
 }
 
 /// What an action leads to.
@@ -121,16 +133,23 @@ impl Action {
                         Body::Format(format) => format.evaluate(exchange, view),
                     },
                 };
-                return Effect::Stop(Final::Reply(Box::new(reply)));
+                let writable = reply.headers.iter().all(|(_, value)| is_writable(value));
+                return Effect::Stop(if writable { Final::Reply(Box::new(reply)) } else { Final::Fail });
             }
             Self::Redirect { status, target } => return redirect(*status, target, exchange, view),
             Self::SetHeader { name, value, replace, response } => {
                 let value = value.evaluate(exchange, view);
+                if !is_writable(&value) {
+                    return Effect::Stop(Final::Fail);
+                }
                 if let Some(head) = head(exchange, *response) {
                     if *replace {
                         head.set(name.as_bytes(), &value);
                     } else {
                         head.add(name.as_bytes(), &value);
+                    }
+                    if !*response && name.eq_ignore_ascii_case("host") {
+                        return written(head.follow_host());
                     }
                 }
             }
@@ -139,20 +158,23 @@ impl Action {
                     head.remove(name.as_bytes());
                 }
             }
-            Self::SetPath(format) => {
-                let mut target = format.evaluate(exchange, view);
+            Self::SetTarget { part, format } => {
+                // A question mark that a client chose must not begin a query where the file sets a path.
+                let sampled: &[u8] = if matches!(part, TargetPart::Path) { b"?" } else { b"" };
+                let text = format.evaluate_uri(exchange, view, b"#", sampled);
                 if let Some(head) = head(exchange, false) {
-                    if !head.query().is_empty() {
-                        target.push(b'?');
-                        target.extend_from_slice(head.query());
-                    }
-                    head.set_target(&target);
+                    return written(match part {
+                        TargetPart::Path => head.set_path(&text, false),
+                        TargetPart::PathAndQuery => head.set_path(&text, true),
+                        TargetPart::Query => head.set_query(&text),
+                        TargetPart::Whole => head.set_target(&text),
+                    });
                 }
             }
             Self::SetMethod(format) => {
                 let method = format.evaluate(exchange, view);
                 if let Some(head) = head(exchange, false) {
-                    head.set_method(&method);
+                    return written(head.set_method(&method));
                 }
             }
             Self::Track { slot, expr, table } => track(*slot, expr, *table, exchange, view),
@@ -201,15 +223,36 @@ fn track(slot: usize, expr: &Expr, table: TableId, exchange: &mut Exchange<'_>, 
     }
 }
 
+/// What follows a change of a head: what could not be made must not go on as it was.
+fn written(done: bool) -> Effect {
+    if done { Effect::Next } else { Effect::Stop(Final::Fail) }
+}
+
+/// Whether a field's value is one line without controls (RFC 9110 5.5).
+fn is_writable(value: &[u8]) -> bool {
+    !value.iter().any(|b| b.is_ascii_control() && *b != b'\t')
+}
+
 fn redirect(status: u16, target: &Target, exchange: &mut Exchange<'_>, view: &dyn View) -> Effect {
-    let own =
-        |exchange: &Exchange<'_>| exchange.request.as_deref().map_or(Vec::new(), |h| h.target().to_vec());
+    let uri = |format: &Format| format.evaluate_uri(exchange, view, b"", b"");
+    // Of a target that names a server, this is about the path; of one without a path, about the root.
+    let own = match exchange.request.as_deref().map(proxy_wire::h1::Head::path_and_query) {
+        None | Some(b"") => b"/",
+        Some(own) => own,
+    };
     let location = match target {
-        Target::Location(format) => format.evaluate(exchange, view),
-        Target::Prefix(format) => [format.evaluate(exchange, view), own(exchange)].concat(),
+        Target::Location(format) => uri(format),
+        Target::Prefix(format) => {
+            let prefix = uri(format);
+            if prefix == b"/" { own.to_vec() } else { [&prefix, own].concat() }
+        }
         Target::Scheme(format) => {
-            let host = exchange.request.as_deref().and_then(|h| h.host()).unwrap_or(b"").to_vec();
-            [format.evaluate(exchange, view), b"://".to_vec(), host, own(exchange)].concat()
+            let host = exchange.request.as_deref().and_then(|head| head.host()).unwrap_or_default();
+            let mut location = uri(format);
+            location.extend_from_slice(b"://");
+            proxy_wire::h1::escape(host, b"", &mut location);
+            location.extend_from_slice(own);
+            location
         }
     };
     let headers = vec![(b"location".to_vec(), location)];

@@ -3,7 +3,7 @@
 use proxy_lang::{Arg, Diagnostics, Spec, Word};
 use proxy_table::DataType;
 
-use super::{Action, ActionRow, Body, Target};
+use super::{Action, ActionRow, Body, Target, TargetPart};
 use crate::{Context, Expr, Format, RulesetKind};
 
 const HTTP: u8 = RulesetKind::HttpRequest.bit() | RulesetKind::HttpResponse.bit();
@@ -26,6 +26,7 @@ const fn row(
 }
 
 const STATUS: &[Arg] = &[Arg::Rest("deny_status <status>")];
+const FORMAT: &[Arg] = &[Arg::Word("format")];
 const NAME_VALUE: &[Arg] = &[Arg::Word("name"), Arg::Word("format")];
 
 /// The actions, by name.
@@ -113,14 +114,30 @@ pub(super) const TABLE: &[ActionRow] = &[
     ),
     row(
         &["set-path"],
-        &[Arg::Word("format")],
+        FORMAT,
         REQUEST,
         "Rewrites the path; the query stays.",
         "set-path /new",
-        |n, a, c, d| {
-            let [format] = expect(n, a, d)?;
-            Format::parse(format, c, d).map(Action::SetPath)
-        },
+        |n, a, c, d| target(TargetPart::Path, n, a, c, d),
+    ),
+    row(&["set-pathq"], FORMAT, REQUEST, "Rewrites path and query.", "set-pathq /new?a=b", |n, a, c, d| {
+        target(TargetPart::PathAndQuery, n, a, c, d)
+    }),
+    row(
+        &["set-query"],
+        FORMAT,
+        REQUEST,
+        "Rewrites what follows the path's question mark.",
+        "set-query a=b",
+        |n, a, c, d| target(TargetPart::Query, n, a, c, d),
+    ),
+    row(
+        &["set-uri"],
+        FORMAT,
+        REQUEST,
+        "Rewrites the whole target; one that names a server changes the Host field too.",
+        "set-uri /new?a=b",
+        |n, a, c, d| target(TargetPart::Whole, n, a, c, d),
     ),
     row(&["silent-drop"], &[], TCP | REQUEST, "Closes without a word.", "silent-drop", |n, a, _, d| {
         none(n, a, d).map(|()| Action::Drop)
@@ -185,6 +202,28 @@ fn status(name: &Word, arguments: &[Word], usual: u16, diagnostics: &mut Diagnos
     }
 }
 
+fn target(
+    part: TargetPart,
+    name: &Word,
+    arguments: &[Word],
+    context: &Context<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Action> {
+    let [format] = expect(name, arguments, diagnostics)?;
+    Some(Action::SetTarget { part, format: Format::parse(format, context, diagnostics)? })
+}
+
+/// A name that a field can have (RFC 9110 5.1).
+fn field_name(word: &Word, diagnostics: &mut Diagnostics) -> Option<String> {
+    if proxy_wire::h1::is_token(word.text.as_bytes()) {
+        return Some(word.text.clone());
+    }
+    diagnostics
+        .error(word.span, format!("'{}' cannot be the name of a header", word.text))
+        .help("letters, digits and !#$%&'*+-.^_`|~ can stand in one");
+    None
+}
+
 fn header(
     name: &Word,
     arguments: &[Word],
@@ -193,8 +232,9 @@ fn header(
     diagnostics: &mut Diagnostics,
 ) -> Option<Action> {
     let [field, value] = expect(name, arguments, diagnostics)?;
+    let name = field_name(field, diagnostics);
     let value = Format::parse(value, context, diagnostics)?;
-    Some(Action::SetHeader { name: field.text.clone(), value, replace, response: is_response(context) })
+    Some(Action::SetHeader { name: name?, value, replace, response: is_response(context) })
 }
 
 fn slot(name: &Word, diagnostics: &mut Diagnostics) -> Option<usize> {
@@ -294,7 +334,8 @@ fn reply(
                     return None;
                 };
                 rest = after;
-                headers.push((value.text.clone(), Format::parse(format, context, diagnostics)?));
+                let name = field_name(value, diagnostics);
+                headers.push((name?, Format::parse(format, context, diagnostics)?));
             }
             "errorfile" | "errorfiles" | "lf-file" => {
                 diagnostics.later(keyword.span, &format!("return ... {}", keyword.text));

@@ -122,13 +122,6 @@ pub(super) const TABLE: &[ActionRow] = &[
         "set-tos 0x10",
     ),
     waiting(
-        &["set-pathq", "set-query", "set-uri"],
-        &[Arg::Word("format")],
-        REQUEST,
-        "Rewrites parts of the address.",
-        "set-query a=b",
-    ),
-    waiting(
         &["set-priority-class", "set-priority-offset"],
         &[Arg::Word("expression")],
         REQUEST | TCP,

@@ -2,7 +2,7 @@
 
 use proxy_lang::Spec;
 
-use super::Fetch;
+use super::{Eval, Fetch, Takes};
 use crate::{Kind, Sample, Stage};
 
 pub(super) const TABLE: &[Fetch] = &[
@@ -10,40 +10,40 @@ pub(super) const TABLE: &[Fetch] = &[
         spec: Spec::full(&["src"], &[], "The client's address.", "src"),
         yields: Kind::Addr,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |ex, _, _| Some(Sample::Addr(ex.client.ip())),
+        eval: Eval::One(|ex, _, _| Some(Sample::Addr(ex.client.ip()))),
     },
     Fetch {
         spec: Spec::full(&["src_port"], &[], "The client's port.", "src_port"),
         yields: Kind::Int,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |ex, _, _| Some(Sample::Int(i64::from(ex.client.port()))),
+        eval: Eval::One(|ex, _, _| Some(Sample::Int(i64::from(ex.client.port())))),
     },
     Fetch {
         spec: Spec::full(&["dst"], &[], "The address the client connected to.", "dst"),
         yields: Kind::Addr,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |ex, _, _| Some(Sample::Addr(ex.local.ip())),
+        eval: Eval::One(|ex, _, _| Some(Sample::Addr(ex.local.ip()))),
     },
     Fetch {
         spec: Spec::full(&["dst_port"], &[], "The port the client connected to.", "dst_port"),
         yields: Kind::Int,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |ex, _, _| Some(Sample::Int(i64::from(ex.local.port()))),
+        eval: Eval::One(|ex, _, _| Some(Sample::Int(i64::from(ex.local.port())))),
     },
     Fetch {
         spec: Spec::full(&["ssl_fc"], &[], "Whether the client's connection is encrypted.", "ssl_fc"),
         yields: Kind::Bool,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |ex, _, _| Some(Sample::Bool(ex.ssl)),
+        eval: Eval::One(|ex, _, _| Some(Sample::Bool(ex.ssl))),
     },
 ];

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use proxy_lang::{Arg, Spec};
 
-use super::Fetch;
+use super::{Eval, Fetch, Takes};
 use crate::{Kind, Sample, Stage};
 
 pub(super) const TABLE: &[Fetch] = &[
@@ -12,41 +12,41 @@ pub(super) const TABLE: &[Fetch] = &[
         spec: Spec::full(&["always_true"], &[], "Always true.", "always_true"),
         yields: Kind::Bool,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |_, _, _| Some(Sample::Bool(true)),
+        eval: Eval::One(|_, _, _| Some(Sample::Bool(true))),
     },
     Fetch {
         spec: Spec::full(&["always_false"], &[], "Always false.", "always_false"),
         yields: Kind::Bool,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |_, _, _| Some(Sample::Bool(false)),
+        eval: Eval::One(|_, _, _| Some(Sample::Bool(false))),
     },
     Fetch {
         spec: Spec::full(&["str"], &[Arg::Word("text")], "The text in parentheses.", "str(hello)"),
         yields: Kind::Text,
         needs: Stage::Connection,
-        argument: true,
+        takes: Takes::Text,
         suffixes: false,
-        eval: |_, args, _| Some(Sample::Text(Cow::Borrowed(args.text.as_bytes()))),
+        eval: Eval::One(|_, args, _| Some(Sample::Text(Cow::Borrowed(args.text.as_bytes())))),
     },
     Fetch {
         spec: Spec::full(&["fe_name"], &[], "The frontend's name.", "fe_name"),
         yields: Kind::Text,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.frontend.as_bytes()))),
+        eval: Eval::One(|ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.frontend.as_bytes())))),
     },
     Fetch {
         spec: Spec::full(&["be_name"], &[], "The backend's name, once chosen.", "be_name"),
         yields: Kind::Text,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Nothing,
         suffixes: false,
-        eval: |ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.backend.as_bytes()))),
+        eval: Eval::One(|ex, _, _| Some(Sample::Text(Cow::Borrowed(ex.backend.as_bytes())))),
     },
     Fetch {
         spec: Spec::full(
@@ -57,8 +57,8 @@ pub(super) const TABLE: &[Fetch] = &[
         ),
         yields: Kind::Int,
         needs: Stage::Connection,
-        argument: true,
+        takes: Takes::Text,
         suffixes: false,
-        eval: |_, args, view| Some(Sample::Int(i64::from(view.nbsrv(&args.text)))),
+        eval: Eval::One(|_, args, view| Some(Sample::Int(i64::from(view.nbsrv(&args.text))))),
     },
 ];

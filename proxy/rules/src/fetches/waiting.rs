@@ -2,7 +2,7 @@
 
 use proxy_lang::{Spec, Status};
 
-use super::Fetch;
+use super::{Eval, Fetch, Takes};
 use crate::{Kind, Stage};
 
 pub(super) const TABLE: &[Fetch] = &[
@@ -16,50 +16,16 @@ pub(super) const TABLE: &[Fetch] = &[
     waiting(
         Kind::Text,
         Stage::Request,
-        &[
-            "base",
-            "baseq",
-            "url",
-            "pathq",
-            "url_ip",
-            "url_port",
-            "url_param",
-            "url_val",
-            "urlp",
-            "urlp_val",
-            "url32",
-            "url32+src",
-            "base32",
-            "base32+src",
-        ],
-        "Parts of the request's address.",
-        "url_param(id)",
+        &["url32", "url32+src", "base32", "base32+src"],
+        "Numbers that stand for the request's address.",
+        "url32",
     ),
     waiting(
         Kind::Text,
         Stage::Request,
-        &[
-            "req.fhdr",
-            "req.hdr_names",
-            "req.hdrs",
-            "req.hdrs_bin",
-            "req.hdr_ip",
-            "hdr_ip",
-            "req.hdr_val",
-            "hdr_val",
-            "req.hdr_cnt",
-            "hdr_cnt",
-            "req.fhdr_cnt",
-        ],
+        &["req.hdrs", "req.hdrs_bin"],
         "Fields of the request's head.",
-        "req.fhdr(accept)",
-    ),
-    waiting(
-        Kind::Text,
-        Stage::Request,
-        &["req.cook", "cook", "cookie", "req.cook_cnt", "cook_cnt", "req.cook_val", "cook_val"],
-        "Cookies of the request.",
-        "req.cook(id)",
+        "req.hdrs",
     ),
     waiting(
         Kind::Text,
@@ -69,8 +35,6 @@ pub(super) const TABLE: &[Fetch] = &[
             "req.body_len",
             "req.body_size",
             "req.body_param",
-            "req.ver",
-            "req_ver",
             "unique-id",
             "capture.req.hdr",
             "capture.req.method",
@@ -104,33 +68,15 @@ pub(super) const TABLE: &[Fetch] = &[
             "res.body_size",
             "res.comp",
             "res.comp_algo",
-            "res.cook",
-            "scook",
-            "set-cookie",
-            "res.cook_cnt",
-            "scook_cnt",
-            "res.cook_val",
-            "scook_val",
-            "res.fhdr",
-            "res.fhdr_cnt",
-            "res.hdr_cnt",
-            "shdr_cnt",
-            "res.hdr_ip",
-            "shdr_ip",
-            "res.hdr_names",
-            "res.hdr_val",
-            "shdr_val",
             "res.hdrs",
             "res.hdrs_bin",
-            "res.ver",
-            "resp_ver",
             "capture.res.hdr",
             "capture.res.ver",
             "server_status",
             "res.timer.data",
         ],
         "Parts of the response.",
-        "res.fhdr(server)",
+        "res.comp",
     ),
     waiting(
         Kind::Int,
@@ -509,7 +455,7 @@ const fn waiting(
     example: &'static str,
 ) -> Fetch {
     let spec = Spec { names, args: &[], status: Status::Later, doc, example };
-    Fetch { spec, yields, needs, argument: false, suffixes: true, eval: |_, _, _| None }
+    Fetch { spec, yields, needs, takes: Takes::Anything, suffixes: true, eval: Eval::One(|_, _, _| None) }
 }
 
 const fn absent(why: &'static str, names: &'static [&'static str], doc: &'static str) -> Fetch {
@@ -518,8 +464,8 @@ const fn absent(why: &'static str, names: &'static [&'static str], doc: &'static
         spec,
         yields: Kind::Text,
         needs: Stage::Connection,
-        argument: false,
+        takes: Takes::Anything,
         suffixes: true,
-        eval: |_, _, _| None,
+        eval: Eval::One(|_, _, _| None),
     }
 }

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use super::target;
+
 /// A run of bytes in a head's text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Span {
@@ -200,18 +202,30 @@ impl Head {
         self.target.of(&self.text)
     }
 
-    /// The target's path, without authority and query; empty for `*` and CONNECT.
+    /// The target's path, without authority and query; empty for `*`, CONNECT, and an authority alone.
     #[must_use]
     pub fn path(&self) -> &[u8] {
-        let (path, _) = split_target(self.target());
+        let (path, _) = target::split(self.target());
         path
     }
 
-    /// What follows the target's first `?`.
+    /// What follows the first `?` of the target's path; `None` where there is none.
     #[must_use]
-    pub fn query(&self) -> &[u8] {
-        let (_, query) = split_target(self.target());
+    pub fn query(&self) -> Option<&[u8]> {
+        let (_, query) = target::split(self.target());
         query
+    }
+
+    /// Path and query as they stand in the target, with the `?`; empty where the path is.
+    #[must_use]
+    pub fn path_and_query(&self) -> &[u8] {
+        target::path_and_query(self.target())
+    }
+
+    /// The authority of a target in absolute form.
+    #[must_use]
+    pub fn authority(&self) -> Option<&[u8]> {
+        target::absolute(self.target()).map(|parts| parts.authority)
     }
 
     /// The Host field.
@@ -380,18 +394,73 @@ impl Head {
         }
     }
 
-    /// Replaces the target. Bytes that may not stand in one are refused: `false`, nothing is changed.
+    /// Replaces the target. One that names a server gives the Host field its name. `false`: these bytes are no
+    /// target that fits the method; nothing is changed.
     pub fn set_target(&mut self, target: &[u8]) -> bool {
-        if target.is_empty() || target.iter().any(|b| !super::scan::is_target_byte(*b)) {
+        if target.iter().any(|b| !super::scan::is_target_byte(*b)) || !target::fits(target, self.method_kind)
+        {
             return false;
         }
-        self.target = self.append(target);
+        if let Some(parts) = target::absolute(target) {
+            target::replace_host(self, parts.authority);
+        } else if self.method_kind == Method::Connect {
+            target::replace_host(self, target);
+        }
+        self.target = self.append_clean(target);
         true
     }
 
-    /// Replaces the method. `false` if it is no token.
+    /// Replaces the path, or path and query together (`whole`), and leaves the rest of the target; where there is
+    /// no path, all of it. `false`: that would be no target; nothing is changed.
+    pub fn set_path(&mut self, path: &[u8], whole: bool) -> bool {
+        let old = self.target();
+        let (before, query) = match target::absolute(old) {
+            Some(parts) if !parts.rest.is_empty() => (&old[..old.len() - parts.rest.len()], self.query()),
+            Some(_) => (&b""[..], None),
+            None => (&b""[..], self.query()),
+        };
+        let query = query.filter(|_| !whole);
+        let mut target = [before, path].concat();
+        if let Some(query) = query {
+            target.push(b'?');
+            target.extend_from_slice(query);
+        }
+        // Without its slash it would be part of an authority, or a whole target that names a server.
+        let is_path = path.first() == Some(&b'/') || (before.is_empty() && path == b"*");
+        is_path && self.set_target(&target)
+    }
+
+    /// Replaces what follows the path. `false`: there is no path, or that would be no target; nothing is changed.
+    pub fn set_query(&mut self, query: &[u8]) -> bool {
+        let (path, old) = target::split(self.target());
+        if path.is_empty() {
+            return false;
+        }
+        let kept = self.target().len() - old.map_or(0, |old| old.len() + 1);
+        let target = [&self.target()[..kept], b"?", query].concat();
+        self.set_target(&target)
+    }
+
+    /// Writes the Host field's name into a target that names a server, as they must agree (RFC 9112 3.2.2).
+    /// `false`: it is no name of a server.
+    pub fn follow_host(&mut self) -> bool {
+        if self.method_kind != Method::Connect && self.target().first() == Some(&b'/') {
+            return true;
+        }
+        let host = self.host().unwrap_or_default();
+        let Some(target) = target::with_authority(self.target(), self.method_kind, host) else {
+            return false;
+        };
+        if target::fits(&target, self.method_kind) {
+            self.target = self.append_clean(&target);
+            return true;
+        }
+        false
+    }
+
+    /// Replaces the method. `false`: it is no token, or the target does not fit it; nothing is changed.
     pub fn set_method(&mut self, method: &[u8]) -> bool {
-        if method.is_empty() || method.iter().any(|b| !super::scan::is_token_byte(*b)) {
+        if !super::scan::is_token(method) || !target::fits(self.target(), Method::of(method)) {
             return false;
         }
         self.method = self.append(method);
@@ -425,22 +494,6 @@ fn harmless(bytes: &[u8]) -> Cow<'_, [u8]> {
         Cow::Owned(bytes.iter().map(|b| if breaks(b) { b' ' } else { *b }).collect())
     } else {
         Cow::Borrowed(bytes)
-    }
-}
-
-fn split_target(target: &[u8]) -> (&[u8], &[u8]) {
-    let path = if target.first() == Some(&b'/') {
-        target
-    } else if let Some(scheme) = target.windows(3).position(|w| w == b"://") {
-        let rest = &target[scheme + 3..];
-        let authority = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-        &rest[authority..]
-    } else {
-        &[]
-    };
-    match memchr::memchr(b'?', path) {
-        Some(mark) => (&path[..mark], &path[mark + 1..]),
-        None => (path, &[]),
     }
 }
 

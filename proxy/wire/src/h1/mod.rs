@@ -9,6 +9,7 @@ mod parse;
 mod refusal;
 pub mod response;
 mod scan;
+mod target;
 
 pub use body::{Body, Framing, request_body, request_framing, response_body, response_framing};
 pub use decoder::{Decoder, Piece};
@@ -16,3 +17,5 @@ pub use head::{Head, Method, Span, Version};
 pub use hop::Hop;
 pub use parse::{Limits, Parsed, parse_request, parse_response};
 pub use refusal::Refusal;
+pub use scan::is_token;
+pub use target::escape;

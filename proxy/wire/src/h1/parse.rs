@@ -2,9 +2,10 @@
 //! connection. Refused is what another hop might understand in another way: bare line feeds, ambiguous
 //! lengths, several hosts.
 
-use super::head::{Head, Method, Role, Span, Steering, Version};
+use super::head::{Field, Head, Method, Role, Span, Steering, Version};
 use super::refusal::Refusal;
 use super::scan::{self, is_target_byte, token_end};
+use super::target;
 
 /// Most empty lines tolerated before a request (RFC 9112 2.2).
 const MAX_LEADING_LINES: usize = 4;
@@ -43,6 +44,9 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
             return Err(Refusal::TransferEncoding);
         }
         drop_length(head);
+    }
+    if matches!(parsed, Parsed::Complete(_)) && head.target().first() != Some(&b'/') {
+        target::agree(head)?;
     }
     Ok(match parsed {
         Parsed::Complete(used) => Parsed::Complete(skipped + used),
@@ -112,7 +116,7 @@ fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
     head.method = Span::new(0, method);
     head.method_kind = Method::of(&line[..method]);
     head.target = Span::new(method + 1, method + 1 + target);
-    check_target(&rest[..target], head.method_kind)
+    if target::fits(&rest[..target], head.method_kind) { Ok(()) } else { Err(Refusal::Target) }
 }
 
 /// Reads a response's head; an interim response is one too.
@@ -160,18 +164,30 @@ fn status_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
 
 /// Reads the fields of a complete head that steer the connection.
 fn steering(head: &mut Head) -> Result<(), Refusal> {
-    let Head { text, fields, steering, .. } = &mut *head;
+    let Head { text, fields, steering, status, .. } = &mut *head;
     if !scan::is_sound(text) {
         return Err(Refusal::Header);
     }
-    let mut hosts = 0;
+    let (mut hosts, mut lengths) = (0, 0);
     for field in fields {
         if STEERING_LENGTHS & 1 << field.name.length().min(31) != 0 {
             let (name, value) = (field.name.of(text), field.value.of(text));
             hosts += usize::from(name == b"host");
+            // A list in one field is a message that somebody has put together already: no client means it, and a request
+            // is refused (RFC 9112 6.3).
+            lengths += usize::from(name == b"content-length");
+            if name == b"content-length" && *status == 0 && value.contains(&b',') {
+                return Err(Refusal::ContentLength);
+            }
             let role = steer(steering, name, value)?;
             field.role = role;
         }
+    }
+    if lengths > 1 {
+        // They say the same, and are one to everybody behind the parser.
+        let (mut seen, text) = (false, &head.text);
+        let is_length = |field: &Field| field.name.of(text) == b"content-length";
+        head.fields.retain(|field| !is_length(field) || !std::mem::replace(&mut seen, true));
     }
     leave_out(head);
     if hosts > 1 { one_host(head) } else { Ok(()) }
@@ -218,7 +234,7 @@ fn options(value: Span, text: &[u8]) -> impl Iterator<Item = Span> {
 /// Several hosts that say the same are one; others are refused.
 fn one_host(head: &mut Head) -> Result<(), Refusal> {
     let host = head.host().unwrap_or_default().to_vec();
-    if head.values(b"host").any(|other| other != host) {
+    if head.values(b"host").any(|other| !other.eq_ignore_ascii_case(&host)) {
         return Err(Refusal::Host);
     }
     let (mut seen, text) = (false, &head.text);
@@ -235,17 +251,6 @@ fn leading_lines(bytes: &[u8]) -> Result<usize, Refusal> {
         }
     }
     Ok(skipped)
-}
-
-fn check_target(target: &[u8], method: Method) -> Result<(), Refusal> {
-    let fits = match target.first() {
-        Some(b'/') => method != Method::Connect,
-        Some(b'*') => target.len() == 1 && method == Method::Options,
-        Some(_) if method == Method::Connect => !target.contains(&b'/'),
-        Some(_) => target.windows(3).any(|w| w == b"://"),
-        None => false,
-    };
-    if fits { Ok(()) } else { Err(Refusal::Target) }
 }
 
 /// Lengths of the names that steer a connection, a bit for each: `host`, `expect`, `upgrade`,

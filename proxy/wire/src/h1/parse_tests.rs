@@ -38,6 +38,16 @@ const REFUSED: &[(&str, &str, Refusal)] = &[
         "POST / HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
         Refusal::TransferEncoding,
     ),
+    ("list of lengths", "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5, 5\r\n\r\n", Refusal::ContentLength),
+    (
+        "list of lengths, chunked",
+        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5,5\r\ntransfer-encoding: chunked\r\n\r\n",
+        Refusal::ContentLength,
+    ),
+    ("fragment", "GET /a#b HTTP/1.1\r\nhost: a\r\n\r\n", Refusal::Target),
+    ("user before the host", "GET http://u@a/ HTTP/1.1\r\nhost: a\r\n\r\n", Refusal::Target),
+    ("query behind a host", "GET http://a?q HTTP/1.1\r\nhost: a\r\n\r\n", Refusal::Target),
+    ("no host in the target", "GET http:///p HTTP/1.1\r\nhost: a\r\n\r\n", Refusal::Target),
     ("relative target", "GET foo HTTP/1.1\r\nhost: a\r\n\r\n", Refusal::Target),
     ("star with GET", "GET * HTTP/1.1\r\nhost: a\r\n\r\n", Refusal::Target),
     ("version 2", "GET / HTTP/2.0\r\nhost: a\r\n\r\n", Refusal::Version),
@@ -63,7 +73,7 @@ fn a_head_is_partial_until_its_last_byte() {
     let mut head = Head::default();
     let parsed = parse_request(format!("{text}GET").as_bytes(), &Limits::default(), &mut head);
     assert_eq!(parsed, Ok(Parsed::Complete(text.len())));
-    assert_eq!((head.path(), head.query(), head.host()), (&b"/a"[..], &b"b=c"[..], Some(&b"a"[..])));
+    assert_eq!((head.path(), head.query(), head.host()), (&b"/a"[..], Some(&b"b=c"[..]), Some(&b"a"[..])));
     assert!(head.upgrade() && head.keeps_alive());
 }
 
@@ -83,6 +93,124 @@ fn equal_duplicates_are_one() {
     assert!(parse_request(text.as_bytes(), &Limits::default(), &mut head).is_ok());
     assert_eq!(head.values(b"host").count(), 1);
     assert_eq!(super::super::request_body(&head), super::super::Body::Length(3));
+}
+
+#[test]
+fn lengths_that_are_equal_are_sent_on_as_one() {
+    for (text, is_request) in [
+        ("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nContent-Length: 3\r\n\r\n", true),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 03\r\n\r\n", false),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 3, 3\r\n\r\n", false),
+    ] {
+        let mut head = Head::default();
+        let parse = if is_request { parse_request } else { parse_response };
+        assert!(parse(text.as_bytes(), &Limits::default(), &mut head).is_ok(), "{text:?}");
+        assert_eq!(head.values(b"content-length").collect::<Vec<_>>(), [b"3"], "{text:?}");
+    }
+}
+
+/// As HAProxy 2.6 answers each, but where the last column says otherwise.
+#[test]
+fn target_that_names_a_server_agrees_with_host() {
+    for (line, host, expected) in [
+        ("GET http://a.example/p?q", Some("a.example"), Ok(("http://a.example/p?q", "a.example"))),
+        ("GET http://A.Example/p", Some("a.example"), Ok(("http://A.Example/p", "a.example"))),
+        ("GET http://a:80/p", Some("a"), Ok(("http://a/p", "a"))),
+        ("GET http://a:80/", Some("a:80"), Ok(("http://a/", "a"))),
+        ("GET http://a/", Some("a:80"), Ok(("http://a/", "a:80"))),
+        ("GET https://a:443/", Some("a"), Ok(("https://a/", "a"))),
+        ("GET http://a:/", Some("a"), Ok(("http://a/", "a"))),
+        ("GET http://[::1]:80/", Some("[::1]"), Ok(("http://[::1]/", "[::1]"))),
+        ("GET http://a:8080/", Some("A:8080"), Ok(("http://a:8080/", "A:8080"))),
+        ("OPTIONS http://a:80", Some("a"), Ok(("http://a", "a"))),
+        ("CONNECT a:443", Some("a:443"), Ok(("a:443", "a"))),
+        ("CONNECT a:8080", Some("a:8080"), Ok(("a:8080", "a:8080"))),
+        ("CONNECT a:443", Some("a"), Ok(("a:443", "a"))),
+        ("GET http://b/p", Some("a"), Err(Refusal::Host)),
+        ("GET http://a:443/", Some("a"), Err(Refusal::Host)),
+        ("GET https://a:80/", Some("a"), Err(Refusal::Host)),
+        ("GET http://a/", Some("a:8080"), Err(Refusal::Host)),
+        ("GET http://a:8080/", Some("a"), Err(Refusal::Host)),
+        ("GET http://a/", Some(""), Err(Refusal::Host)),
+        ("OPTIONS http://b", Some("a"), Err(Refusal::Host)),
+        ("CONNECT a:443", Some("b"), Err(Refusal::Host)),
+        ("CONNECT a:8080", Some("a"), Err(Refusal::Host)),
+        // HAProxy sends these on without the field.
+        ("GET http://a:80/p", None, Ok(("http://a/p", "a"))),
+        ("CONNECT a:443", None, Ok(("a:443", "a"))),
+    ] {
+        let field = host.map_or(String::new(), |host| format!("Host: {host}\r\n"));
+        let text = format!("{line} HTTP/1.1\r\n{field}X: y\r\n\r\n");
+        let mut head = Head::default();
+        let parsed = parse_request(text.as_bytes(), &Limits::default(), &mut head);
+        let got = parsed.map(|_| (head.target(), head.host().unwrap_or_default()));
+        let expected = expected.map(|(target, host): (&str, &str)| (target.as_bytes(), host.as_bytes()));
+        assert_eq!(got, expected, "{line} {host:?}");
+    }
+}
+
+#[test]
+fn hosts_that_differ_in_case_alone_are_one() {
+    let mut head = Head::default();
+    let text = b"GET / HTTP/1.1\r\nHost: a\r\nHost: A\r\n\r\n";
+    assert!(parse_request(text, &Limits::default(), &mut head).is_ok());
+    assert_eq!(head.values(b"host").collect::<Vec<_>>(), [b"a"]);
+}
+
+#[test]
+fn target_is_rewritten_whole_or_not_at_all() {
+    let head = |line: &str, host: &str| {
+        let mut head = Head::default();
+        let text = format!("{line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert!(parse_request(text.as_bytes(), &Limits::default(), &mut head).is_ok(), "{text}");
+        head
+    };
+    for (line, path, whole, expected) in [
+        ("GET /p?q", "/n", false, Some("/n?q")),
+        ("GET /p?", "/n", false, Some("/n?")),
+        ("GET /p?q", "/n?z", true, Some("/n?z")),
+        ("GET http://a/p?q", "/n", false, Some("http://a/n?q")),
+        ("GET http://a", "/n", false, Some("/n")),
+        ("OPTIONS *", "/n", false, Some("/n")),
+        ("OPTIONS /p", "*", false, Some("*")),
+        ("CONNECT a:443", "/n", false, None),
+        ("GET /p?q", "n", false, None),
+        ("GET /p?q", "", false, None),
+        ("GET /p?q", "http://b/n", false, None),
+        ("GET http://a/p", ".evil/n", false, None),
+        ("GET /p", "/a b", false, None),
+        ("GET /p", "/a#b", false, None),
+    ] {
+        let mut head = head(line, "a");
+        let before = head.target().to_vec();
+        assert_eq!(head.set_path(path.as_bytes(), whole), expected.is_some(), "{line} {path}");
+        assert_eq!(head.target(), expected.map_or(&before[..], str::as_bytes), "{line} {path}");
+    }
+    for (line, query, expected) in [
+        ("GET /p?q", "z=1", Some("/p?z=1")),
+        ("GET /p", "?z", Some("/p??z")),
+        ("GET http://a/p", "z", Some("http://a/p?z")),
+        ("GET http://a", "z", None),
+        ("OPTIONS *", "z", None),
+        ("CONNECT a:443", "z", None),
+    ] {
+        let mut head = head(line, "a");
+        let before = head.target().to_vec();
+        assert_eq!(head.set_query(query.as_bytes()), expected.is_some(), "{line} {query}");
+        assert_eq!(head.target(), expected.map_or(&before[..], str::as_bytes), "{line} {query}");
+    }
+    let mut named = head("GET /p", "a");
+    assert!(named.set_target(b"http://b/z"));
+    assert_eq!((named.target(), named.host()), (&b"http://b/z"[..], Some(&b"b"[..])));
+    named.set(b"host", b"c:81");
+    assert!(named.follow_host());
+    assert_eq!(named.target(), b"http://c:81/z");
+    named.set(b"host", b"c/d");
+    assert!(!named.follow_host());
+    let mut tunnel = head("CONNECT a:443", "a");
+    tunnel.set(b"host", b"b");
+    assert!(tunnel.follow_host());
+    assert_eq!(tunnel.target(), b"b:443");
 }
 
 #[test]
@@ -185,17 +313,16 @@ fn framing_is_the_engines_whatever_rules_do() {
 
 #[test]
 fn lengths_leave_as_one_number_however_they_came() {
-    for fields in [
-        "content-length: 3, 3",
-        "content-length: 3\r\ncontent-length: 3",
-        "content-length: 3 ,3\r\ncontent-length: 3",
-    ] {
-        let text = format!("POST / HTTP/1.1\r\nhost: a\r\n{fields}\r\n\r\n");
-        assert_eq!(
-            sent(&text, |_| ()),
-            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n",
-            "{fields}"
-        );
+    let text = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\nContent-Length:3 \r\n\r\n";
+    assert_eq!(sent(text, |_| ()), "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n");
+    use crate::h1::{Framing, Hop, encode};
+    for fields in ["content-length: 3, 3", "content-length: 3 ,3\r\ncontent-length: 3"] {
+        let mut head = Head::default();
+        let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\n");
+        assert!(parse_response(text.as_bytes(), &Limits::default(), &mut head).is_ok(), "{text:?}");
+        let mut out = Vec::new();
+        encode::write_response(&head, Framing::Length(3), Hop::Default, &mut out);
+        assert_eq!(out, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\n", "{fields}");
     }
 }
 

@@ -21,12 +21,19 @@ static TOKEN: [u8; 256] = {
     table
 };
 
+/// Whether these bytes are a token (RFC 9110 5.6.2): a method, or the name of a field.
+#[must_use]
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|b| is_token_byte(*b))
+}
+
 pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN[usize::from(byte)] != 0
 }
 
+/// Bytes that may stand in a target: a fragment is for the client alone (RFC 9112 3.2).
 pub(super) fn is_target_byte(byte: u8) -> bool {
-    byte > b' ' && byte < 0x7f
+    byte > b' ' && byte < 0x7f && byte != b'#'
 }
 
 /// The place behind a token that begins here.
