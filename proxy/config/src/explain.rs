@@ -160,7 +160,6 @@ fn proxy(block: &Block, section: Section, defaults: &[&Line], config: &Config) -
         add("mode", if mode == Mode::Http { "http" } else { "tcp" }.to_owned());
     }
     if let Some(frontend) = frontend {
-        add("maxconn", frontend.maxconn.to_string());
         if let Some(tarpit) = frontend.timeouts.tarpit.filter(|_| backend.is_none()) {
             add("timeout tarpit", duration(tarpit));
         }
