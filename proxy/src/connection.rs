@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use crate::buffer::{Buffer, Store};
 use crate::clock::now_ms;
 use crate::core::Core;
+use crate::limits::ServerPlace;
 use crate::timers::Timer;
 
 /// Why waiting for a socket ended without bytes.
@@ -51,11 +52,18 @@ struct Tls {
 pub(crate) struct Connection {
     io: Io,
     input: Option<Buffer>,
+    /// Towards a server: its place, free again when the connection is gone.
+    _place: Option<ServerPlace>,
 }
 
 impl Connection {
     pub(crate) fn new(io: TcpStream) -> Self {
-        Self { io: Io::Plain(io), input: None }
+        Self { io: Io::Plain(io), input: None, _place: None }
+    }
+
+    /// Towards a server.
+    pub(crate) fn to_server(io: TcpStream, place: ServerPlace) -> Self {
+        Self { _place: Some(place), ..Self::new(io) }
     }
 
     /// Whether it is encrypted.

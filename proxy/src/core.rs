@@ -21,6 +21,7 @@ use crate::stats::counters::CoreCounters;
 use crate::stream::Scratch;
 use crate::timers::{TICK_MS, Wheel};
 use crate::upstream::IdlePool;
+use crate::watchdog::{Pulse, Station, watched};
 
 /// Most orders that wait in a core's mailbox; a core that far behind is as good as dead.
 pub(crate) const MAX_MAIL: usize = 1_024;
@@ -53,9 +54,25 @@ pub(crate) struct Core {
     pub(crate) idle: RefCell<IdlePool>,
     pub(crate) sessions: RefCell<Slab<Rc<SessionMark>>>,
     pub(crate) log: log::Sender,
+    pub(crate) pulse: Arc<Pulse>,
+    /// How often relief had been asked for when idle connections were closed last.
+    relieved: Cell<u64>,
 }
 
 impl Core {
+    /// Says what this core works at from here on, for the watchdog.
+    pub(crate) fn enter(&self, station: Station) {
+        self.pulse.enter(station);
+    }
+
+    /// Closes idle connections to servers, where something has run short anywhere in this process.
+    fn relieve(&self) {
+        let asked = self.shared.places.relief();
+        if self.relieved.replace(asked) != asked {
+            self.idle.borrow_mut().clear();
+        }
+    }
+
     /// What a stream works with.
     pub(crate) fn lend(&self) -> Box<Scratch> {
         self.scratch.borrow_mut().pop().unwrap_or_default()
@@ -81,8 +98,12 @@ pub(crate) fn run(
         Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
     let counters = Arc::clone(&shared.counters[id]);
     let servers: Vec<usize> = shared.config.backends.iter().map(|b| b.servers.len()).collect();
+    let pulse = shared.watchdog.core(id);
+    pulse.begin();
     let core = Rc::new(Core {
         id,
+        pulse: Arc::clone(&pulse),
+        relieved: Cell::new(shared.places.relief()),
         counters,
         wheel: Rc::new(RefCell::new(Wheel::new(now_ms()))),
         store: RefCell::default(),
@@ -98,8 +119,8 @@ pub(crate) fn run(
                 tracing::error!(bind, %error, "listener cannot be used");
             }
         }
-        tokio::task::spawn_local(tick(Rc::clone(&core)));
-        read_mail(&core, mailbox).await;
+        tokio::task::spawn_local(watched(Arc::clone(&pulse), Station::Tick, tick(Rc::clone(&core))));
+        watched(pulse, Station::Mail, read_mail(&core, mailbox)).await;
     });
     Ok(())
 }
@@ -118,6 +139,7 @@ async fn tick(core: Rc<Core>) {
         let now = now_ms();
         core.counters.turns.add(1);
         core.wheel.borrow_mut().advance(now);
+        core.relieve();
         if now - purged_ms >= IDLE_PURGE_MS {
             purged_ms = now;
             core.idle.borrow_mut().purge(now, &mut core.store.borrow_mut());

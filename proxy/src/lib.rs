@@ -9,6 +9,7 @@ pub mod clock;
 mod connection;
 mod core;
 mod inherit;
+mod limits;
 mod listener;
 mod log;
 mod mux;
@@ -18,9 +19,11 @@ mod session;
 mod shared;
 pub mod stats;
 mod stream;
+mod sys;
 mod timers;
 mod tls;
 mod upstream;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -40,6 +43,7 @@ use tokio::sync::{Notify, mpsc};
 
 pub use clock::now_ms;
 pub use inherit::KnownServer;
+pub use limits::{Given, Limits, MOST_DESCRIPTORS, TooFew};
 pub use listener::{Sockets, open_socket};
 pub use orders::{OrderRefused, ServerOrder, ServerView, SessionRow};
 pub use tls::{TlsBinds, load_tls};
@@ -47,6 +51,7 @@ pub use tls::{TlsBinds, load_tls};
 use crate::core::{MAX_MAIL, Mail};
 use shared::{LastCheck, ServerState, Shared};
 use stats::counters::CoreCounters;
+use watchdog::{Station, watched};
 
 /// Called on a change; must not block.
 pub type Callback = Box<dyn Fn() + Send + Sync>;
@@ -70,6 +75,8 @@ pub struct Options {
     pub log_to_stdout: bool,
     /// Accept nothing before [`Proxy::set_accepting`]: another process still does.
     pub hold: bool,
+    /// How many connections it carries.
+    pub limits: Limits,
 }
 
 /// What a listener has answered of this process' own requests.
@@ -120,6 +127,8 @@ impl Proxy {
             master: AtomicBool::new(false),
             on_server_change: Mutex::default(),
             selftest: Arc::new(selftest::SelfTest::new(config.frontends.len(), config.binds.len())),
+            places: Arc::new(limits::Places::new(options.limits, &config)),
+            watchdog: Arc::new(watchdog::Watchdog::new(options.cores)),
             options,
             config,
             tls,
@@ -134,6 +143,7 @@ impl Proxy {
     pub fn start(&self, mut sockets: Sockets) -> io::Result<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.service.write() = Some(sender);
+        self.shared.watchdog.start()?;
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new().name("service".to_owned()).spawn(move || serve(&shared, receiver))?;
         for core in (0..self.shared.options.cores).rev() {
@@ -158,7 +168,8 @@ impl Proxy {
         start: impl FnOnce() -> F + Send + 'static,
     ) {
         if let Some(service) = &*self.service.read() {
-            let start: ServiceStart = Box::new(move || Box::pin(start()));
+            let pulse = self.shared.watchdog.service();
+            let start: ServiceStart = Box::new(move || Box::pin(watched(pulse, Station::Service, start())));
             // The service thread lives as long as the process.
             let _ = service.send(start);
         }
@@ -284,10 +295,14 @@ fn serve(shared: &Arc<Shared>, mut starts: mpsc::UnboundedReceiver<ServiceStart>
             return;
         }
     };
+    let pulse = shared.watchdog.service();
+    pulse.begin();
     runtime.block_on(async {
         checks::spawn(shared);
-        tokio::task::spawn_local(expire(Arc::clone(shared)));
-        tokio::task::spawn_local(selftest::run(Arc::clone(shared)));
+        let expiry = expire(Arc::clone(shared));
+        tokio::task::spawn_local(watched(Arc::clone(&pulse), Station::Expiry, expiry));
+        let asking = selftest::run(Arc::clone(shared));
+        tokio::task::spawn_local(watched(pulse, Station::SelfTest, asking));
         while let Some(start) = starts.recv().await {
             tokio::task::spawn_local(start());
         }

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use proxy_config::model::{Frontend, Mode};
 use tokio::net::TcpStream;
@@ -12,8 +13,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::{OneReading, now_ms};
 use crate::connection::Connection;
 use crate::core::{Core, SessionMark};
+use crate::limits::ClientPlace;
 use crate::mux;
 use crate::timers::Timer;
+use crate::watchdog::{Pulse, Station, watched};
 
 /// Longest time a client is told that nothing follows.
 const CLOSE_MS: u64 = 2_000;
@@ -29,6 +32,7 @@ pub(crate) struct Session {
     pub(crate) timer: Timer,
     pub(crate) mark: Rc<SessionMark>,
     key: usize,
+    _place: ClientPlace,
 }
 
 impl Session {
@@ -37,8 +41,8 @@ impl Session {
     }
 }
 
-/// Starts a session on this core.
-pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr) {
+/// Starts a session on this core, in the place that was taken for it.
+pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr, place: ClientPlace) {
     let frontend = core.shared.config.binds[bind].frontend.0 as usize;
     let now = now_ms();
     let Ok(local) = io.local_addr() else { return };
@@ -71,21 +75,23 @@ pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketA
         timer: Timer::new(&core.wheel),
         key: core.sessions.borrow_mut().insert(Rc::clone(&mark)),
         mark,
+        _place: place,
     };
+    let pulse = Arc::clone(&core.pulse);
     match core.shared.tls.0.get(bind).cloned().flatten() {
-        None => tokio::task::spawn_local(timed(run(session))),
-        Some(acceptor) => tokio::task::spawn_local(timed(run_tls(session, acceptor))),
+        None => tokio::task::spawn_local(timed(pulse, run(session))),
+        Some(acceptor) => tokio::task::spawn_local(timed(pulse, run_tls(session, acceptor))),
     };
 }
 
-/// Reads the clock once per wake-up of a task.
-async fn timed<F: Future<Output = ()>>(task: F) {
+/// Reads the clock once per wake-up of a task, which is watched.
+async fn timed<F: Future<Output = ()>>(pulse: Arc<Pulse>, task: F) {
     let mut task = std::pin::pin!(task);
-    std::future::poll_fn(|cx| {
+    let task = std::future::poll_fn(|cx| {
         let _reading = OneReading::take();
         task.as_mut().poll(cx)
-    })
-    .await;
+    });
+    watched(pulse, Station::Accept, task).await;
 }
 
 /// A session that begins with TLS.
@@ -94,6 +100,7 @@ async fn run_tls(mut session: Session, acceptor: TlsAcceptor) {
     let timeouts = &session.settings().timeouts;
     let wait = timeouts.http_request.or(timeouts.client);
     session.timer.set(wait.map(|t| now_ms() + crate::stream::millis(t)));
+    session.core.enter(Station::Tls);
     let Session { client, timer, .. } = &mut session;
     if let Err(error) = client.accept_tls(&acceptor, timer).await {
         tracing::debug!(source = %session.source, ?error, "TLS handshake failed");

@@ -10,6 +10,7 @@ use super::termination::{At, By};
 use super::{millis, server};
 use crate::clock::now_ms;
 use crate::connection::Ended;
+use crate::limits::is_local;
 use crate::upstream;
 
 /// How long the same server is given before it is tried again, as in HAProxy.
@@ -36,13 +37,17 @@ pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
         let timeout = stream.backend_settings().timeouts.connect;
         stream.arm(timeout);
         let address = *stream.session.core.shared.servers[backend][index].address.read();
-        let result = upstream::connect(address, &stream.session.timer).await;
+        let result = upstream::connect(&stream.session.core, address, &stream.session.timer).await;
         match result {
             Ok(connection) => {
                 stream.reused = false;
                 stream.upstream = Some(connection);
                 stream.times.connected = Some(now_ms());
                 return Ok(());
+            }
+            // It says nothing of the server: neither counted as its error nor tried elsewhere, as HAProxy does not.
+            Err(Ended::Failed(error)) if is_local(&error) => {
+                return Err(Stream::error(503, By::Server, At::Connect));
             }
             Err(ended) => {
                 if let Ended::Failed(error) = &ended {

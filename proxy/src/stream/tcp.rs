@@ -12,6 +12,7 @@ use super::termination::{At, By, Termination};
 use super::{connect, finish, millis, rules, server};
 use crate::clock::now_ms;
 use crate::session::Session;
+use crate::watchdog::Station;
 
 /// Runs the one stream of a TCP session.
 pub(crate) async fn run_tcp(session: &mut Session) {
@@ -29,16 +30,20 @@ pub(crate) async fn run_tcp(session: &mut Session) {
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {
+    stream.enter(Station::Rules);
     inspect(stream)?;
     stream.times.requested = Some(stream.times.began);
     rules::choose_backend(stream)?;
+    stream.enter(Station::Server);
     server::find_persistence(stream);
     server::choose(stream).await?;
+    stream.enter(Station::Connect);
     connect::connect(stream).await?;
     super::response::store_sticks(stream);
     let upload = stream.session.core.store.borrow_mut().take_output();
     let download = stream.session.core.store.borrow_mut().take_output();
     stream.upload = Some(Flow::tunnel(upload));
+    stream.enter(Station::Relay);
     relay(stream, Flow::tunnel(download)).await
 }
 
