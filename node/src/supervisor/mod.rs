@@ -110,7 +110,8 @@ pub(crate) struct Start {
 
 /// Runs this node until it is told to stop.
 pub(crate) fn run(options: Start) -> Result<Ended, String> {
-    let (everything, texts) = options.loaded;
+    let (mut everything, texts) = options.loaded;
+    everything.limit_connections(options.max_connections);
     let member = everything.member(options.member.as_deref());
     everything.check_member(&member)?;
     let identity = crate::worker::identity(&everything, &member)?;
@@ -119,6 +120,8 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     let cores = everything.cores();
     // First: its folder is where the file's stats socket lives, too.
     let command_socket = options.folders.as_ref().map(|(run, _)| command_socket::open(run)).transpose()?;
+    // The worker has the same limit, and would be refused what is refused here.
+    crate::limits::secure(&everything, cores)?;
     let parts = sockets::open(&everything, &member, cores, None)?;
     if everything.proxy.global.daemon && !crate::background::is_here() {
         tracing::info!("'daemon' has no effect here: this node stays in the foreground");

@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<(), String> {
     let identity = identity(&handed.everything, &handed.member)?;
     let tls = certificates(&handed.everything)?;
     proxy::remember_time_zone();
+    let limits = crate::limits::secure(&handed.everything, handed.cores)?;
     for note in drop_privileges(&handed.everything.proxy.global)? {
         tracing::warn!("{note}");
     }
@@ -49,7 +50,7 @@ pub(crate) fn run() -> Result<(), String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
     let Handed { member, cores, everything, parts, before } = handed;
     let link = SendLink(link);
-    start(Plan { member, cores, everything, parts, identity, tls, before }, move |service| {
+    start(Plan { member, cores, everything, parts, identity, tls, limits, before }, move |service| {
         let SendLink(link) = link;
         async move {
             let why = match link.into_async() {
