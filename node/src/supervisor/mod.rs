@@ -474,7 +474,12 @@ impl Supervisor {
             }
             self.lives += 1;
             match child.start(self.lives, &self.events) {
-                Ok(ear) => hand_over(child.kind(), ear, beginning.clone(), &self.runs, None),
+                Ok(ear) => {
+                    // A child that is told nothing would wait for ever: another one is started in a while.
+                    if !hand_over(child.kind(), ear, beginning.clone(), &self.runs, None) {
+                        child.kill();
+                    }
+                }
                 Err(error) => tracing::error!(process = child.kind().word(), %error, "cannot start"),
             }
         }
@@ -629,8 +634,14 @@ impl Supervisor {
     }
 }
 
-/// Gives a child what it needs. Its socket has room for all of it, or it takes it bit by bit.
-fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: Option<Inheritance>) {
+/// Gives a child what it needs; whether that can be done. Its socket has room for all of it, or it takes it bit by bit.
+fn hand_over(
+    kind: ChildKind,
+    ear: Ear,
+    start: Beginning,
+    runs: &Runs,
+    before: Option<Inheritance>,
+) -> bool {
     let copy = |d: &dyn AsFd| d.as_fd().try_clone_to_owned();
     let collect = || -> std::io::Result<Vec<(Body, Vec<OwnedFd>)>> {
         let mut words = Vec::new();
@@ -666,7 +677,11 @@ fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: O
     match collect() {
         Ok(words) => {
             spawn_local(children::tell(ear, words));
+            true
         }
-        Err(error) => tracing::error!(%error, "sockets cannot be handed over"),
+        Err(error) => {
+            tracing::error!(%error, process = kind.word(), "sockets cannot be handed over");
+            false
+        }
     }
 }

@@ -152,7 +152,9 @@ impl Supervisor {
                 return Err(std::io::Error::other("the worker does not listen"));
             }
             let before = Some(Inheritance { servers, teacher });
-            hand_over(ChildKind::Worker, ear, beginning, &reload.runs, before);
+            if !hand_over(ChildKind::Worker, ear, beginning, &reload.runs, before) {
+                return Err(std::io::Error::other("its sockets cannot be handed over"));
+            }
             Ok(())
         };
         match begin() {

@@ -130,7 +130,7 @@ async fn converse(link: &Rc<AsyncLink>, service: &Rc<Service>) -> std::io::Resul
     let _interrupt = signal(SignalKind::interrupt())?;
     tokio::task::spawn_local(report(Rc::clone(link), Rc::clone(service)));
     while let Some((word, descriptors)) = link.receive().await? {
-        obey(link, service, word, descriptors)?;
+        obey(link, service, word, descriptors);
     }
     Ok(())
 }
@@ -140,24 +140,33 @@ fn obey(
     service: &Rc<Service>,
     word: Word,
     mut descriptors: Vec<OwnedFd>,
-) -> std::io::Result<()> {
+) {
+    // The supervisor can do without an answer, and clients cannot do without this process: whatever fails here, it goes
+    // on. An answer without its memory file says that there is none.
     let answer = |name: &str, json: Result<Vec<u8>, serde_json::Error>, body: Body| {
-        let memory = seal(name, &json?)?;
-        link.send(word.id, body, &[memory.as_fd()])
+        let memory = json.map_err(std::io::Error::from).and_then(|json| seal(name, &json));
+        let sent = match &memory {
+            Ok(memory) => link.send(word.id, body, &[memory.as_fd()]),
+            Err(_) => link.send(word.id, body, &[]),
+        };
+        if let Some(error) = memory.err().or(sent.err()) {
+            tracing::warn!(%error, what = name, "the supervisor's question cannot be answered");
+        }
     };
     match word.body {
         Some(Body::Master(master)) => service.proxy.set_master(master),
         Some(Body::Leaving(leaving)) => service.proxy.set_leaving(leaving),
         Some(Body::StatusAsked(_)) => {
-            answer("status", serde_json::to_vec(&service.view()), Body::StatusGiven(Nothing {}))?;
+            answer("status", serde_json::to_vec(&service.view()), Body::StatusGiven(Nothing {}));
         }
         Some(Body::ServersAsked(_)) => {
             let known = service.proxy.known_servers();
-            answer("servers", serde_json::to_vec(&known), Body::ServersGiven(Nothing {}))?;
+            answer("servers", serde_json::to_vec(&known), Body::ServersGiven(Nothing {}));
         }
         Some(Body::Teach(_)) => {
-            if let Some(stream) = descriptors.pop() {
-                service.talk_to(stream.into(), false);
+            match descriptors.pop() {
+                Some(stream) => service.talk_to(stream.into(), false),
+                None => tracing::warn!("the next worker's stream did not arrive: it learns no tables from here"),
             }
         }
         Some(Body::Accept(_)) => service.proxy.set_accepting(),
@@ -169,7 +178,6 @@ fn obey(
         Some(Body::Stop(_)) => std::process::exit(0),
         _ => tracing::warn!("the supervisor said something unexpected"),
     }
-    Ok(())
 }
 
 /// Lets sessions end, then ends.
