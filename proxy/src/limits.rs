@@ -343,3 +343,107 @@ impl Seldom {
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proxy_config::model::Global;
+
+    fn config(global: Global) -> Config {
+        Config { global, ..Config::default() }
+    }
+
+    fn plan(global: Global, descriptors: u64, memory: Option<u64>) -> Result<(u64, u64), u64> {
+        let planned = Limits::plan(&config(global), 2, 1, Given { descriptors, memory });
+        planned.map(|limits| (limits.connections, limits.needed())).map_err(|short| short.needed)
+    }
+
+    #[test]
+    fn maxconn_is_derived_from_descriptors_and_memory() {
+        let own = reserve(&config(Global::default()), 2, 1);
+        assert_eq!(own, OF_PROCESS + 3 * OF_THREAD + OF_MACHINE);
+        let usual = Global::default;
+        assert_eq!(plan(usual(), 4_096, None), Ok(((4_096 - own) / 2, 4_096)));
+        let most = (MOST_DESCRIPTORS - own) / 2;
+        assert_eq!(plan(usual(), 1_073_741_816, None).unwrap().0, most, "a container's limit is no reason");
+        assert_eq!(plan(usual(), u64::MAX, None).unwrap().0, most);
+        let memory = Some(64 * 1_024 * 1_024);
+        assert_eq!(plan(usual(), 1_000_000, memory).unwrap().0, 64 * 1_024 / 32 * 3 / 4);
+        assert_eq!(plan(usual(), own + 1, None), Err(own + 2), "not even one");
+        let bounded = |fd_hard_limit, ulimit_n| Global { fd_hard_limit, ulimit_n, ..usual() };
+        assert_eq!(plan(bounded(Some(400), None), 20_000, None).unwrap().0, (400 - own) / 2);
+        assert_eq!(plan(bounded(Some(400), Some(300)), 20_000, None).unwrap().0, (300 - own) / 2);
+    }
+
+    #[test]
+    fn a_maxconn_that_does_not_fit_is_refused_or_cut() {
+        let own = reserve(&config(Global::default()), 2, 1);
+        let global = |lenient_limits| Global { maxconn: Some(500), lenient_limits, ..Global::default() };
+        assert_eq!(plan(global(false), 1_000 + own, None), Ok((500, 1_000 + own)));
+        assert_eq!(plan(global(false), 999 + own, None), Err(1_000 + own));
+        assert_eq!(plan(global(true), 999 + own, None), Ok((499, 998 + own)));
+        assert_eq!(plan(global(true), own, None), Err(1_000 + own), "nothing is no service");
+        let words = TooFew { connections: 500, needed: 1_077, given: 220 }.to_string();
+        assert!(words.contains("500 connections need 1077") && words.contains("LimitNOFILE=1077"), "{words}");
+    }
+
+    fn places(connections: u64, frontends: &[Option<u32>]) -> Arc<Places> {
+        let limits = Limits { connections, reserve: 10, allowed: 100, short: None };
+        let mut places = Places::new(limits, &Config::default());
+        places.frontends = frontends.iter().map(|most| (most.map(u64::from), AtomicU64::new(0))).collect();
+        Arc::new(places)
+    }
+
+    #[test]
+    fn places_are_taken_to_the_limit_and_come_back() {
+        let places = places(3, &[Some(2), None]);
+        let first = places.take_client(0).unwrap();
+        let second = places.take_client(0);
+        assert!(second.is_some() && places.take_client(0).is_none(), "the frontend's limit");
+        assert!(places.is_full(0) && !places.is_full(1));
+        let third = places.take_client(1);
+        assert!(third.is_some() && places.take_client(1).is_none() && places.is_full(1), "the process' limit");
+        drop(first);
+        assert!(!places.is_full(0) && places.take_client(0).is_some());
+        let servers: Vec<_> = std::iter::from_fn(|| places.take_server()).collect();
+        assert_eq!(servers.len(), 3, "as many as clients, idle or not");
+        drop((second, third, servers));
+        assert_eq!((places.clients.load(Relaxed), places.servers.load(Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn places_are_never_more_over_many_threads() {
+        let places = places(3, &[Some(2)]);
+        let most = AtomicU64::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        let place = places.take_client(0);
+                        most.fetch_max(places.frontends[0].1.load(Relaxed), Relaxed);
+                        drop(place);
+                    }
+                });
+            }
+        });
+        assert_eq!(most.load(Relaxed), 2);
+        assert_eq!(places.clients.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn causes_of_this_machine_are_not_the_servers() {
+        let is = |code| is_local(&io::Error::from_raw_os_error(code));
+        let local = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL, libc::EPERM];
+        assert!(local.into_iter().all(is));
+        let remote = [libc::ECONNREFUSED, libc::EHOSTUNREACH, libc::ENETUNREACH, libc::ETIMEDOUT, libc::ECONNRESET];
+        assert!(!remote.into_iter().any(is));
+        assert!(!is_local(&io::Error::other("incomplete response")));
+    }
+
+    #[test]
+    fn what_happens_often_is_said_once_a_second() {
+        let seldom = Seldom::default();
+        let said: Vec<_> = (1..=2_500).filter_map(|ms| seldom.due(ms).map(|unsaid| (ms, unsaid))).collect();
+        assert_eq!(said, [(1, 0), (1_001, 999), (2_001, 999)]);
+    }
+}

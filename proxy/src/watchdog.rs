@@ -379,6 +379,35 @@ mod tests {
     }
 
     #[test]
+    fn a_core_that_does_not_turn_is_counted_while_it_does_not() {
+        let limits = crate::Limits { connections: 1, reserve: 1, allowed: 100, short: None };
+        let member = String::new();
+        let options = crate::Options { member, cores: 2, log_to_stdout: false, hold: false, limits };
+        let proxy = crate::Proxy::build(Arc::default(), crate::TlsBinds::default(), options, 0);
+        proxy.start(crate::Sockets::default()).unwrap();
+        let (release, wait) = std::sync::mpsc::channel::<()>();
+        proxy.shared.mailboxes.read()[0]
+            .try_send(Box::new(move |core| {
+                core.enter(Station::Relay);
+                while wait.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {}
+            }))
+            .unwrap();
+        until("slow", || proxy.info()["SlowTurns"] == "1");
+        release.send(()).unwrap();
+        let longest: u64 = proxy.info()["LongestTurnMs"].parse().unwrap();
+        assert!(longest >= 20, "{longest}");
+        // The other core, and this one again, do what they are asked.
+        let (answer, answers) = std::sync::mpsc::channel();
+        for mailbox in proxy.shared.mailboxes.read().iter() {
+            let answer = answer.clone();
+            mailbox.try_send(Box::new(move |core| answer.send(core.id).unwrap())).unwrap();
+        }
+        let mut cores = [(); 2].map(|()| answers.recv_timeout(PATIENCE).unwrap());
+        cores.sort_unstable();
+        assert_eq!(cores, [0, 1]);
+    }
+
+    #[test]
     fn every_station_has_its_number_back() {
         for station in Station::ALL {
             assert_eq!(Station::of_number(station as u8), station);
