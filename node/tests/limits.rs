@@ -56,7 +56,7 @@ impl Running {
         let text = format!(
             "global\n    nbthread 2\n    stats socket {} level admin\n{global}\
              defaults\n    mode http\n    timeout connect 2s\n    timeout client 30s\n    timeout server 10s\n    \
-             retries 1\nfrontend web\n    bind {service}\n{frontend}{rest}",
+             retries 1\n    backlog 1000\nfrontend web\n    bind {service}\n{frontend}{rest}",
             socket.display()
         );
         std::fs::write(&path, text).unwrap();
@@ -277,7 +277,7 @@ fn a_maxconn_that_does_not_fit_is_refused_unless_limits_are_loose() {
 #[test]
 fn idle_clients_at_the_limit_take_nothing_from_anybody_else() {
     let (port, _) = origin();
-    let rest = format!("backend app\n    option httpchk GET /\n    server s1 127.0.0.1:{port} check inter 50ms\n");
+    let rest = format!("backend app\n    option httpchk GET /\n    timeout check 9s\n    server s1 127.0.0.1:{port} check inter 50ms\n");
     let programs = [Some((TANDEM, "")), haproxy::installed().map(|path| (path, "    maxconn 60\n"))];
     for (program, global) in programs.into_iter().flatten() {
         let plan =
@@ -368,6 +368,8 @@ fn a_server_is_not_blamed_for_what_is_missing_here() {
         until("checked", || running.stat("app,s1,", "check_status") == "L7OK");
         let client = running.connect();
         assert_eq!(request(&client), "200");
+        // The socket for the log is open then.
+        log_line(&log, " 200 ");
         // A session of the runtime API that is open already; whatever asked before is gone.
         let mut session = BufReader::new(UnixStream::connect(running.folder.path().join("stats.sock")).unwrap());
         session.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
