@@ -268,6 +268,30 @@ impl Proxy {
         self.shared.counters.iter().map(|c| c.current.read()).sum()
     }
 
+    /// How many connections it carries.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.shared.places.limits()
+    }
+
+    /// How often something could not be done for want of descriptors, memory or ports.
+    #[must_use]
+    pub fn shortages(&self) -> u64 {
+        self.shared.places.shortages()
+    }
+
+    /// Turns of a core's loop, which are one wake-up of one task each, that took 20 ms of CPU time or more.
+    #[must_use]
+    pub fn slow_turns(&self) -> u64 {
+        self.shared.watchdog.slow()
+    }
+
+    /// CPU time of the longest turn in milliseconds, to within 4 ms.
+    #[must_use]
+    pub fn longest_turn_ms(&self) -> u64 {
+        self.shared.watchdog.longest_ms()
+    }
+
     /// Says whether this node owns the virtual address, for rules that ask.
     pub fn set_master(&self, master: bool) {
         self.shared.master.store(master, Relaxed);

@@ -330,6 +330,10 @@ impl Service {
             tables: tables.collect(),
             servers: servers.collect(),
             listeners: self.proxy.listeners().into_iter().map(listener).collect(),
+            most_sessions: self.proxy.limits().connections,
+            shortages: self.proxy.shortages(),
+            slow_turns: self.proxy.slow_turns(),
+            longest_turn_ms: self.proxy.longest_turn_ms(),
             deaf: self.proxy.is_deaf(),
         }
     }
