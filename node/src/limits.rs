@@ -40,7 +40,10 @@ pub(crate) fn secure(everything: &Everything, cores: usize) -> Result<Limits, St
     }
     let mut limits = planned.map_err(|short: TooFew| short.to_string())?;
     if let Some(short) = limits.short {
-        tracing::warn!(connections = limits.connections, "not as many connections as 'maxconn' says are served: {short}");
+        tracing::warn!(
+            connections = limits.connections,
+            "not as many connections as 'maxconn' says are served: {short}"
+        );
     } else if config.global.maxconn.is_none() && limits.connections < FEW {
         tracing::warn!(
             connections = limits.connections,

@@ -271,7 +271,12 @@ fn of_worker(worker: &WorkerView) -> Vec<Family> {
         age,
         Family::one("tandem_worker_deaf", Kind::Gauge, "Whether a listener does not answer.", deaf),
         Family::one("tandem_worker_sessions", Kind::Gauge, "Client connections now.", worker.sessions),
-        Family::one("tandem_worker_sessions_max", Kind::Gauge, "Client connections there may be.", worker.most_sessions),
+        Family::one(
+            "tandem_worker_sessions_max",
+            Kind::Gauge,
+            "Client connections there may be.",
+            worker.most_sessions,
+        ),
         Family::one(
             "tandem_worker_shortages_total",
             Kind::Counter,

@@ -80,7 +80,7 @@ impl Running {
             if self.child.try_wait().unwrap().is_some() {
                 return false;
             }
-            if self.ask("show info").is_some_and(|info| info.contains("Maxconn: ")) {
+            if self.ask("show info").is_some_and(|info| info.contains("CurrConns: ")) {
                 return true;
             }
             assert!(begin.elapsed() < PATIENCE, "{}", self.said());
@@ -277,11 +277,12 @@ fn a_maxconn_that_does_not_fit_is_refused_unless_limits_are_loose() {
 #[test]
 fn idle_clients_at_the_limit_take_nothing_from_anybody_else() {
     let (port, _) = origin();
-    let rest = format!("backend app\n    option httpchk GET /\n    timeout check 9s\n    server s1 127.0.0.1:{port} check inter 50ms\n");
+    let rest = format!(
+        "backend app\n    option httpchk GET /\n    timeout check 9s\n    server s1 127.0.0.1:{port} check inter 50ms\n"
+    );
     let programs = [Some((TANDEM, "")), haproxy::installed().map(|path| (path, "    maxconn 60\n"))];
     for (program, global) in programs.into_iter().flatten() {
-        let plan =
-            Plan { soft: 220, hard: 220, global, frontend: "    default_backend app\n", rest: &rest };
+        let plan = Plan { soft: 220, hard: 220, global, frontend: "    default_backend app\n", rest: &rest };
         let running = Running::start(program, &plan);
         until("checked", || running.stat("app,s1,", "check_status") == "L7OK");
         let most = running.info("Maxconn");
@@ -318,13 +319,42 @@ fn idle_clients_at_the_limit_take_nothing_from_anybody_else() {
     }
 }
 
+/// Connections to servers that nobody uses count too, and give way to those that somebody needs.
+#[test]
+fn idle_connections_to_servers_make_room_for_others() {
+    let (ports, rounds) = ([origin().0, origin().0], 20);
+    let frontend = "    use_backend two if { path /2 }\n    default_backend one\n";
+    let rest = format!(
+        "backend one\n    server s 127.0.0.1:{}\nbackend two\n    server s 127.0.0.1:{}\n",
+        ports[0], ports[1]
+    );
+    let plan = Plan { soft: 1_024, hard: 1_024, global: "    maxconn 6\n", frontend, rest: &rest };
+    let running = Running::start(TANDEM, &plan);
+    let clients: Vec<TcpStream> = (0..6).map(|_| running.connect()).collect();
+    for round in 0..rounds {
+        let path = 1 + round % 2;
+        for mut client in &clients {
+            write!(client, "GET /{path} HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        }
+        for client in &clients {
+            assert_eq!(status(client), "200", "round {round}");
+        }
+        let sockets = std::fs::read_dir(format!("/proc/{}/fd", running.child.id())).unwrap().count() as u64;
+        assert!(sockets <= running.info("Maxsock"), "{sockets}");
+    }
+    assert_eq!(running.info("Shortages"), 0);
+    let connections = ["one,s,", "two,s,"].map(|row| running.stat(row, "connect").parse::<usize>().unwrap());
+    assert!(connections.iter().all(|count| (6..=60).contains(count)), "{connections:?}");
+}
+
 /// Connections of both cores count against one limit.
 #[test]
 fn a_frontends_maxconn_holds_over_all_cores() {
     let programs = [Some(TANDEM), haproxy::installed()];
     for program in programs.into_iter().flatten() {
         let frontend = format!("    maxconn 10\n{NO_RULES}");
-        let plan = Plan { soft: 1_024, hard: 1_024, global: "    maxconn 50\n", frontend: &frontend, rest: "" };
+        let plan =
+            Plan { soft: 1_024, hard: 1_024, global: "    maxconn 50\n", frontend: &frontend, rest: "" };
         let running = Running::start(program, &plan);
         // One place is left, and every core waits for whoever comes.
         let mut clients: Vec<TcpStream> = (0..9).map(|_| running.connect()).collect();
@@ -363,7 +393,8 @@ fn a_server_is_not_blamed_for_what_is_missing_here() {
     );
     let programs = [Some(TANDEM), haproxy::installed()];
     for program in programs.into_iter().flatten() {
-        let plan = Plan { soft: 1_024, hard: 1_024, global: "    maxconn 200\n", frontend: &frontend, rest: &rest };
+        let plan =
+            Plan { soft: 1_024, hard: 1_024, global: "    maxconn 200\n", frontend: &frontend, rest: &rest };
         let running = Running::start(program, &plan);
         until("checked", || running.stat("app,s1,", "check_status") == "L7OK");
         let client = running.connect();
@@ -371,7 +402,8 @@ fn a_server_is_not_blamed_for_what_is_missing_here() {
         // The socket for the log is open then.
         log_line(&log, " 200 ");
         // A session of the runtime API that is open already; whatever asked before is gone.
-        let mut session = BufReader::new(UnixStream::connect(running.folder.path().join("stats.sock")).unwrap());
+        let mut session =
+            BufReader::new(UnixStream::connect(running.folder.path().join("stats.sock")).unwrap());
         session.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
         session.get_mut().write_all(b"prompt\n").unwrap();
         prompt(&mut session);

@@ -402,7 +402,10 @@ mod tests {
         assert!(second.is_some() && places.take_client(0).is_none(), "the frontend's limit");
         assert!(places.is_full(0) && !places.is_full(1));
         let third = places.take_client(1);
-        assert!(third.is_some() && places.take_client(1).is_none() && places.is_full(1), "the process' limit");
+        assert!(
+            third.is_some() && places.take_client(1).is_none() && places.is_full(1),
+            "the process' limit"
+        );
         drop(first);
         assert!(!places.is_full(0) && places.take_client(0).is_some());
         let servers: Vec<_> = std::iter::from_fn(|| places.take_server()).collect();
@@ -433,9 +436,11 @@ mod tests {
     #[test]
     fn causes_of_this_machine_are_not_the_servers() {
         let is = |code| is_local(&io::Error::from_raw_os_error(code));
-        let local = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL, libc::EPERM];
+        let local =
+            [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::EADDRNOTAVAIL, libc::EPERM];
         assert!(local.into_iter().all(is));
-        let remote = [libc::ECONNREFUSED, libc::EHOSTUNREACH, libc::ENETUNREACH, libc::ETIMEDOUT, libc::ECONNRESET];
+        let remote =
+            [libc::ECONNREFUSED, libc::EHOSTUNREACH, libc::ENETUNREACH, libc::ETIMEDOUT, libc::ECONNRESET];
         assert!(!remote.into_iter().any(is));
         assert!(!is_local(&io::Error::other("incomplete response")));
     }

@@ -122,7 +122,9 @@ impl Pulse {
     pub(crate) fn begin(&self) {
         match CpuClock::own() {
             Ok(clock) => self.clock.store(clock.number(), Ordering::Release),
-            Err(error) => tracing::warn!(%error, "this thread cannot be watched: the kernel has no CPU clock for it"),
+            Err(error) => {
+                tracing::warn!(%error, "this thread cannot be watched: the kernel has no CPU clock for it")
+            }
         }
     }
 
@@ -274,7 +276,10 @@ impl Seen {
             if let Some(unsaid) = due {
                 self.said = Some(now);
                 tracing::warn!(
-                    thread = name, station, cpu_ms = ms, unsaid,
+                    thread = name,
+                    station,
+                    cpu_ms = ms,
+                    unsaid,
                     "a thread was kept by one task: all its other connections wait"
                 );
             } else if first {
@@ -287,7 +292,11 @@ impl Seen {
                 && let Some(unsaid) = self.lost.due(now_ms())
             {
                 tracing::warn!(
-                    thread = name, station, wall_ms = millis(wall), cpu_ms = millis(used), unsaid,
+                    thread = name,
+                    station,
+                    wall_ms = millis(wall),
+                    cpu_ms = millis(used),
+                    unsaid,
                     "a thread had work and did not run: the machine is overloaded, or the kernel made it wait"
                 );
             }

@@ -635,13 +635,7 @@ impl Supervisor {
 }
 
 /// Gives a child what it needs; whether that can be done. Its socket has room for all of it, or it takes it bit by bit.
-fn hand_over(
-    kind: ChildKind,
-    ear: Ear,
-    start: Beginning,
-    runs: &Runs,
-    before: Option<Inheritance>,
-) -> bool {
+fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: Option<Inheritance>) -> bool {
     let copy = |d: &dyn AsFd| d.as_fd().try_clone_to_owned();
     let collect = || -> std::io::Result<Vec<(Body, Vec<OwnedFd>)>> {
         let mut words = Vec::new();

@@ -135,12 +135,7 @@ async fn converse(link: &Rc<AsyncLink>, service: &Rc<Service>) -> std::io::Resul
     Ok(())
 }
 
-fn obey(
-    link: &Rc<AsyncLink>,
-    service: &Rc<Service>,
-    word: Word,
-    mut descriptors: Vec<OwnedFd>,
-) {
+fn obey(link: &Rc<AsyncLink>, service: &Rc<Service>, word: Word, mut descriptors: Vec<OwnedFd>) {
     // The supervisor can do without an answer, and clients cannot do without this process: whatever fails here, it goes
     // on. An answer without its memory file says that there is none.
     let answer = |name: &str, json: Result<Vec<u8>, serde_json::Error>, body: Body| {
@@ -163,12 +158,10 @@ fn obey(
             let known = service.proxy.known_servers();
             answer("servers", serde_json::to_vec(&known), Body::ServersGiven(Nothing {}));
         }
-        Some(Body::Teach(_)) => {
-            match descriptors.pop() {
-                Some(stream) => service.talk_to(stream.into(), false),
-                None => tracing::warn!("the next worker's stream did not arrive: it learns no tables from here"),
-            }
-        }
+        Some(Body::Teach(_)) => match descriptors.pop() {
+            Some(stream) => service.talk_to(stream.into(), false),
+            None => tracing::warn!("the next worker's stream did not arrive: it learns no tables from here"),
+        },
         Some(Body::Accept(_)) => service.proxy.set_accepting(),
         Some(Body::JoinNetwork(_)) => service.join_network(),
         Some(Body::Stop(stop)) if stop.soft => {

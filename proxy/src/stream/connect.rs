@@ -33,6 +33,8 @@ pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
             stream.times.connected = Some(now_ms());
             return Ok(());
         }
+        // One that has failed gives its place back first.
+        stream.upstream = None;
         counters.connects.add(1);
         let timeout = stream.backend_settings().timeouts.connect;
         stream.arm(timeout);
