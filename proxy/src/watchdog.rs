@@ -123,7 +123,7 @@ impl Pulse {
         match CpuClock::own() {
             Ok(clock) => self.clock.store(clock.number(), Ordering::Release),
             Err(error) => {
-                tracing::warn!(%error, "this thread cannot be watched: the kernel has no CPU clock for it")
+                tracing::warn!(%error, "this thread cannot be watched: the kernel has no CPU clock for it");
             }
         }
     }
