@@ -19,9 +19,10 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     say_what_stays_undone(&everything.proxy);
     let identity = worker::identity(&everything, &member)?;
     let cores = everything.cores();
+    let limits = crate::limits::secure(&everything, cores)?;
     let parts = sockets::open(&everything, &member, cores, None)?;
     let tls = worker::certificates(&everything)?;
-    let plan = Plan { member, cores, everything, parts, identity, tls, before: Before::default() };
+    let plan = Plan { member, cores, everything, parts, identity, tls, limits, before: Before::default() };
     let proxy = worker::start(plan, |service| async move {
         // Replication lives as long as the service that holds it.
         std::future::pending::<()>().await;

@@ -11,6 +11,7 @@ mod control;
 mod dump;
 mod foreground;
 mod journal;
+mod limits;
 mod link;
 mod metrics;
 mod runtime_api;

@@ -270,6 +270,31 @@ fn of_worker(worker: &WorkerView) -> Vec<Family> {
         answers,
         age,
         Family::one("tandem_worker_deaf", Kind::Gauge, "Whether a listener does not answer.", deaf),
+        Family::one("tandem_worker_sessions", Kind::Gauge, "Client connections now.", worker.sessions),
+        Family::one(
+            "tandem_worker_sessions_max",
+            Kind::Gauge,
+            "Client connections there may be.",
+            worker.most_sessions,
+        ),
+        Family::one(
+            "tandem_worker_shortages_total",
+            Kind::Counter,
+            "What could not be done for want of descriptors, memory or ports.",
+            worker.shortages,
+        ),
+        Family::one(
+            "tandem_worker_slow_turns_total",
+            Kind::Counter,
+            "Turns of a core that took 20 ms of CPU time or more.",
+            worker.slow_turns,
+        ),
+        Family::one(
+            "tandem_worker_longest_turn_seconds",
+            Kind::Gauge,
+            "CPU time of the longest turn of a core.",
+            seconds(worker.longest_turn_ms),
+        ),
     ]
 }
 

@@ -195,6 +195,17 @@ pub(crate) struct WorkerView {
     /// What each listener answers of the worker's own requests.
     #[serde(default)]
     pub(crate) listeners: Vec<ListenerView>,
+    /// Client connections there may be.
+    #[serde(default)]
+    pub(crate) most_sessions: u64,
+    /// How often something could not be done for want of descriptors, memory or ports.
+    #[serde(default)]
+    pub(crate) shortages: u64,
+    /// Turns of a core that took 20 ms of CPU time or more, and the longest one.
+    #[serde(default)]
+    pub(crate) slow_turns: u64,
+    #[serde(default)]
+    pub(crate) longest_turn_ms: u64,
     /// One of them does not, or none can be asked.
     #[serde(default)]
     pub(crate) deaf: bool,

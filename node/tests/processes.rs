@@ -15,7 +15,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 use serde_json::Value;
 use tempfile::TempDir;
 
-use common::{free_port, free_port_on};
+use common::{assert_turned, free_port, free_port_on};
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -210,7 +210,90 @@ fn a_worker_that_accepts_nobody_is_noticed_though_it_turns_and_its_question_is_n
     assert_eq!(node.pid_of("worker"), worker);
     // Two clients, whatever it asked itself.
     let stat = node.runtime("show info");
+    assert_turned(&stat);
     assert!(stat.contains("CumConns: 2\n"), "{stat}");
+}
+
+/// Takes every descriptor away that a process does not have yet; gives the limit that it had.
+fn starve(process: Pid) -> Rlimit {
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.as_raw_nonzero())).unwrap();
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+    let mut numbers = line.split_whitespace().map(|number| number.parse().ok());
+    let limit = Rlimit { current: numbers.next().unwrap(), maximum: numbers.next().unwrap() };
+    prlimit(Some(process), Resource::Nofile, Rlimit { current: Some(4), ..limit }).unwrap();
+    limit
+}
+
+#[test]
+fn a_worker_without_descriptors_is_asked_and_goes_on() {
+    let folder = TempDir::new().unwrap();
+    let node = Node::start(folder.path(), "lb1", "");
+    node.until("healthy", |s| s["health"] == "healthy");
+    let worker = node.pid_of("worker");
+    let limit = starve(worker);
+    // It has no descriptor for its answer.
+    for _ in 0..3 {
+        let status = node.until("asked", |s| s["worker"].is_null());
+        assert_eq!(process_of(&status, "worker")["restarts"], 0, "{status}");
+    }
+    prlimit(Some(worker), Resource::Nofile, limit).unwrap();
+    let status = node.until("healthy", |s| s["health"] == "healthy");
+    assert_eq!(process_of(&status, "worker")["restarts"], 0, "{status}");
+    assert_eq!(node.pid_of("worker"), worker);
+    // The next one has descriptors of its own.
+    starve(worker);
+    edit(&node, "return status 200", "return status 201");
+    let reload = node.cli(&["reload"]);
+    assert!(reload.status.success(), "{reload:?}");
+    assert!(node.get().starts_with("HTTP/1.1 201 "));
+    let status = node.until("healthy", |s| s["health"] == "healthy");
+    assert_eq!(process_of(&status, "worker")["restarts"], 0, "{status}");
+    assert_turned(&node.runtime("show info"));
+}
+
+#[test]
+fn a_supervisor_without_descriptors_goes_on_once_it_has_some() {
+    let folder = TempDir::new().unwrap();
+    let node = Node::start(folder.path(), "lb1", "");
+    node.until("healthy", |s| s["health"] == "healthy");
+    let (worker, control) = (node.pid_of("worker"), node.pid_of("control"));
+    let own = Pid::from_raw(i32::try_from(node.process.id()).unwrap()).unwrap();
+    let limit = starve(own);
+    // Whoever asks now waits; who dies now is replaced later.
+    let mut asking = Command::new(TANDEM);
+    asking.args(["status", "--json", "--run-dir"]).arg(folder.path());
+    let asked = asking.stdout(Stdio::piped()).spawn().unwrap();
+    kill_process(worker, Signal::KILL).unwrap();
+    let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let begin = Instant::now();
+    while !(log().contains("the command line cannot be heard") && log().contains("cannot start")) {
+        assert!(begin.elapsed() < PATIENCE, "{}", log());
+        std::thread::yield_now();
+    }
+    prlimit(Some(own), Resource::Nofile, limit).unwrap();
+    let answer = asked.wait_with_output().unwrap();
+    let status: Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(status["node"], "lb1", "who waited is answered");
+    node.until("replaced", |s| s["health"] == "healthy");
+    assert!(node.get().starts_with("HTTP/1.1 200 "));
+    assert_eq!(node.pid_of("control"), control, "who lived goes on");
+    assert!(node.cli(&["reload"]).status.success());
+}
+
+#[test]
+fn a_reload_that_needs_more_descriptors_than_there_are_is_refused() {
+    let folder = TempDir::new().unwrap();
+    let node = Node::start(folder.path(), "lb1", "");
+    let worker = node.pid_of("worker");
+    edit(&node, "    nbthread 2\n", "    nbthread 2\n    fd-hard-limit 1000\n    maxconn 500\n");
+    let reload = node.cli(&["reload"]);
+    let said = String::from_utf8_lossy(&[reload.stdout, reload.stderr].concat()).into_owned();
+    assert!(!reload.status.success(), "{said}");
+    assert!(said.contains("500 connections need") && said.contains("LimitNOFILE="), "{said}");
+    edit(&node, "maxconn 500", "maxconn 400");
+    assert!(node.cli(&["reload"]).status.success());
+    assert_ne!(node.pid_of("worker"), worker);
+    assert!(node.runtime("show info").contains("\nMaxconn: 400\n"));
 }
 
 #[test]

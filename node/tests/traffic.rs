@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::free_port;
+use common::{assert_turned, free_port};
 
 /// How long a program may take to start, and an answer to come.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -166,6 +166,7 @@ fn requests_reach_the_backend_their_rules_choose() {
         command(&node, "show table blog")
     );
     assert!(command(&node, "show stat").contains("\napp,s1,"));
+    assert_turned(&command(&node, "show info"));
 }
 
 #[test]
@@ -179,6 +180,7 @@ fn bodies_arrive_as_they_were_sent_and_connections_are_kept() {
         assert!(reply.contains(part), "{part} in {reply}");
     }
     assert_eq!(reply.matches("HTTP/1.1 200 OK").count(), 3, "{reply}");
+    assert_turned(&command(&node, "show info"));
 }
 
 /// An origin that keeps each connection after its first answer and closes it at the next request.

@@ -13,6 +13,7 @@ use tokio_rustls::server::TlsStream;
 use crate::buffer::{Buffer, Store};
 use crate::clock::now_ms;
 use crate::core::Core;
+use crate::limits::ServerPlace;
 use crate::socket::Socket;
 use crate::timers::Timer;
 
@@ -57,11 +58,18 @@ pub(crate) struct Connection {
     private: bool,
     /// A server's: it has carried a second request before.
     proven: bool,
+    /// Towards a server: its place, free again when the connection is gone.
+    _place: Option<ServerPlace>,
 }
 
 impl Connection {
     pub(crate) fn new(io: Socket) -> Self {
-        Self { io: Io::Plain(io), input: None, received: 0, private: false, proven: false }
+        Self { io: Io::Plain(io), input: None, received: 0, private: false, proven: false, _place: None }
+    }
+
+    /// Towards a server.
+    pub(crate) fn to_server(io: Socket, place: ServerPlace) -> Self {
+        Self { _place: Some(place), ..Self::new(io) }
     }
 
     /// Binds it to the session it is used by.

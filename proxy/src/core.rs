@@ -21,6 +21,7 @@ use crate::stats::counters::CoreCounters;
 use crate::stream::Scratch;
 use crate::timers::{TICK_MS, Wheel};
 use crate::upstream::IdlePool;
+use crate::watchdog::{Pulse, Station, watched};
 
 /// Most orders that wait in a core's mailbox; a core that far behind is as good as dead.
 pub(crate) const MAX_MAIL: usize = 1_024;
@@ -60,6 +61,9 @@ pub(crate) struct Core {
     /// Makes connections to servers in a test; `None`: the network does.
     #[cfg(test)]
     pub(crate) dial: RefCell<Option<Dial>>,
+    pub(crate) pulse: Arc<Pulse>,
+    /// How often relief had been asked for when idle connections were closed last.
+    relieved: Cell<u64>,
 }
 
 /// Connects to a server in memory.
@@ -73,6 +77,8 @@ impl Core {
         let servers: Vec<usize> = shared.config.backends.iter().map(|b| b.servers.len()).collect();
         Self {
             id,
+            pulse: shared.watchdog.core(id),
+            relieved: Cell::new(shared.places.relief()),
             counters,
             wheel: Rc::new(RefCell::new(Wheel::new(now_ms()))),
             store: RefCell::default(),
@@ -83,6 +89,19 @@ impl Core {
             #[cfg(test)]
             dial: RefCell::default(),
             shared,
+        }
+    }
+
+    /// Says what this core works at from here on, for the watchdog.
+    pub(crate) fn enter(&self, station: Station) {
+        self.pulse.enter(station);
+    }
+
+    /// Closes idle connections to servers, where something has run short anywhere in this process.
+    fn relieve(&self) {
+        let asked = self.shared.places.relief();
+        if self.relieved.replace(asked) != asked {
+            self.idle.borrow_mut().clear();
         }
     }
 
@@ -114,14 +133,15 @@ pub(crate) fn run(
     let runtime =
         Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default())?;
     let core = Rc::new(Core::new(id, shared));
+    core.pulse.begin();
     runtime.block_on(async {
         for (bind, socket) in sockets {
             if let Err(error) = listener::spawn(&core, bind, socket) {
                 tracing::error!(bind, %error, "listener cannot be used");
             }
         }
-        tokio::task::spawn_local(tick(Rc::clone(&core)));
-        read_mail(&core, mailbox).await;
+        tokio::task::spawn_local(watched(Arc::clone(&core.pulse), Station::Tick, tick(Rc::clone(&core))));
+        watched(Arc::clone(&core.pulse), Station::Mail, read_mail(&core, mailbox)).await;
     });
     Ok(())
 }
@@ -140,6 +160,7 @@ async fn tick(core: Rc<Core>) {
         let now = now_ms();
         core.counters.turns.add(1);
         core.wheel.borrow_mut().advance(now);
+        core.relieve();
         if now - purged_ms >= IDLE_PURGE_MS {
             purged_ms = now;
             core.idle.borrow_mut().purge(now, &mut core.store.borrow_mut());

@@ -12,6 +12,7 @@ mod core;
 #[cfg(test)]
 mod exchanges;
 mod inherit;
+mod limits;
 mod listener;
 mod log;
 mod mux;
@@ -22,9 +23,11 @@ mod shared;
 mod socket;
 pub mod stats;
 mod stream;
+mod sys;
 mod timers;
 mod tls;
 mod upstream;
+mod watchdog;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -44,6 +47,7 @@ use tokio::sync::{Notify, mpsc};
 
 pub use clock::now_ms;
 pub use inherit::KnownServer;
+pub use limits::{Given, Limits, MOST_DESCRIPTORS, TooFew};
 pub use listener::{Sockets, open_socket};
 pub use orders::{OrderRefused, ServerOrder, ServerView, SessionRow};
 pub use tls::{TlsBinds, load_tls};
@@ -51,6 +55,7 @@ pub use tls::{TlsBinds, load_tls};
 use crate::core::{MAX_MAIL, Mail};
 use shared::{LastCheck, ServerState, Shared};
 use stats::counters::CoreCounters;
+use watchdog::{Station, watched};
 
 /// Called on a change; must not block.
 pub type Callback = Box<dyn Fn() + Send + Sync>;
@@ -74,6 +79,8 @@ pub struct Options {
     pub log_to_stdout: bool,
     /// Accept nothing before [`Proxy::set_accepting`]: another process still does.
     pub hold: bool,
+    /// How many connections it carries.
+    pub limits: Limits,
 }
 
 /// What a listener has answered of this process' own requests.
@@ -124,6 +131,8 @@ impl Proxy {
             master: AtomicBool::new(false),
             on_server_change: Mutex::default(),
             selftest: Arc::new(selftest::SelfTest::new(config.frontends.len(), config.binds.len())),
+            places: Arc::new(limits::Places::new(options.limits, &config)),
+            watchdog: Arc::new(watchdog::Watchdog::new(options.cores)),
             options,
             config,
             tls,
@@ -138,6 +147,7 @@ impl Proxy {
     pub fn start(&self, mut sockets: Sockets) -> io::Result<()> {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.service.write() = Some(sender);
+        self.shared.watchdog.start()?;
         let shared = Arc::clone(&self.shared);
         std::thread::Builder::new().name("service".to_owned()).spawn(move || serve(&shared, receiver))?;
         for core in (0..self.shared.options.cores).rev() {
@@ -162,7 +172,8 @@ impl Proxy {
         start: impl FnOnce() -> F + Send + 'static,
     ) {
         if let Some(service) = &*self.service.read() {
-            let start: ServiceStart = Box::new(move || Box::pin(start()));
+            let pulse = self.shared.watchdog.service();
+            let start: ServiceStart = Box::new(move || Box::pin(watched(pulse, Station::Service, start())));
             // The service thread lives as long as the process.
             let _ = service.send(start);
         }
@@ -261,6 +272,30 @@ impl Proxy {
         self.shared.counters.iter().map(|c| c.current.read()).sum()
     }
 
+    /// How many connections it carries.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.shared.places.limits()
+    }
+
+    /// How often something could not be done for want of descriptors, memory or ports.
+    #[must_use]
+    pub fn shortages(&self) -> u64 {
+        self.shared.places.shortages()
+    }
+
+    /// Turns of a core's loop, which are one wake-up of one task each, that took 20 ms of CPU time or more.
+    #[must_use]
+    pub fn slow_turns(&self) -> u64 {
+        self.shared.watchdog.slow()
+    }
+
+    /// CPU time of the longest turn in milliseconds, to within 4 ms.
+    #[must_use]
+    pub fn longest_turn_ms(&self) -> u64 {
+        self.shared.watchdog.longest_ms()
+    }
+
     /// Says whether this node owns the virtual address, for rules that ask.
     pub fn set_master(&self, master: bool) {
         self.shared.master.store(master, Relaxed);
@@ -288,10 +323,14 @@ fn serve(shared: &Arc<Shared>, mut starts: mpsc::UnboundedReceiver<ServiceStart>
             return;
         }
     };
+    let pulse = shared.watchdog.service();
+    pulse.begin();
     runtime.block_on(async {
         checks::spawn(shared);
-        tokio::task::spawn_local(expire(Arc::clone(shared)));
-        tokio::task::spawn_local(selftest::run(Arc::clone(shared)));
+        let expiry = expire(Arc::clone(shared));
+        tokio::task::spawn_local(watched(Arc::clone(&pulse), Station::Expiry, expiry));
+        let asking = selftest::run(Arc::clone(shared));
+        tokio::task::spawn_local(watched(pulse, Station::SelfTest, asking));
         while let Some(start) = starts.recv().await {
             tokio::task::spawn_local(start());
         }

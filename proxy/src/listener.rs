@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_config::model::{Bind, BindAddress};
@@ -13,10 +14,11 @@ use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::core::Core;
+use crate::limits::ClientPlace;
 use crate::selftest;
 use crate::session;
 use crate::shared::Shared;
-use crate::timers::TICK_MS;
+use crate::watchdog::{Station, watched};
 
 /// Connections accepted in one go before other tasks get their turn.
 const ACCEPT_BATCH: usize = 64;
@@ -63,12 +65,12 @@ pub(crate) fn spawn(core: &Rc<Core>, bind: usize, socket: OwnedFd) -> io::Result
     socket.set_nonblocking(true)?;
     let listener = TcpListener::from_std(socket)?;
     core.shared.count_ear(true);
-    let core = Rc::clone(core);
-    tokio::task::spawn_local(async move {
+    let (core, pulse) = (Rc::clone(core), Arc::clone(&core.pulse));
+    tokio::task::spawn_local(watched(pulse, Station::Accept, async move {
         accept(&core, bind, &listener).await;
         empty(&core, bind, &listener);
         core.shared.count_ear(false);
-    });
+    }));
     Ok(())
 }
 
@@ -86,17 +88,24 @@ async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
                 return;
             }
             core.shared.selftest.note_full(frontend);
-            tokio::time::sleep(Duration::from_millis(TICK_MS)).await;
+            core.shared.places.until_freed(frontend).await;
             continue;
         }
         tokio::select! {
             biased;
             () = &mut stop => return,
             accepted = listener.accept() => match accepted {
-                Ok((io, source)) => begin(core, bind, io, source),
+                Ok((io, source)) => {
+                    core.enter(Station::Accept);
+                    if let Some(io) = not_ours(core, io, source) {
+                        let place = place(core, frontend).await;
+                        session::spawn(core, bind, io, source, place);
+                    }
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept");
+                    core.shared.places.note_shortage("cannot accept a client: accepting pauses", &error);
+                    core.idle.borrow_mut().clear();
                     tokio::time::sleep(EXHAUSTED_REST).await;
                 }
             },
@@ -109,33 +118,66 @@ async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
     }
 }
 
-/// A client's connection becomes a session; this process' own is answered here.
-fn begin(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr) {
+/// A client's connection; this process' own is answered here.
+fn not_ours(core: &Rc<Core>, io: TcpStream, source: SocketAddr) -> Option<TcpStream> {
     if core.shared.selftest.takes(source, core.id, || io.peer_addr().is_ok()) {
         selftest::answer(core, io);
-    } else {
-        session::spawn(core, bind, io, source);
+        return None;
+    }
+    Some(io)
+}
+
+/// The place of a connection that is accepted. Another core may have taken the last one since this one saw it free: then
+/// the connection waits here, one for each listener at most, and nothing more is accepted meanwhile.
+async fn place(core: &Core, frontend: usize) -> ClientPlace {
+    let shared = &core.shared;
+    loop {
+        if let Some(place) = shared.places.take_client(frontend) {
+            return place;
+        }
+        if shared.is_stopping() {
+            return shared.places.take_client_anyway(frontend);
+        }
+        shared.selftest.note_full(frontend);
+        shared.places.until_freed(frontend).await;
     }
 }
 
-/// Takes who waits already: closing the socket would refuse them.
+/// Takes who waits already, as long as there is room: closing the socket would refuse them.
 fn empty(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
+    let frontend = core.shared.config.binds[bind].frontend.0 as usize;
     for _ in 0..DEFAULT_BACKLOG {
+        let Some(place) = core.shared.places.take_client(frontend) else { return };
         let Ok((socket, source)) = SockRef::from(listener).accept() else { return };
         let stream = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket.into()));
-        if let (Ok(stream), Some(source)) = (stream, source.as_socket()) {
-            begin(core, bind, stream, source);
+        if let (Ok(stream), Some(source)) = (stream, source.as_socket())
+            && let Some(stream) = not_ours(core, stream, source)
+        {
+            session::spawn(core, bind, stream, source, place);
         }
     }
 }
 
-/// Errors that concern the connection being accepted, not the listener.
+/// Errors that concern the connection being accepted, not the listener: accept(2) also gives what the network had to say
+/// of it.
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::Interrupted
-            | io::ErrorKind::PermissionDenied
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::ECONNRESET
+                | libc::EINTR
+                | libc::EPERM
+                | libc::EACCES
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::EOPNOTSUPP
+                | libc::ENETUNREACH
+                | libc::ETIMEDOUT
+        )
     )
 }

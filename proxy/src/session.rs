@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use proxy_config::model::{Frontend, Mode};
 use proxy_rules::Tracked;
@@ -14,10 +15,12 @@ use tokio_rustls::TlsAcceptor;
 use crate::clock::{OneReading, now_ms};
 use crate::connection::Connection;
 use crate::core::{Core, SessionMark};
+use crate::limits::ClientPlace;
 use crate::mux;
 use crate::socket::Socket;
 use crate::stream;
 use crate::timers::Timer;
+use crate::watchdog::{Pulse, Station, watched};
 
 /// Longest time a client is told that nothing follows.
 const CLOSE_MS: u64 = 2_000;
@@ -50,6 +53,7 @@ pub(crate) struct Session {
     tracked: Option<Box<Slots>>,
     private: Vec<Private>,
     key: usize,
+    _place: ClientPlace,
 }
 
 impl Session {
@@ -144,23 +148,26 @@ fn untrack(core: &Core, slots: &Slots) {
 
 /// Starts a session on this core, if the rules of connections let it (manual chapter 4.2, `tcp-request connection`):
 /// before anything is allocated for it.
-pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr) {
+pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr, place: ClientPlace) {
     let Ok(local) = io.local_addr() else { return };
-    if let Some(session) = begin(core, bind, Connection::new(Socket::Tcp(io)), source, local) {
+    let client = Connection::new(Socket::Tcp(io));
+    if let Some(session) = begin(core, bind, client, [source, local], place) {
+        let pulse = Arc::clone(&core.pulse);
         match core.shared.tls.0.get(bind).cloned().flatten() {
-            None => tokio::task::spawn_local(timed(run(session))),
-            Some(acceptor) => tokio::task::spawn_local(timed(run_tls(session, acceptor))),
+            None => tokio::task::spawn_local(timed(pulse, run(session))),
+            Some(acceptor) => tokio::task::spawn_local(timed(pulse, run_tls(session, acceptor))),
         };
     }
 }
 
-/// A session of a connection that was accepted; `None` if a rule refuses it.
+/// A session of a connection that was accepted, in the place that was taken for it; `None` if a rule refuses it.
+/// `source` and `local` are the connection's ends.
 pub(crate) fn begin(
     core: &Rc<Core>,
     bind: usize,
     client: Connection,
-    source: SocketAddr,
-    local: SocketAddr,
+    [source, local]: [SocketAddr; 2],
+    place: ClientPlace,
 ) -> Option<Session> {
     let frontend = core.shared.config.binds[bind].frontend.0 as usize;
     let settings = &core.shared.config.frontends[frontend];
@@ -213,17 +220,18 @@ pub(crate) fn begin(
         mark,
         tracked,
         private: Vec::new(),
+        _place: place,
     })
 }
 
-/// Reads the clock once per wake-up of a task.
-pub(crate) async fn timed<F: Future<Output = ()>>(task: F) {
+/// Reads the clock once per wake-up of a task, which is watched.
+pub(crate) async fn timed<F: Future<Output = ()>>(pulse: Arc<Pulse>, task: F) {
     let mut task = std::pin::pin!(task);
-    std::future::poll_fn(|cx| {
+    let task = std::future::poll_fn(|cx| {
         let _reading = OneReading::take();
         task.as_mut().poll(cx)
-    })
-    .await;
+    });
+    watched(pulse, Station::Accept, task).await;
 }
 
 /// A session that begins with TLS.
@@ -232,6 +240,7 @@ async fn run_tls(mut session: Session, acceptor: TlsAcceptor) {
     let timeouts = &session.settings().timeouts;
     let wait = timeouts.http_request.or(timeouts.client);
     session.timer.set(wait.map(|t| now_ms() + stream::millis(t)));
+    session.core.enter(Station::Tls);
     let Session { client, timer, .. } = &mut session;
     if let Err(error) = client.accept_tls(&acceptor, timer).await {
         tracing::debug!(source = %session.source, ?error, "TLS handshake failed");

@@ -13,10 +13,12 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::clock::now_ms;
 use crate::core::Mail;
+use crate::limits::Places;
 use crate::log;
 use crate::selftest::SelfTest;
 use crate::stats::counters::CoreCounters;
 use crate::tls::TlsBinds;
+use crate::watchdog::Watchdog;
 use crate::{Callback, Options};
 
 /// Wakes a request that waits for a place on a server, by telling it which.
@@ -63,6 +65,9 @@ pub(crate) struct Shared {
     pub(crate) master: AtomicBool,
     pub(crate) on_server_change: Mutex<Vec<Callback>>,
     pub(crate) selftest: Arc<SelfTest>,
+    /// What connections may take.
+    pub(crate) places: Arc<Places>,
+    pub(crate) watchdog: Arc<Watchdog>,
 }
 
 impl LastCheck {
@@ -76,6 +81,7 @@ impl LastCheck {
             "L7STS" => "Layer7 wrong status",
             "L7TOUT" => "Layer7 timeout",
             "L7RSP" => "Layer7 invalid response",
+            "SOCKERR" => "Socket error",
             "" => "another node says so",
             other => other,
         };
@@ -96,9 +102,7 @@ const NOTICE: u8 = 5;
 impl Shared {
     /// Whether a frontend, or the process, has all the connections it may have.
     pub(crate) fn is_full(&self, frontend: usize) -> bool {
-        let of = |read: &dyn Fn(&CoreCounters) -> u64| self.counters.iter().map(|c| read(c)).sum::<u64>();
-        of(&|c| c.frontends[frontend].current.read()) >= u64::from(self.config.frontends[frontend].maxconn)
-            || self.config.global.maxconn.is_some_and(|limit| of(&|c| c.current.read()) >= limit)
+        self.places.is_full(frontend)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

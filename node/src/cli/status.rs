@@ -363,6 +363,10 @@ pub(crate) mod tests {
                     answered_ms: Some(250),
                     cores: 2,
                 }],
+                most_sessions: 2_000,
+                shortages: 0,
+                slow_turns: 0,
+                longest_turn_ms: 3,
                 deaf: false,
             }),
         }

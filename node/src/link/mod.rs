@@ -22,6 +22,8 @@ const MAX_MESSAGE: usize = 16 * 1_024;
 pub(crate) const MAX_DESCRIPTORS: usize = 64;
 /// How long what must arrive rests while the link is full.
 const FULL_REST: std::time::Duration = std::time::Duration::from_millis(1);
+/// How long a link rests for want of descriptors or memory.
+const SHORT_REST: std::time::Duration = std::time::Duration::from_millis(20);
 /// The version both ends must speak; they are one binary, unless it was replaced while running.
 const VERSION: u32 = 1;
 
@@ -76,6 +78,8 @@ impl AsyncLink {
         loop {
             let mut ready = self.0.readable().await?;
             match ready.try_io(|socket| receive(socket.get_ref())) {
+                // The message is still there.
+                Ok(Err(error)) if is_shortage(&error) => tokio::time::sleep(SHORT_REST).await,
                 Ok(received) => return received,
                 Err(_would_block) => {}
             }
@@ -98,6 +102,12 @@ impl AsyncLink {
             }
         }
     }
+}
+
+/// Whether something failed for want of descriptors or memory, of which there may be more soon.
+pub(crate) fn is_shortage(error: &io::Error) -> bool {
+    let short = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::ETOOMANYREFS, libc::ENOSPC];
+    error.raw_os_error().is_some_and(|code| short.contains(&code))
 }
 
 fn send(socket: &OwnedFd, id: u64, body: Body, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -24,6 +24,8 @@ const FIRST_REST: Duration = Duration::from_millis(100);
 const LONGEST_REST: Duration = Duration::from_secs(5);
 /// A worker that has stalled this long is ended.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long a child goes unwatched, for want of a descriptor, before that is tried again.
+const UNWATCHED: Duration = Duration::from_millis(200);
 /// How long the words of the beginning wait for room in the socket.
 const ROOM: Duration = Duration::from_millis(1);
 
@@ -124,11 +126,12 @@ impl Child {
             // Whoever started the node waits for the end of what it can read.
             command.stdout(Stdio::null()).stderr(Stdio::null());
         }
+        // Before there is a process: none lives that nobody can talk to.
+        let ear = Ear { link: Rc::new(ours.into_async()?), told: Rc::default() };
         let process = command.spawn()?;
         self.life = life;
         self.starts += 1;
         self.since = now;
-        let ear = Ear { link: Rc::new(ours.into_async()?), told: Rc::default() };
         spawn_local(listen(life, Rc::clone(&ear.link), events.clone()));
         spawn_local(mourn(self.kind, life, process.id(), events.clone()));
         self.running = Some(Running {
@@ -275,7 +278,9 @@ pub(crate) async fn tell(ear: Ear, words: Vec<(Body, Vec<OwnedFd>)>) {
         loop {
             match ear.link.send(0, body.clone(), &borrowed) {
                 Ok(()) => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(ROOM).await,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock || link::is_shortage(&error) => {
+                    tokio::time::sleep(ROOM).await;
+                }
                 Err(error) => {
                     tracing::error!(%error, "a child cannot be told what it is");
                     return;
@@ -301,10 +306,20 @@ async fn listen(life: u64, link: Rc<AsyncLink>, events: mpsc::Sender<Event>) {
 
 /// Waits for a process to end: its descriptor tells at once.
 async fn mourn(kind: ChildKind, life: u64, pid: u32, events: mpsc::Sender<Event>) {
-    let descriptor =
-        i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput.into());
-    let opened = descriptor.and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?));
-    let ended = match opened.and_then(crate::sys::readable) {
+    let opened = loop {
+        let descriptor =
+            i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput.into());
+        let opened = descriptor.and_then(|pid| Ok(pidfd_open(pid, PidfdFlags::empty())?));
+        match opened.and_then(crate::sys::readable) {
+            // It is not to blame for that, and cannot end unnoticed: its number is its own until it is buried.
+            Err(error) if link::is_shortage(&error) => {
+                tracing::warn!(process = kind.word(), %error, "a child is not watched yet");
+                tokio::time::sleep(UNWATCHED).await;
+            }
+            opened => break opened,
+        }
+    };
+    let ended = match opened {
         Ok(descriptor) => descriptor.readable().await.map(|_| ()),
         Err(error) => Err(error),
     };

@@ -18,6 +18,8 @@ pub(crate) const NAME: &str = "tandem.sock";
 const MAX_LINE: u64 = 1_024;
 /// Longest time a question may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Rest after a question could not be accepted, for want of descriptors: a second, so that it is not said more often.
+const ACCEPT_REST: Duration = Duration::from_secs(1);
 /// Longest time any answer may take.
 const LONGEST: Duration = Duration::from_secs(60);
 
@@ -47,7 +49,16 @@ pub(crate) async fn serve(socket: std::os::unix::net::UnixListener, events: mpsc
             return;
         }
     };
-    while let Ok((stream, _)) = listener.accept().await {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Whoever asks is heard as soon as there is a descriptor again.
+                tracing::warn!(%error, "the command line cannot be heard");
+                tokio::time::sleep(ACCEPT_REST).await;
+                continue;
+            }
+        };
         let events = events.clone();
         tokio::task::spawn_local(async move {
             // Who hangs up early gets no answer.

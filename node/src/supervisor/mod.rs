@@ -110,7 +110,8 @@ pub(crate) struct Start {
 
 /// Runs this node until it is told to stop.
 pub(crate) fn run(options: Start) -> Result<Ended, String> {
-    let (everything, texts) = options.loaded;
+    let (mut everything, texts) = options.loaded;
+    everything.limit_connections(options.max_connections);
     let member = everything.member(options.member.as_deref());
     everything.check_member(&member)?;
     let identity = crate::worker::identity(&everything, &member)?;
@@ -119,6 +120,8 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     let cores = everything.cores();
     // First: its folder is where the file's stats socket lives, too.
     let command_socket = options.folders.as_ref().map(|(run, _)| command_socket::open(run)).transpose()?;
+    // The worker has the same limit, and would be refused what is refused here.
+    crate::limits::secure(&everything, cores)?;
     let parts = sockets::open(&everything, &member, cores, None)?;
     if everything.proxy.global.daemon && !crate::background::is_here() {
         tracing::info!("'daemon' has no effect here: this node stays in the foreground");
@@ -471,7 +474,12 @@ impl Supervisor {
             }
             self.lives += 1;
             match child.start(self.lives, &self.events) {
-                Ok(ear) => hand_over(child.kind(), ear, beginning.clone(), &self.runs, None),
+                Ok(ear) => {
+                    // A child that is told nothing would wait for ever: another one is started in a while.
+                    if !hand_over(child.kind(), ear, beginning.clone(), &self.runs, None) {
+                        child.kill();
+                    }
+                }
                 Err(error) => tracing::error!(process = child.kind().word(), %error, "cannot start"),
             }
         }
@@ -626,8 +634,8 @@ impl Supervisor {
     }
 }
 
-/// Gives a child what it needs. Its socket has room for all of it, or it takes it bit by bit.
-fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: Option<Inheritance>) {
+/// Gives a child what it needs; whether that can be done. Its socket has room for all of it, or it takes it bit by bit.
+fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: Option<Inheritance>) -> bool {
     let copy = |d: &dyn AsFd| d.as_fd().try_clone_to_owned();
     let collect = || -> std::io::Result<Vec<(Body, Vec<OwnedFd>)>> {
         let mut words = Vec::new();
@@ -663,7 +671,11 @@ fn hand_over(kind: ChildKind, ear: Ear, start: Beginning, runs: &Runs, before: O
     match collect() {
         Ok(words) => {
             spawn_local(children::tell(ear, words));
+            true
         }
-        Err(error) => tracing::error!(%error, "sockets cannot be handed over"),
+        Err(error) => {
+            tracing::error!(%error, process = kind.word(), "sockets cannot be handed over");
+            false
+        }
     }
 }

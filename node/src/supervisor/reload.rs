@@ -119,11 +119,13 @@ impl Supervisor {
         if self.reload.is_some() {
             return Err("a reload is under way\n".to_owned());
         }
-        let (everything, texts) = config::load(&self.files, Warnings::Say, said).ok_or("")?;
+        let (mut everything, texts) = config::load(&self.files, Warnings::Say, said).ok_or("")?;
+        everything.limit_connections(self.max_connections);
         if let Some(part) = self.runs.everything.fixed_parts_changed(&everything) {
             return Err(format!("{part} has changed, which needs a restart of this node\n"));
         }
         crate::worker::identity(&everything, &self.member).map_err(|why| format!("{why}\n"))?;
+        crate::limits::secure(&everything, self.cores).map_err(|why| format!("{why}\n"))?;
         let before = Some((&*self.runs.everything.proxy, &self.runs.parts));
         let parts = sockets::open(&everything, &self.member, self.cores, before);
         let parts = parts.map_err(|why| format!("{why}\n"))?;
@@ -150,7 +152,9 @@ impl Supervisor {
                 return Err(std::io::Error::other("the worker does not listen"));
             }
             let before = Some(Inheritance { servers, teacher });
-            hand_over(ChildKind::Worker, ear, beginning, &reload.runs, before);
+            if !hand_over(ChildKind::Worker, ear, beginning, &reload.runs, before) {
+                return Err(std::io::Error::other("its sockets cannot be handed over"));
+            }
             Ok(())
         };
         match begin() {

@@ -42,6 +42,7 @@ pub(crate) fn run() -> Result<(), String> {
     let identity = identity(&handed.everything, &handed.member)?;
     let tls = certificates(&handed.everything)?;
     proxy::remember_time_zone();
+    let limits = crate::limits::secure(&handed.everything, handed.cores)?;
     for note in drop_privileges(&handed.everything.proxy.global)? {
         tracing::warn!("{note}");
     }
@@ -49,7 +50,7 @@ pub(crate) fn run() -> Result<(), String> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
     let Handed { member, cores, everything, parts, before } = handed;
     let link = SendLink(link);
-    start(Plan { member, cores, everything, parts, identity, tls, before }, move |service| {
+    start(Plan { member, cores, everything, parts, identity, tls, limits, before }, move |service| {
         let SendLink(link) = link;
         async move {
             let why = match link.into_async() {
@@ -129,36 +130,38 @@ async fn converse(link: &Rc<AsyncLink>, service: &Rc<Service>) -> std::io::Resul
     let _interrupt = signal(SignalKind::interrupt())?;
     tokio::task::spawn_local(report(Rc::clone(link), Rc::clone(service)));
     while let Some((word, descriptors)) = link.receive().await? {
-        obey(link, service, word, descriptors)?;
+        obey(link, service, word, descriptors);
     }
     Ok(())
 }
 
-fn obey(
-    link: &Rc<AsyncLink>,
-    service: &Rc<Service>,
-    word: Word,
-    mut descriptors: Vec<OwnedFd>,
-) -> std::io::Result<()> {
+fn obey(link: &Rc<AsyncLink>, service: &Rc<Service>, word: Word, mut descriptors: Vec<OwnedFd>) {
+    // The supervisor can do without an answer, and clients cannot do without this process: whatever fails here, it goes
+    // on. An answer without its memory file says that there is none.
     let answer = |name: &str, json: Result<Vec<u8>, serde_json::Error>, body: Body| {
-        let memory = seal(name, &json?)?;
-        link.send(word.id, body, &[memory.as_fd()])
+        let memory = json.map_err(std::io::Error::from).and_then(|json| seal(name, &json));
+        let sent = match &memory {
+            Ok(memory) => link.send(word.id, body, &[memory.as_fd()]),
+            Err(_) => link.send(word.id, body, &[]),
+        };
+        if let Some(error) = memory.err().or(sent.err()) {
+            tracing::warn!(%error, what = name, "the supervisor's question cannot be answered");
+        }
     };
     match word.body {
         Some(Body::Master(master)) => service.proxy.set_master(master),
         Some(Body::Leaving(leaving)) => service.proxy.set_leaving(leaving),
         Some(Body::StatusAsked(_)) => {
-            answer("status", serde_json::to_vec(&service.view()), Body::StatusGiven(Nothing {}))?;
+            answer("status", serde_json::to_vec(&service.view()), Body::StatusGiven(Nothing {}));
         }
         Some(Body::ServersAsked(_)) => {
             let known = service.proxy.known_servers();
-            answer("servers", serde_json::to_vec(&known), Body::ServersGiven(Nothing {}))?;
+            answer("servers", serde_json::to_vec(&known), Body::ServersGiven(Nothing {}));
         }
-        Some(Body::Teach(_)) => {
-            if let Some(stream) = descriptors.pop() {
-                service.talk_to(stream.into(), false);
-            }
-        }
+        Some(Body::Teach(_)) => match descriptors.pop() {
+            Some(stream) => service.talk_to(stream.into(), false),
+            None => tracing::warn!("the next worker's stream did not arrive: it learns no tables from here"),
+        },
         Some(Body::Accept(_)) => service.proxy.set_accepting(),
         Some(Body::JoinNetwork(_)) => service.join_network(),
         Some(Body::Stop(stop)) if stop.soft => {
@@ -168,7 +171,6 @@ fn obey(
         Some(Body::Stop(_)) => std::process::exit(0),
         _ => tracing::warn!("the supervisor said something unexpected"),
     }
-    Ok(())
 }
 
 /// Lets sessions end, then ends.

@@ -2,7 +2,7 @@
 
 use failover::users::{find_group, find_user};
 use proxy_config::model::Global;
-use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
+use rustix::process::{Gid, Uid};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
     set_thread_res_uid,
@@ -11,7 +11,6 @@ use rustix::thread::{
 /// Drops everything; what could not be done, and does not matter for safety, is returned as notes.
 pub(crate) fn drop_all(global: &Global) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
-    raise_descriptors(&mut notes);
     let wanted = [("user", &global.user), ("group", &global.group), ("chroot", &global.chroot)];
     let wanted: Vec<(&str, &String)> =
         wanted.into_iter().filter_map(|(name, value)| value.as_ref().map(|v| (name, v))).collect();
@@ -61,15 +60,6 @@ fn become_other(global: &Global) -> Result<(), String> {
         set_thread_res_uid(user, user, user).map_err(|e| format!("cannot change the user: {e}"))?;
     }
     Ok(())
-}
-
-/// As many descriptors as the system allows: every connection needs two.
-fn raise_descriptors(notes: &mut Vec<String>) {
-    let limit = getrlimit(Resource::Nofile);
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum })
-    {
-        notes.push(format!("cannot raise the number of descriptors: {error}"));
-    }
 }
 
 /// Whether only one user exists here, as in a namespace an ordinary user made.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use proxy::{KnownServer, Options as Running, Proxy, Sockets, TlsBinds, now_ms};
+use proxy::{KnownServer, Limits, Options as Running, Proxy, Sockets, TlsBinds, now_ms};
 use replication::{
     Changes, Config as Shared, HealthDoor, Identity, Knowledge, Others, PeerTable, Replication, ServerNews,
     Tables,
@@ -55,6 +55,7 @@ pub(crate) struct Plan {
     pub(crate) parts: Parts,
     pub(crate) identity: Option<Identity>,
     pub(crate) tls: TlsBinds,
+    pub(crate) limits: Limits,
     pub(crate) before: Before,
 }
 
@@ -111,8 +112,8 @@ pub(crate) fn start<F: Future<Output = ()> + 'static>(
     plan: Plan,
     after: impl FnOnce(Rc<Service>) -> F + Send + 'static,
 ) -> Result<Proxy, String> {
-    let Plan { member, cores, everything, parts, identity, tls, before } = plan;
-    let running = Running { member: member.clone(), cores, log_to_stdout: false, hold: before.hold };
+    let Plan { member, cores, everything, parts, identity, tls, limits, before } = plan;
+    let running = Running { member: member.clone(), cores, log_to_stdout: false, hold: before.hold, limits };
     let proxy = Proxy::build(Arc::clone(&everything.proxy), tls, running, seed());
     proxy.inherit(&before.servers);
     let node = Arc::new(Node { proxy: proxy.clone(), member: member.clone(), started: Instant::now() });
@@ -329,6 +330,10 @@ impl Service {
             tables: tables.collect(),
             servers: servers.collect(),
             listeners: self.proxy.listeners().into_iter().map(listener).collect(),
+            most_sessions: self.proxy.limits().connections,
+            shortages: self.proxy.shortages(),
+            slow_turns: self.proxy.slow_turns(),
+            longest_turn_ms: self.proxy.longest_turn_ms(),
             deaf: self.proxy.is_deaf(),
         }
     }

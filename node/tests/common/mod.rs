@@ -28,3 +28,15 @@ pub(crate) fn free_port_on(addresses: &[u8]) -> u16 {
         }
     }
 }
+
+/// Longest time, in milliseconds of its CPU, that a core may take for one turn: a client waits as long. Programs that are
+/// not optimized are given ten times as much.
+const LONGEST_TURN_MS: u64 = if cfg!(debug_assertions) { 200 } else { 20 };
+
+/// Fails where a core of a worker was kept by one task; `info` is the answer to `show info`.
+#[allow(dead_code, reason = "not every test has a worker")]
+pub(crate) fn assert_turned(info: &str) {
+    let longest = info.lines().find_map(|line| line.strip_prefix("LongestTurnMs: "));
+    let longest: u64 = longest.unwrap_or_else(|| panic!("no longest turn in {info}")).trim().parse().unwrap();
+    assert!(longest < LONGEST_TURN_MS, "one turn of a core took {longest} ms of CPU time: {info}");
+}

@@ -159,11 +159,8 @@ fn proxy(block: &Block, section: Section, defaults: &[&Line], config: &Config) -
     if let Some(mode) = frontend.map(|f| f.mode).or(backend.map(|b| b.mode)) {
         add("mode", if mode == Mode::Http { "http" } else { "tcp" }.to_owned());
     }
-    if let Some(frontend) = frontend {
-        add("maxconn", frontend.maxconn.to_string());
-        if let Some(tarpit) = frontend.timeouts.tarpit.filter(|_| backend.is_none()) {
-            add("timeout tarpit", duration(tarpit));
-        }
+    if let Some(tarpit) = frontend.filter(|_| backend.is_none()).and_then(|f| f.timeouts.tarpit) {
+        add("timeout tarpit", duration(tarpit));
     }
     if let Some(backend) = backend {
         let balance = match backend.balance {

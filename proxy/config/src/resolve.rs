@@ -48,8 +48,8 @@ impl Files<'_> {
     }
 }
 
-/// Connections of a frontend where nothing says otherwise.
-const USUAL_MAXCONN: u32 = 2_000;
+/// Connections at which a backend is full where nothing says otherwise.
+const USUAL_FULLCONN: u32 = 200;
 const USUAL_INTER: Duration = Duration::from_secs(2);
 /// Most addresses one bind line may open.
 const MAX_PORTS: u16 = 1_024;
@@ -266,9 +266,7 @@ impl Place<'_> {
             proxy_id: draft.proxy_id,
             name: name(draft),
             mode: self.mode(),
-            maxconn: draft.maxconn.unwrap_or_else(|| {
-                config.global.maxconn.and_then(|m| u32::try_from(m).ok()).unwrap_or(USUAL_MAXCONN)
-            }),
+            maxconn: draft.maxconn,
             timeouts: frontend_timeouts(draft),
             options: frontend_options(draft),
             tcp_request_connection: self.ruleset(RulesetKind::TcpRequestConnection, &acls, diagnostics),
@@ -391,7 +389,7 @@ impl Place<'_> {
             options: backend_options(draft),
             retries: draft.retries.unwrap_or(3),
             redispatch: draft.redispatch,
-            fullconn: draft.fullconn.unwrap_or(USUAL_MAXCONN / 10),
+            fullconn: draft.fullconn.unwrap_or(USUAL_FULLCONN),
             forward_for: draft.forward_for.clone(),
             error_replies: self.error_replies(diagnostics),
             stats: self.stats(diagnostics),

@@ -108,7 +108,6 @@ backend app
         write(&explained),
         "\
 frontend web
-    maxconn 2000
     timeout tarpit 5000ms
     mode http
     log 127.0.0.1 local0

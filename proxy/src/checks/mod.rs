@@ -11,6 +11,7 @@ use proxy_backend::{Admin, HealthSettings, Outcome};
 use proxy_config::model::CheckSettings;
 
 use crate::shared::{LastCheck, Shared};
+use crate::watchdog::{Station, watched};
 
 /// Starts a task for every server that is checked. Must run on a local runtime.
 pub(crate) fn spawn(shared: &Arc<Shared>) {
@@ -23,7 +24,8 @@ pub(crate) fn spawn(shared: &Arc<Shared>) {
                 // Spread over the first interval, so that not all servers are asked at once.
                 let spread = check.inter.min(MAX_SPREAD) * place / u32::try_from(total).unwrap_or(u32::MAX);
                 place += 1;
-                tokio::task::spawn_local(watch(Arc::clone(shared), backend, server, spread));
+                let watch = watch(Arc::clone(shared), backend, server, spread);
+                tokio::task::spawn_local(watched(shared.watchdog.service(), Station::Check, watch));
             }
         }
     }
@@ -31,6 +33,8 @@ pub(crate) fn spawn(shared: &Arc<Shared>) {
 
 /// First checks are spread over at most this time: a node is not ready before they are done.
 const MAX_SPREAD: Duration = Duration::from_millis(200);
+/// After a check that could not be made, at most: it is repeated.
+const UNCHECKED_REST: Duration = Duration::from_secs(1);
 /// How often a server in maintenance is looked at again.
 const MAINT_REST: Duration = Duration::from_millis(500);
 
@@ -55,12 +59,21 @@ async fn watch(shared: Arc<Shared>, backend: usize, server: usize, delay: Durati
             continue;
         }
         let began = std::time::Instant::now();
-        let (outcome, last) = probe::run(&shared, backend, server).await;
-        shared.count_check(backend, server, outcome, last);
+        let interval = row.with_health(|h| h.interval()).unwrap_or(MAINT_REST);
+        match probe::run(&shared, backend, server).await {
+            Ok((outcome, last)) => shared.count_check(backend, server, outcome, last),
+            // Nothing is known of the server: neither its state nor what others are told of it changes.
+            Err((error, last)) => {
+                shared.places.note_shortage("cannot check a server, which keeps its state", &error);
+                *state.last_check.lock() = last;
+                tokio::time::sleep(interval.min(UNCHECKED_REST).saturating_sub(began.elapsed())).await;
+                continue;
+            }
+        }
         let interval = row.with_health(|h| h.interval()).unwrap_or(MAINT_REST);
         tokio::time::sleep(interval.saturating_sub(began.elapsed())).await;
     }
 }
 
-/// One probe's result.
-type Seen = (Outcome, LastCheck);
+/// One probe's result; an error is a failure on this machine, which says nothing of the server.
+type Seen = Result<(Outcome, LastCheck), (std::io::Error, LastCheck)>;

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::Seen;
+use crate::limits::{is_exhaustion, is_local};
 use crate::shared::{LastCheck, Shared};
 
 /// Most bytes of a response that are read to find its status.
@@ -38,6 +39,7 @@ pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen 
     let began = Instant::now();
     let mut socket = match timeout(connect_limit, TcpStream::connect(address)).await {
         Ok(Ok(socket)) => socket,
+        Ok(Err(error)) if is_local(&error) => return unseen(error, began),
         Ok(Err(error)) => return seen(Outcome::Failed, "L4CON", None, began, &describe(&error)),
         Err(_) => return seen(Outcome::Failed, "L4TOUT", None, began, ""),
     };
@@ -48,6 +50,7 @@ pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen 
     };
     match timeout(limit, ask(&mut socket, address, http)).await {
         Err(_) => seen(Outcome::Failed, "L7TOUT", None, began, ""),
+        Ok(Err(error)) if is_exhaustion(&error) => unseen(error, began),
         Ok(Err(error)) => seen(Outcome::Failed, "L7RSP", None, began, &describe(&error)),
         Ok(Ok(status)) if http.accepts(status) => seen(Outcome::Passed, "L7OK", Some(status), began, ""),
         Ok(Ok(status)) => seen(
@@ -92,6 +95,15 @@ fn describe(error: &io::Error) -> String {
 }
 
 fn seen(outcome: Outcome, status: &'static str, code: Option<u16>, began: Instant, what: &str) -> Seen {
-    let duration_ms = u64::try_from(began.elapsed().min(Duration::from_secs(3_600)).as_millis()).unwrap_or(0);
-    (outcome, LastCheck { status, code, duration_ms, description: what.to_owned() })
+    Ok((outcome, LastCheck { status, code, duration_ms: passed_ms(began), description: what.to_owned() }))
+}
+
+/// It could not be made, for want of something here.
+fn unseen(error: io::Error, began: Instant) -> Seen {
+    let description = error.to_string();
+    Err((error, LastCheck { status: "SOCKERR", code: None, duration_ms: passed_ms(began), description }))
+}
+
+fn passed_ms(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().min(Duration::from_secs(3_600)).as_millis()).unwrap_or(0)
 }

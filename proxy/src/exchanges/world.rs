@@ -14,6 +14,7 @@ use proxy_lang::{Diagnostics, Sources, blocks, lex};
 use crate::clock;
 use crate::connection::Connection;
 use crate::core::Core;
+use crate::limits::Limits;
 use crate::session;
 use crate::shared::Shared;
 use crate::socket::{
@@ -74,7 +75,8 @@ pub(super) fn shared(text: &str) -> Arc<Shared> {
     let config: Option<Config> = proxy_config::read(&sources, &blocks, &files, &mut diagnostics);
     let said: Vec<&str> = diagnostics.iter().map(|d| d.message.as_str()).collect();
     let config = config.unwrap_or_else(|| panic!("{said:?}"));
-    let options = Options { member: "test".to_owned(), cores: 1, log_to_stdout: false, hold: false };
+    let limits = Limits { connections: 100, reserve: 0, allowed: 1_000, short: None };
+    let options = Options { member: "test".to_owned(), cores: 1, log_to_stdout: false, hold: false, limits };
     Proxy::build(Arc::new(config), TlsBinds::default(), options, 1).shared
 }
 
@@ -119,9 +121,10 @@ fn connect(core: &Rc<Core>, limit: usize) -> (Option<Task>, End) {
     let (ours, client) = pair(limit);
     let address = |port| SocketAddr::from(([192, 0, 2, 1], port));
     let connection = Connection::new(Socket::Memory(ours));
-    let session = session::begin(core, 0, connection, address(40_000), address(80));
+    let place = core.shared.places.take_client_anyway(0);
+    let session = session::begin(core, 0, connection, [address(40_000), address(80)], place);
     let task = session.map(|session| {
-        let task: Task = Box::pin(session::timed(session::run(session)));
+        let task: Task = Box::pin(session::timed(Arc::clone(&core.pulse), session::run(session)));
         task
     });
     (task, client)

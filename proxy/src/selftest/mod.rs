@@ -14,6 +14,7 @@ mod tests;
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use crate::connection::{Connection, Ended};
 use crate::core::Core;
 use crate::socket::Socket;
 use crate::timers::Timer;
+use crate::watchdog::{Station, watched};
 
 /// How long an answer may take: cores that are busy take tens of milliseconds. More than the second after which the
 /// kernel sends again what a connection begins with.
@@ -200,8 +202,8 @@ fn bit(source: SocketAddr) -> u64 {
 
 /// Answers this process' own question on the core that has accepted it: no session, nothing counted.
 pub(crate) fn answer(core: &Rc<Core>, io: TcpStream) {
-    let core = Rc::clone(core);
-    tokio::task::spawn_local(async move {
+    let (core, pulse) = (Rc::clone(core), Arc::clone(&core.pulse));
+    tokio::task::spawn_local(watched(pulse, Station::SelfTest, async move {
         let mut timer = Timer::new(&core.wheel);
         poll_fn(|cx| {
             timer.attach(cx);
@@ -213,7 +215,7 @@ pub(crate) fn answer(core: &Rc<Core>, io: TcpStream) {
         // Who asked sees how it ended.
         let _ = exchange(&core, &mut client, &mut timer).await;
         client.retire(&mut core.store.borrow_mut());
-    });
+    }));
 }
 
 async fn exchange(core: &Core, client: &mut Connection, timer: &mut Timer) -> Result<(), Ended> {

@@ -58,7 +58,7 @@ fn frontend(shared: &Shared, index: usize) -> Row {
     row.insert("svname", "FRONTEND".to_owned());
     row.insert("scur", sum.of(|c| &c.frontends[index].current));
     row.insert("smax", sum.of(|c| &c.frontends[index].most));
-    row.insert("slim", settings.maxconn.to_string());
+    row.insert("slim", shared.places.most(index).to_string());
     row.insert("stot", sum.of(|c| &c.frontends[index].sessions));
     row.insert("bin", sum.of(|c| &c.frontends[index].bytes_in));
     row.insert("bout", sum.of(|c| &c.frontends[index].bytes_out));
@@ -242,10 +242,14 @@ pub(crate) fn info(shared: &Shared) -> Row {
     fields.insert("DroppedLogs", sum.of(|c| &c.dropped_logs));
     fields.insert("Listeners", shared.config.binds.len().to_string());
     fields.insert("Stopping", u8::from(shared.is_stopping()).to_string());
-    if let Some(limit) = shared.config.global.maxconn {
-        fields.insert("Maxconn", limit.to_string());
-        fields.insert("Hard_maxconn", limit.to_string());
-    }
+    let limits = shared.places.limits();
+    fields.insert("Ulimit-n", limits.allowed.to_string());
+    fields.insert("Maxsock", limits.needed().to_string());
+    fields.insert("Maxconn", limits.connections.to_string());
+    fields.insert("Hard_maxconn", limits.connections.to_string());
+    fields.insert("Shortages", shared.places.shortages().to_string());
+    fields.insert("SlowTurns", shared.watchdog.slow().to_string());
+    fields.insert("LongestTurnMs", shared.watchdog.longest_ms().to_string());
     let bytes: u64 = shared.counters.iter().flat_map(|c| &c.frontends).map(|f| f.bytes_out.read()).sum();
     fields.insert("TotalBytesOut", bytes.to_string());
     fields

@@ -9,6 +9,7 @@ use super::state::{Step, Stream};
 use super::termination::{At, By};
 use crate::clock::now_ms;
 use crate::connection::{Connection, Ended};
+use crate::limits::is_local;
 use crate::upstream;
 
 /// How long the same server is given before it is tried again, as in HAProxy.
@@ -27,6 +28,8 @@ pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
             stream.times.connected = Some(now_ms());
             return Ok(());
         }
+        // One that has failed gives its place back first.
+        stream.upstream = None;
         counters.connects.add(1);
         let timeout = stream.backend_settings().timeouts.connect;
         stream.arm(timeout);
@@ -38,6 +41,10 @@ pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
                 stream.upstream = Some(connection);
                 stream.times.connected = Some(now_ms());
                 return Ok(());
+            }
+            // It says nothing of the server: neither counted as its error nor tried elsewhere, as HAProxy does not.
+            Err(Ended::Failed(error)) if is_local(&error) => {
+                return Err(Stream::error(503, By::Server, At::Connect));
             }
             Err(ended) => {
                 if let Ended::Failed(error) = &ended {

@@ -11,9 +11,11 @@ use crate::clock::now_ms;
 use crate::connection::Ended;
 use crate::log;
 use crate::session::Session;
+use crate::watchdog::Station;
 
 /// Finishes a stream and says what becomes of its session.
 pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
+    stream.enter(Station::Finish);
     let unread = reply::is_unread(stream);
     let (after, termination) = match step {
         Ok(()) if complete(stream) => (After::KeepAlive, Termination::default()),

@@ -27,6 +27,7 @@ pub(crate) use tcp::run_tcp;
 pub(crate) use termination::Termination;
 
 use crate::session::Session;
+use crate::watchdog::Station;
 use state::Step;
 
 /// Runs one exchange, from the first byte of its request to its log line.
@@ -41,7 +42,9 @@ pub(crate) async fn run(session: &mut Session, first: bool) -> After {
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {
+    stream.enter(Station::Request);
     request::read_head(stream).await?;
+    stream.enter(Station::Rules);
     capture::request(stream);
     rules::frontend_content(stream).await?;
     rules::frontend(stream).await?;
@@ -50,16 +53,21 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     rules::backend_content(stream).await?;
     rules::backend(stream).await?;
     statistics::of_backend(stream)?;
+    stream.enter(Station::Server);
     server::find_persistence(stream);
     loop {
         server::choose(stream).await?;
+        stream.enter(Station::Connect);
         connect::connect(stream).await?;
+        stream.enter(Station::Exchange);
         if relay::send_request(stream).await? {
             break;
         }
     }
+    stream.enter(Station::Response);
     capture::response(stream);
     response::prepare(stream).await?;
+    stream.enter(Station::Relay);
     relay::relay(stream).await
 }
 

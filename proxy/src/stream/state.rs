@@ -17,6 +17,7 @@ use crate::connection::Connection;
 use crate::core::Core;
 use crate::session::Session;
 use crate::shared::Shared;
+use crate::watchdog::Station;
 
 /// What becomes of the session when a stream has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +170,11 @@ impl<'s> Stream<'s> {
 
     pub(crate) fn frontend(&self) -> &Frontend {
         self.session.settings()
+    }
+
+    /// Says at which station this is, for the watchdog.
+    pub(crate) fn enter(&self, station: Station) {
+        self.session.core.enter(station);
     }
 
     /// The chosen backend. Stations after `choose_backend` only.

@@ -5,6 +5,7 @@ use super::pump::pump;
 use super::state::{Step, Stop, Stream};
 use super::{connect, finish, rules, server};
 use crate::session::Session;
+use crate::watchdog::Station;
 
 /// Runs the one stream of a TCP session.
 pub(crate) async fn run_tcp(session: &mut Session) {
@@ -22,14 +23,18 @@ pub(crate) async fn run_tcp(session: &mut Session) {
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {
+    stream.enter(Station::Rules);
     rules::frontend_content(stream).await?;
     stream.times.requested = Some(stream.times.began);
     rules::choose_backend(stream)?;
     rules::backend_content(stream).await?;
+    stream.enter(Station::Server);
     server::find_persistence(stream);
     server::choose(stream).await?;
+    stream.enter(Station::Connect);
     connect::connect(stream).await?;
     super::response::store_sticks(stream);
+    stream.enter(Station::Relay);
     stream.upload = Some(Flow::tunnel(Vec::new()));
     pump(stream, Flow::tunnel(Vec::new())).await
 }

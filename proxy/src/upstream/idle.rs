@@ -44,6 +44,19 @@ impl IdlePool {
         }
     }
 
+    /// Closes the oldest idle connection; whether there was one.
+    pub(crate) fn evict(&mut self) -> bool {
+        let lists = self.0.iter_mut().flatten().filter(|list| !list.is_empty());
+        let oldest = lists.min_by_key(|list| list[0].since_ms);
+        // The newest stands last.
+        oldest.map(|list| list.remove(0)).is_some()
+    }
+
+    /// Closes all idle connections.
+    pub(crate) fn clear(&mut self) {
+        self.0.iter_mut().flatten().for_each(Vec::clear);
+    }
+
     /// Closes every idle connection to a server, when it leaves or moves.
     pub(crate) fn forget(&mut self, backend: usize, server: usize) {
         self.0[backend][server].clear();

@@ -42,6 +42,8 @@ const INFO: &[&str] = &[
     "Pid",
     "Uptime",
     "Uptime_sec",
+    "Ulimit-n",
+    "Maxsock",
     "Maxconn",
     "Hard_maxconn",
     "CurrConns",
@@ -56,6 +58,10 @@ const INFO: &[&str] = &[
     "Listeners",
     "DroppedLogs",
     "TotalBytesOut",
+    // Of our own.
+    "Shortages",
+    "SlowTurns",
+    "LongestTurnMs",
 ];
 
 fn show_info(node: &Node, _: &[&str]) -> String {

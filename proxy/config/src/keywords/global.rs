@@ -48,6 +48,17 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         apply: |_, _, _| {},
     },
     Keyword {
+        spec: spec!(
+            &["fd-hard-limit"],
+            &[Arg::Int("descriptors", 1, 1_048_576)],
+            "Most descriptors this process takes, whatever the system allows: without 'maxconn' the number of connections follows from it. Without the line 1048576.",
+            "fd-hard-limit 50000"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.fd_hard_limit = u64::try_from(a.int(0)).ok(),
+    },
+    Keyword {
         spec: spec!(&["group"], &[Arg::Word("name")], "Group of the worker.", "group haproxy"),
         sections: HERE,
         negatable: false,
@@ -96,7 +107,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         spec: spec!(
             &["maxconn"],
             &[Arg::Int("connections", 1, 10_000_000)],
-            "Most client connections of the process.",
+            "Most client connections of the process; without the line as many as its descriptors and its memory carry ('ulimit-n', 'fd-hard-limit').",
             "maxconn 2000"
         ),
         sections: HERE,
@@ -156,7 +167,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword {
         spec: spec!(
             Status::Accepted("Tandem has sizes and limits of its own"),
-            &["tune.bufsize", "tune.maxaccept", "tune.maxrewrite", "spread-checks", "ulimit-n"],
+            &["tune.bufsize", "tune.maxaccept", "tune.maxrewrite", "spread-checks"],
             &[Arg::Word("number")],
             "Sizes that HAProxy must be told.",
             "tune.bufsize 16384"
@@ -164,6 +175,28 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         sections: HERE,
         negatable: false,
         apply: |_, _, _| {},
+    },
+    Keyword {
+        spec: spec!(
+            &["strict-limits"],
+            &[],
+            "Whether a start, or a reload, is refused when 'maxconn' needs more descriptors than there are: it is, unless the line begins with 'no', which warns and serves as many connections as fit.",
+            "strict-limits"
+        ),
+        sections: HERE,
+        negatable: true,
+        apply: |d, a, _| d.global.lenient_limits = a.negated,
+    },
+    Keyword {
+        spec: spec!(
+            &["ulimit-n"],
+            &[Arg::Int("descriptors", 1, 1_048_576)],
+            "Most descriptors of the process, set at its start; without the line what 'maxconn' needs. Nothing needs it: the number is derived.",
+            "ulimit-n 20000"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.ulimit_n = u64::try_from(a.int(0)).ok(),
     },
     Keyword {
         spec: spec!(&["user"], &[Arg::Word("name")], "User of the worker.", "user haproxy"),

@@ -55,7 +55,14 @@ pub struct BackendId(pub u32);
 
 #[derive(Clone, Debug, Default)]
 pub struct Global {
+    /// Most client connections; `None`: as many as descriptors and memory carry.
     pub maxconn: Option<u64>,
+    /// Most descriptors, set at the start (`ulimit-n`).
+    pub ulimit_n: Option<u64>,
+    /// Most descriptors, whatever the system allows (`fd-hard-limit`).
+    pub fd_hard_limit: Option<u64>,
+    /// More connections than there are descriptors for are a warning, no error (`no strict-limits`).
+    pub lenient_limits: bool,
     /// Longest time sessions may go on after a stop.
     pub hard_stop_after: Option<Duration>,
     pub nbthread: Option<u32>,
@@ -215,7 +222,8 @@ pub struct Frontend {
     pub proxy_id: u32,
     pub name: String,
     pub mode: Mode,
-    pub maxconn: u32,
+    /// Most client connections; `None`: as many as the process may have.
+    pub maxconn: Option<u32>,
     pub timeouts: Timeouts,
     pub options: Options,
     pub acls: AclSet,
