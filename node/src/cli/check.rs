@@ -9,7 +9,9 @@ use proxy_lang::{Diagnostic, Level, Sources, render};
 use serde::Serialize;
 
 use crate::args::Check;
-use crate::config::{Depth, Everything, Explain, NO_LISTENER, NOTHING_TO_RUN, Reading, alert, examine};
+use crate::config::{
+    Depth, Everything, Explain, NO_ADVERT_KEY, NO_LISTENER, NOTHING_TO_RUN, Reading, alert, examine,
+};
 
 /// The configuration cannot be used.
 const NOT_USABLE: u8 = 1;
@@ -119,12 +121,19 @@ pub(crate) fn show(options: &Check) -> u8 {
     match code {
         0 => {
             print!("{}", everything.iter().map(who_would_win).collect::<String>());
+            print!("{}", everything.iter().map(signatures).collect::<String>());
             println!("Configuration file is valid");
         }
         NOTHING_TO_RUN => println!("{NO_LISTENER}"),
         _ => println!("{} mistakes", diagnostics.errors()),
     }
     code
+}
+
+/// Says so where the members' advertisements are not signed, as far as their certificate can be read here.
+fn signatures(everything: &Everything) -> String {
+    let key = everything.signs_adverts().then(|| crate::worker::advert_key(everything));
+    if matches!(key, Some(Ok(None))) { format!("note: {NO_ADVERT_KEY}\n") } else { String::new() }
 }
 
 /// Who would have each virtual router's addresses, in words: the priorities as they act.
