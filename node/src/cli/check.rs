@@ -27,6 +27,9 @@ struct Report {
     /// What the files mean, with `--explain`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sections: Vec<Section>,
+    /// What is worth knowing, though nothing is wrong with the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 /// A section as it acts.
@@ -99,6 +102,7 @@ pub(crate) fn show(options: &Check) -> u8 {
                 })
                 .collect(),
             sections: explained.into_iter().map(|explained| section(&sources, explained)).collect(),
+            notes: everything.iter().filter_map(signatures).collect(),
         };
         // Numbers and texts can always be written.
         println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -121,7 +125,7 @@ pub(crate) fn show(options: &Check) -> u8 {
     match code {
         0 => {
             print!("{}", everything.iter().map(who_would_win).collect::<String>());
-            print!("{}", everything.iter().map(signatures).collect::<String>());
+            everything.iter().filter_map(signatures).for_each(|note| println!("note: {note}"));
             println!("Configuration file is valid");
         }
         NOTHING_TO_RUN => println!("{NO_LISTENER}"),
@@ -131,9 +135,9 @@ pub(crate) fn show(options: &Check) -> u8 {
 }
 
 /// Says so where the members' advertisements are not signed, as far as their certificate can be read here.
-fn signatures(everything: &Everything) -> String {
+fn signatures(everything: &Everything) -> Option<String> {
     let key = everything.signs_adverts().then(|| crate::worker::advert_key(everything));
-    if matches!(key, Some(Ok(None))) { format!("note: {NO_ADVERT_KEY}\n") } else { String::new() }
+    matches!(key, Some(Ok(None))).then(|| NO_ADVERT_KEY.to_owned())
 }
 
 /// Who would have each virtual router's addresses, in words: the priorities as they act.

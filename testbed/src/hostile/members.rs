@@ -45,6 +45,56 @@ pub(super) fn play() -> Result<String, String> {
     ))
 }
 
+/// A pair that was made without a key is given one, node by node: in either order nobody is silenced by it.
+pub(super) fn roll_out() -> Result<String, String> {
+    for order in [[0, 1], [1, 0]] {
+        let mut stage = Stage::start()?;
+        for place in [0, 1] {
+            stage.restart(place, |text| {
+                text.split("-----BEGIN TANDEM").next().unwrap_or_default().to_owned()
+            })?;
+        }
+        for node in &mut stage.nodes {
+            node.until("saying that there is no key", PATIENCE, |status| {
+                status["members"][0]["adverts"].is_null() && status["notes"].to_string().contains("add-key")
+            })?;
+        }
+        let key = std::fs::read_to_string(stage.folder.path().join("lb1").join("lb2.bundle")).map_err(say)?;
+        let key = key.split("-----BEGIN TANDEM").nth(1).ok_or("there is no key in the bundle")?.to_owned();
+        let put = |text: &str| format!("{text}-----BEGIN TANDEM{key}");
+        stage.restart(order[0], put)?;
+        stage.nodes[order[0]].until("believing the other one unsigned", PATIENCE, |status| {
+            status["members"][0]["adverts"] == "unsigned"
+                && status["notes"].to_string().contains("not been seen to sign")
+        })?;
+        stage.exchange()?;
+        stage.restart(order[1], put)?;
+        for node in &mut stage.nodes {
+            node.until("believing the other one signed", PATIENCE, |status| {
+                status["members"][0]["adverts"] == "signed" && status["notes"] == serde_json::json!([])
+            })?;
+        }
+        stage.exchange()?;
+        // Back again: who signs no more says so on the channel.
+        stage.restart(order[0], |text| {
+            text.split("-----BEGIN TANDEM").next().unwrap_or_default().to_owned()
+        })?;
+        stage.nodes[order[1]].until("believing the other one unsigned again", PATIENCE, |status| {
+            status["members"][0]["adverts"] == "unsigned"
+        })?;
+        stage.exchange()?;
+        for node in &mut stage.nodes {
+            let status = node.until("there", PATIENCE, |status| status["virtual_routers"][0].is_object())?;
+            let refused = &status["virtual_routers"][0]["refused"];
+            if *refused != serde_json::json!({}) {
+                return Err(format!("{order:?}: adverts of a member were refused: {refused}"));
+            }
+        }
+    }
+    Ok("members: a key is introduced and taken away node by node in either order, and every switch succeeds"
+        .to_owned())
+}
+
 struct Stage {
     nodes: Vec<Node>,
     hosts: [Namespace; 2],
@@ -239,6 +289,41 @@ impl Stage {
                 .try_for_each(|message| forger.send_to(MEMBERS[0], MEMBERS[1], message).map_err(say))
         };
         self.attacker.inside(again).map_err(say)?
+    }
+
+    /// Has a node start again with another certificate file; the other one is master meanwhile.
+    fn restart(&mut self, place: usize, change: impl Fn(&str) -> String) -> Result<(), String> {
+        let path = self.folder.path().join(["lb1", "lb2"][place]).join("cluster.pem");
+        let text = std::fs::read_to_string(&path).map_err(say)?;
+        std::fs::write(&path, change(&text)).map_err(say)?;
+        self.nodes[place].end()?;
+        lab::until("the other one has the address", || self.owners().is_ok_and(|owners| owners[1 - place]))?;
+        self.nodes[place] = self.start_one(place)?;
+        self.nodes[place].until("backup", PATIENCE, |s| {
+            s["virtual_routers"][0]["role"] == "backup" && s["virtual_routers"][0]["adverts_received"] != 0
+        })?;
+        for node in &mut self.nodes {
+            node.until("connected", PATIENCE, |status| status["members"][0]["ready"] == true)?;
+        }
+        Ok(())
+    }
+
+    /// Both have the addresses once, and hear each other as master.
+    fn exchange(&mut self) -> Result<(), String> {
+        for _ in 0..2 {
+            let master = usize::from(self.owners()?[1]);
+            pair::hand_over(&self.nodes[master])?;
+            self.nodes[1 - master]
+                .until("master", PATIENCE, |s| s["virtual_routers"][0]["role"] == "master")?;
+            let before =
+                self.nodes[master].status().map(|s| s["virtual_routers"][0]["adverts_received"].as_u64());
+            let before = before.flatten().unwrap_or(0);
+            self.nodes[master].until("hearing the other one", PATIENCE, |s| {
+                let router = &s["virtual_routers"][0];
+                router["role"] == "backup" && router["adverts_received"].as_u64().unwrap_or(0) > before + 3
+            })?;
+        }
+        Ok(())
     }
 
     fn start_one(&self, place: usize) -> Result<Node, String> {

@@ -34,6 +34,7 @@ type Case = fn() -> Result<String, String>;
 const CASES: &[(&str, Case)] = &[
     ("hmac", || flood(true)),
     ("members", members::play),
+    ("members-rollout", members::roll_out),
     ("password", || flood(false)),
     ("replay", replay),
     ("rollout", rollout),
