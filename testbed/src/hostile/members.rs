@@ -50,9 +50,12 @@ pub(super) fn roll_out() -> Result<String, String> {
     for order in [[0, 1], [1, 0]] {
         let mut stage = Stage::start()?;
         for place in [0, 1] {
+            // It has signed already, which is remembered.
+            let state = stage.folder.path().join(["lb1", "lb2"][place]).join("state/adverts.state");
             stage.restart(place, |text| {
                 text.split("-----BEGIN TANDEM").next().unwrap_or_default().to_owned()
             })?;
+            std::fs::remove_file(state).map_err(say)?;
         }
         for node in &mut stage.nodes {
             node.until("saying that there is no key", PATIENCE, |status| {
@@ -115,6 +118,10 @@ impl Stage {
         let folder = tempfile::tempdir().map_err(say)?;
         let tandem = build_tandem::beside_us()?;
         let mut switch = Switch::new().map_err(say)?;
+        // An earlier lab of this process may have left its cables.
+        for port in ["one", "two", "evil", "client"] {
+            let _ = switch.cut(port);
+        }
         let hosts = pair::hosts(&mut switch)?;
         let attacker = switch.host("evil", &[host(ATTACKER)]).map_err(say)?;
         let client = switch.host("client", &[host(CLIENT)]).map_err(say)?;
