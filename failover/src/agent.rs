@@ -15,11 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use failover_vrrp::signing::Signs;
 use failover_vrrp::{Claim, Eligibility, Goodbye, Hook, Machine, Observed, Role, VirtualRouter, Why};
 use rustix::event::{EventfdFlags, eventfd};
 
 use self::room::Room;
 use crate::command;
+use crate::signing::{Signing, SigningStatus};
 use crate::status::RouterStatus;
 use crate::watch::{Seen, Watchers};
 
@@ -42,6 +44,8 @@ pub struct Config {
     pub machine: Machine,
     /// The ports of each virtual address that this node serves.
     pub services: Vec<(IpAddr, Vec<u16>)>,
+    /// How the members' advertisements are signed, where the cluster has a key.
+    pub signing: Option<Signing>,
 }
 
 /// Something about a virtual router changed.
@@ -133,6 +137,10 @@ enum Order {
     Backend(String, u32),
     /// The best priority of those that could be master of a virtual router instead, if that is known.
     Others(RouterId, Option<u8>),
+    /// A member that advertises from these addresses says how it signs, or that it does not.
+    Signs(Vec<IpAddr>, Option<Signs>),
+    /// A member remembers this session of this node's.
+    Outgrown(u64),
     HandOver(Goodbye, bool),
     Vouched(RouterId, [IpAddr; 2], Claim),
     Prepare(RouterId, IpAddr, [u8; 6]),
@@ -150,6 +158,7 @@ impl Order {
     fn is_word(&self) -> bool {
         match self {
             Self::Vouched(..) | Self::Prepare(..) | Self::Follow(..) | Self::Served(..) => true,
+            Self::Signs(..) | Self::Outgrown(_) => true,
             Self::Eligible(_) | Self::Observed(..) | Self::Backend(..) | Self::Others(..) => false,
             Self::HandOver(..) | Self::Dead(_) | Self::Gone(_) | Self::Services(_) => false,
             Self::Reloaded | Self::Stop => false,
@@ -164,6 +173,7 @@ pub struct Agent {
     words: Arc<AtomicUsize>,
     wake: Arc<OwnedFd>,
     status: Arc<Mutex<Vec<RouterStatus>>>,
+    signing: Arc<Mutex<Option<SigningStatus>>>,
     thread: Option<JoinHandle<()>>,
     /// Ends after the thread that it tells.
     watchers: Option<Watchers>,
@@ -205,13 +215,14 @@ impl Agent {
         let status = Arc::new(Mutex::new(Vec::new()));
         let (orders, receiver) = channel();
         let mut room = Room::open(config, listener, Arc::clone(&wake), receiver, Arc::clone(&status))?;
-        let words = Arc::clone(&room.words);
+        let (words, signing) = (Arc::clone(&room.words), Arc::clone(&room.signing));
         let watches = room.watches.clone();
         let thread = std::thread::Builder::new().name("vrrp".to_owned()).spawn(move || {
             let _vital = Vital;
             room.run();
         })?;
-        let mut agent = Self { orders, words, wake, status, thread: Some(thread), watchers: None, after };
+        let mut agent =
+            Self { orders, words, wake, status, signing, thread: Some(thread), watchers: None, after };
         let (teller, waker) = (Mutex::new(agent.orders.clone()), Arc::clone(&agent.wake));
         let seen: Seen = Arc::new(move |place, observed| {
             // An agent that has ended takes no orders.
@@ -255,6 +266,17 @@ impl Agent {
         self.order(Order::Vouched(router, [member, source], claim));
     }
 
+    /// A member says on the channel how it signs its advertisements from these addresses, or that it does not.
+    pub fn signs(&self, sources: Vec<IpAddr>, signs: Option<Signs>) {
+        self.order(Order::Signs(sources, signs));
+    }
+
+    /// A member says on the channel that it remembers this session of this node's, which must not be above its present
+    /// one.
+    pub fn outgrown(&self, session: u64) {
+        self.order(Order::Outgrown(session));
+    }
+
     /// The listeners of this node have changed.
     pub fn set_services(&self, services: Vec<(IpAddr, Vec<u16>)>) {
         self.order(Order::Services(services));
@@ -294,6 +316,12 @@ impl Agent {
     #[must_use]
     pub fn status(&self) -> Vec<RouterStatus> {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How the members' advertisements are signed; `None`: the cluster has no key.
+    #[must_use]
+    pub fn signing(&self) -> Option<SigningStatus> {
+        self.signing.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn order(&self, order: Order) {

@@ -20,6 +20,7 @@ mod passing;
 mod raw;
 mod refusals;
 mod routes;
+mod signing;
 mod socket;
 mod status;
 pub mod steer;
@@ -31,6 +32,8 @@ mod vmac;
 mod watch;
 
 pub use agent::{After, Agent, Change, Config, Listener, RouterId, Told, What};
+pub use failover_vrrp::signing::{ClusterKey, Flaw, Signs, Source};
 pub use failover_vrrp::{Centis, Claim, Eligibility, Goodbye, Role, Why};
+pub use signing::{Signing, SigningStatus};
 pub use status::{RouterStatus, Scheduling};
 pub use tenure::Tenure;

@@ -44,6 +44,8 @@ pub struct RouterStatus {
     pub id: RouterId,
     /// Its interface.
     pub interface: String,
+    /// This node's own address there, which it advertises from; unspecified until there is one.
+    pub own: IpAddr,
     /// The interface's hardware address; `None`: there is no interface.
     pub mac: Option<[u8; 6]>,
     /// Its addresses.

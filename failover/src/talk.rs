@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use failover_vrrp::hmac::{Guard, Stamp};
+use failover_vrrp::signing::{Forms, Signer, Verdict};
 use failover_vrrp::{
     Advertisement, Checksum, Micros, Refusal, Version, VirtualRouter, split_trailer, without_pseudo_header,
 };
@@ -119,25 +120,50 @@ impl Talk {
         bytes
     }
 
+    /// The packets of an advertisement for one of them: signed for members, where the cluster has a key.
+    pub(crate) fn packets(
+        &mut self,
+        said: &Advertisement,
+        to: IpAddr,
+        signer: Option<&mut Signer>,
+    ) -> Vec<Vec<u8>> {
+        let plain = self.write(said, to);
+        let Some(signer) = signer.filter(|_| self.is_signed()) else { return vec![plain] };
+        let forms = signer.forms(to);
+        if forms == Forms::Plain {
+            return vec![plain];
+        }
+        let mut signed = plain.clone();
+        signer.sign(&mut signed, self.own, to);
+        if forms == Forms::Both { vec![signed, plain] } else { vec![signed] }
+    }
+
+    /// Whether the members' signatures are used: what goes to a group is for routers of any kind, and a key in the
+    /// section is an authentication of its own.
+    fn is_signed(&self) -> bool {
+        self.group.is_none() && self.guard.is_none()
+    }
+
     /// Where an advertisement says that it goes, in its pseudo-header: keepalived said the group until 1.3.6.
     fn summed(&self, to: IpAddr) -> IpAddr {
         if self.wire.old_checksum && self.own.is_ipv4() { self.usual_group } else { to }
     }
 
     /// The advertisement of a packet, if it is one for this router and is believed. `known`: whether another router
-    /// of this node has this number, which hears it on a socket of its own.
+    /// of this node has this number, which hears it on a socket of its own. `signer`: where members sign theirs.
     pub(crate) fn read(
         &mut self,
         packet: &Packet,
         now: Micros,
         known: impl Fn(u8) -> bool,
+        signer: Option<&mut Signer>,
     ) -> Option<Advertisement> {
         // The other way of telling has sockets of its own.
         if self.group.map_or(packet.destination.is_multicast(), |group| group != packet.destination) {
             return None;
         }
-        match self.believe(packet, now, clock()) {
-            Ok(said) => Some(said),
+        match self.believe(packet, now, clock(), signer) {
+            Ok(said) => said,
             Err("vrid") if packet.message.get(1).is_some_and(|theirs| known(*theirs)) => None,
             Err("vrid") if !self.wire.log_unknown => {
                 self.refused.count_quietly("vrid");
@@ -157,7 +183,14 @@ impl Talk {
         due.into_iter().for_each(|due| self.warn("an order to follow was refused", due));
     }
 
-    fn believe(&mut self, packet: &Packet, now: Micros, clock: Stamp) -> Result<Advertisement, &'static str> {
+    /// The advertisement of a packet, or none if it says nothing new.
+    fn believe(
+        &mut self,
+        packet: &Packet,
+        now: Micros,
+        clock: Stamp,
+        signer: Option<&mut Signer>,
+    ) -> Result<Option<Advertisement>, &'static str> {
         let Packet { source, destination, ttl, message } = packet;
         let (source, destination) = (*source, *destination);
         // Whose it is comes first: other routers have other passwords, and other peers.
@@ -187,6 +220,14 @@ impl Talk {
                 return Err(flaw);
             }
         }
+        if let Some(signer) = signer.filter(|_| self.is_signed()) {
+            match signer.check(bare, trailer, source, destination) {
+                Verdict::Signed | Verdict::Unsigned => {}
+                Verdict::Unverified(why) => flaw = Some(why.word()),
+                Verdict::Copy => return Ok(None),
+                Verdict::Refused(why) => return Err(why.word()),
+            }
+        }
         let mut is_old = false;
         let decoded = Advertisement::decode(bare, source, destination, self.password).or_else(|why| {
             let group = Some(self.usual_group).filter(|_| why == Refusal::Checksum && source.is_ipv4());
@@ -205,7 +246,7 @@ impl Talk {
             let due = self.noticed.count(why, source, now);
             due.into_iter().for_each(|due| self.warn("a VRRP packet was heard, though it is strange", due));
         }
-        Ok(said)
+        Ok(Some(said))
     }
 
     /// What is strange in an advertisement that is believed.
@@ -332,7 +373,7 @@ mod tests {
             change(&mut packet);
             packet
         };
-        assert!(talk.read(&with(|_| {}), Micros(0), |_| false).is_some());
+        assert!(talk.read(&with(|_| {}), Micros(0), |_| false, None).is_some());
         for (bad, why) in [
             (with(|p| p.ttl = 254), "ttl"),
             (with(|p| p.source = host(1)), "own-address"),
@@ -348,13 +389,13 @@ mod tests {
             (plain(&advert(254, 100), Version::V3, None), "version"),
         ] {
             let before = talk.refused().get(why).copied().unwrap_or(0);
-            assert_eq!(talk.read(&bad, Micros(0), |_| false), None, "{why}");
+            assert_eq!(talk.read(&bad, Micros(0), |_| false, None), None, "{why}");
             assert_eq!(talk.refused().get(why).copied(), Some(before + 1), "{why}: {:?}", talk.refused());
         }
         // Of another router of this node, and what was sent to this node alone, nothing is held against anybody.
         let before = talk.refused().clone();
-        assert_eq!(talk.read(&with(|p| p.message[1] = 52), Micros(0), |_| true), None);
-        assert_eq!(talk.read(&with(|p| p.destination = host(1)), Micros(0), |_| false), None);
+        assert_eq!(talk.read(&with(|p| p.message[1] = 52), Micros(0), |_| true, None), None);
+        assert_eq!(talk.read(&with(|p| p.destination = host(1)), Micros(0), |_| false, None), None);
         assert_eq!((talk.refused(), talk.noticed().len()), (&before, 0));
     }
 
@@ -362,13 +403,13 @@ mod tests {
     fn what_is_strange_is_believed_and_counted() {
         let mut talk = talk(" version 2\n multicast", 255);
         let slower = Advertisement { interval: Centis::new(200).unwrap(), ..advert(255, 99) };
-        assert!(talk.read(&plain(&slower, Version::V2, None), Micros(0), |_| false).is_some());
+        assert!(talk.read(&plain(&slower, Version::V2, None), Micros(0), |_| false, None).is_some());
         let noticed: Vec<&str> = talk.noticed().keys().copied().collect();
         assert_eq!((noticed, talk.refused().len()), (vec!["addresses", "interval", "two-owners"], 0));
         let mut talk = super::tests::talk(" multicast\n ignore-advertised-addresses", 100);
         let mut bare = plain(&advert(90, 99), Version::V3, None);
         without_pseudo_header(&mut bare.message);
-        assert!(talk.read(&bare, Micros(0), |_| false).is_some());
+        assert!(talk.read(&bare, Micros(0), |_| false, None).is_some());
         assert_eq!(talk.noticed().keys().copied().collect::<Vec<_>>(), ["checksum-form"]);
     }
 
@@ -385,7 +426,11 @@ mod tests {
             for (message, noticed) in [(old(2), strange == old(2)), (new(2, 1), strange == new(2, 1))] {
                 let before = talk.noticed().get("checksum-form").copied().unwrap_or(0);
                 let packet = Packet { source: host(2), destination: host(1), ttl: 255, message };
-                assert!(talk.read(&packet, Micros(0), |_| false).is_some(), "{line}: {:?}", talk.refused());
+                assert!(
+                    talk.read(&packet, Micros(0), |_| false, None).is_some(),
+                    "{line}: {:?}",
+                    talk.refused()
+                );
                 let after = talk.noticed().get("checksum-form").copied().unwrap_or(0);
                 assert_eq!(after - before, u64::from(noticed), "{line}");
             }
@@ -394,7 +439,7 @@ mod tests {
         let mut talk = talk("", 90);
         let message = new(2, 9);
         let packet = Packet { source: host(2), destination: host(1), ttl: 255, message };
-        assert_eq!(talk.read(&packet, Micros(0), |_| false), None);
+        assert_eq!(talk.read(&packet, Micros(0), |_| false, None), None);
     }
 
     #[test]
@@ -405,7 +450,7 @@ mod tests {
         let mut from = |source: u8, ttl| {
             let message = advert(90, 100).encode(Version::V3, host(source), host(1), None);
             let packet = Packet { source: host(source), destination: host(1), ttl, message };
-            talk.read(&packet, Micros(0), |_| false).is_some()
+            talk.read(&packet, Micros(0), |_| false, None).is_some()
         };
         assert_eq!(
             [from(2, 255), from(2, 254), from(3, 250), from(3, 249), from(4, 1), from(5, 255)],
@@ -426,22 +471,77 @@ mod tests {
         let signed = packet(sender.write(&advert(150, 100), group));
         let unsigned = plain(&advert(150, 100), Version::V3, None);
         let mut hearer = talk(keys, 100);
-        assert!(hearer.read(&signed, Micros(0), |_| false).is_some());
-        assert_eq!(hearer.read(&signed, Micros(0), |_| false), None);
-        assert_eq!(hearer.read(&unsigned, Micros(0), |_| false), None);
+        assert!(hearer.read(&signed, Micros(0), |_| false, None).is_some());
+        assert_eq!(hearer.read(&signed, Micros(0), |_| false, None), None);
+        assert_eq!(hearer.read(&unsigned, Micros(0), |_| false, None), None);
         assert_eq!(hearer.refused().keys().copied().collect::<Vec<_>>(), ["hmac-missing", "hmac-replay"]);
         let mut tolerant = talk(&format!("{keys} auth-hmac-mode permissive"), 100);
         for packet in [&signed, &signed, &unsigned] {
-            assert!(tolerant.read(packet, Micros(0), |_| false).is_some());
+            assert!(tolerant.read(packet, Micros(0), |_| false, None).is_some());
         }
         assert_eq!(tolerant.noticed().keys().copied().collect::<Vec<_>>(), ["hmac-missing", "hmac-replay"]);
         // Who knows nothing of trailers passes over them, and who only receives sends none.
         let mut simple = talk(" multicast", 100);
-        assert!(simple.read(&signed, Micros(0), |_| false).is_some());
+        assert!(simple.read(&signed, Micros(0), |_| false, None).is_some());
         assert_eq!((simple.refused().len(), simple.noticed().len()), (0, 0));
         let mut receives = talk(&format!("{keys} auth-hmac-mode receive-only"), 100);
         let bytes = receives.write(&advert(100, 100), group);
         assert_eq!(bytes, advert(100, 100).encode(Version::V3, host(1), group, None));
+    }
+
+    fn signer(members: &[u8]) -> Signer {
+        let key = failover_vrrp::signing::ClusterKey::new([5; 32]);
+        let members = members.iter().map(|last| host(*last)).collect();
+        Signer::new(&key, members, &failover_vrrp::signing::Memory::default(), Duration::from_secs(1))
+    }
+
+    /// The packets of host 2 to host 1.
+    fn packets(talk: &mut Talk, said: &Advertisement, signer: &mut Signer) -> Vec<Packet> {
+        let packet = |message| Packet { source: host(2), destination: host(1), ttl: 255, message };
+        talk.packets(said, host(1), Some(signer)).into_iter().map(packet).collect()
+    }
+
+    #[test]
+    fn a_member_that_signs_is_not_believed_unsigned() {
+        let (mut sender, mut hearer) = (talk("", 150), talk("", 100));
+        sender.own = host(2);
+        let (mut theirs, mut ours) = (signer(&[1, 2]), signer(&[1, 2]));
+        let mut hear =
+            |packet: &Packet, ours: &mut Signer| hearer.read(packet, Micros(0), |_| false, Some(ours));
+        let [genuine, copy] = packets(&mut sender, &advert(150, 100), &mut theirs).try_into().unwrap();
+        assert_eq!(hear(&copy, &mut ours), Some(advert(150, 100)), "nobody has signed yet");
+        assert_eq!(hear(&genuine, &mut ours), Some(advert(150, 100)));
+        assert_eq!(hear(&copy, &mut ours), None);
+        assert_eq!(hear(&genuine, &mut ours), None);
+        for priority in [254, 255, 0] {
+            for version in [Version::V2, Version::V3] {
+                let message = advert(priority, 100).encode(version, host(2), host(1), None);
+                let forged = Packet { message, source: host(2), destination: host(1), ttl: 255 };
+                assert_eq!(hear(&forged, &mut ours), None);
+            }
+        }
+        assert_eq!(hearer.refused(), &[("signature-missing", 6), ("signature-replay", 1)].into());
+        assert_eq!(hearer.noticed().len(), 0);
+        // Who is known to sign gets the signed form alone; who knows of no key passes over it.
+        theirs.told(&[host(1)], Some(ours.signs()));
+        let [signed] = packets(&mut sender, &advert(0, 100), &mut theirs).try_into().unwrap();
+        assert_eq!(hearer.read(&signed, Micros(0), |_| false, Some(&mut ours)), Some(advert(0, 100)));
+        assert_eq!(talk("", 100).read(&signed, Micros(0), |_| false, None), Some(advert(0, 100)));
+    }
+
+    #[test]
+    fn a_group_a_foreign_peer_and_another_key_get_no_signature() {
+        let group: IpAddr = GROUP.parse().unwrap();
+        let plain = |talk: &mut Talk, to: IpAddr| {
+            let packets = talk.packets(&advert(150, 100), to, Some(&mut signer(&[1, 2])));
+            packets == [talk.write(&advert(150, 100), to)]
+        };
+        assert!(plain(&mut talk(" multicast", 150), group));
+        // keepalived refuses what is longer than it expects.
+        assert!(plain(&mut talk(" unicast-peer 192.0.2.3", 150), host(3)));
+        let mut keyed = talk(" auth-hmac-key 1 'long enough'", 150);
+        assert_eq!(keyed.packets(&advert(150, 100), host(2), Some(&mut signer(&[1, 2]))).len(), 1);
+        assert!(!plain(&mut talk("", 150), host(2)));
     }
 
     #[test]

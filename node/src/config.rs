@@ -21,6 +21,9 @@ pub(crate) const NO_LISTENER: &str =
     "Configuration file has no error but will not start (no listener) => exit(2).";
 /// See [`NO_LISTENER`].
 pub(crate) const NOTHING_TO_RUN: u8 = 2;
+/// What is said where a cluster's certificates were made before there was a key for its advertisements.
+pub(crate) const NO_ADVERT_KEY: &str = "VRRP adverts are not signed, and forged ones move addresses: the cluster has no advert key; \
+     'tandem cluster add-key' makes one";
 /// Largest configuration, or file named in one, that is read.
 const MAX_FILE: u64 = 64 * 1024 * 1024;
 /// Most backends that virtual routers follow, counted for each router: a worker tells of all in one message.
@@ -532,7 +535,16 @@ impl Everything {
             routers: self.routers.clone(),
             machine: self.machine.clone(),
             services: self.services(),
+            signing: None,
         })
+    }
+
+    /// Whether members' advertisements are signed, if there is a key: those that go from member to member, where the
+    /// section has no key of its own.
+    pub(crate) fn signs_adverts(&self) -> bool {
+        let is_signed = |router: &VirtualRouter| !router.multicast && router.wire.hmac.keys.is_empty();
+        self.cluster.as_ref().is_some_and(|cluster| cluster.members.len() > 1)
+            && self.routers.iter().any(is_signed)
     }
 
     /// The ports that listeners have on each virtual address.

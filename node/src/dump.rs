@@ -186,7 +186,7 @@ fn instance(router: &RouterStatus) -> Value {
             "addr_list_err": noticed(router, "addresses"),
             "invalid_authtype": 0,
             "authtype_mismatch": 0,
-            "auth_failure": refused(router, &["authentication", "hmac-"]),
+            "auth_failure": refused(router, &["authentication", "hmac-", "signature-"]),
             "pri_zero_rcvd": router.tenure.goodbyes_heard,
             "pri_zero_sent": router.tenure.goodbyes_sent,
         },
@@ -209,7 +209,7 @@ fn stats(router: &RouterStatus) -> String {
         refused(router, &["type"]),
         noticed(router, "interval"),
         noticed(router, "addresses"),
-        refused(router, &["authentication", "hmac-"]),
+        refused(router, &["authentication", "hmac-", "signature-"]),
         router.tenure.goodbyes_heard,
         router.tenure.goodbyes_sent,
     )

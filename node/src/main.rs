@@ -99,6 +99,7 @@ fn main() -> ExitCode {
         )),
         Command::Cluster(Cluster::Init(options)) => finish(cli::cluster::init(&options)),
         Command::Cluster(Cluster::Join(options)) => finish(cli::cluster::join(&options)),
+        Command::Cluster(Cluster::AddKey(options)) => finish(cli::cluster::add_key(&options)),
         Command::Worker => finish(logged(worker::run)),
         Command::Control => finish(logged(control::run)),
     }

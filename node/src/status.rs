@@ -49,6 +49,9 @@ pub(crate) struct NodeStatus {
     /// The other members, as their channel has them.
     #[serde(default)]
     pub(crate) members: Vec<MemberView>,
+    /// What is worth knowing, though it is none the worse for it.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
     pub(crate) processes: Vec<ProcessView>,
     /// What the worker says; `null`: it does not answer, so nobody knows.
     pub(crate) worker: Option<WorkerView>,
@@ -162,6 +165,14 @@ pub(crate) struct MemberView {
     /// What it says of itself: whether it can serve, whether its tables are learnt; `null`: nothing, of late.
     pub(crate) ready: Option<bool>,
     pub(crate) learnt: Option<bool>,
+    /// How its VRRP advertisements are believed: `signed`, `unsigned` or `another key`; `null`: this node has no key.
+    #[serde(default)]
+    pub(crate) adverts: Option<String>,
+    /// Those in its name that were refused because of their signature, and why the last one was.
+    #[serde(default)]
+    pub(crate) adverts_refused: u64,
+    #[serde(default)]
+    pub(crate) adverts_refused_last: Option<String>,
 }
 
 /// The state of a worker that will take over, and of one that finishes.

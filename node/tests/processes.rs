@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
@@ -459,6 +460,75 @@ fn two_nodes_know_each_others_clients_and_say_so() {
     drop(b);
     a.until("degraded", |s| s["health"] == "degraded" && s["reasons"][1] == "peer lb2 is unreachable");
     assert_eq!(a.cli(&["status"]).status.code(), Some(1));
+}
+
+#[test]
+fn a_cluster_made_without_an_advert_key_is_given_one() {
+    let folder = TempDir::new().unwrap();
+    let (one, two) = (folder.path().join("lb1"), folder.path().join("lb2"));
+    std::fs::create_dir_all(&one).unwrap();
+    let more = format!(
+        "cluster c\n    member lb1 127.0.0.1\n    member lb2 127.0.0.2\n    crt {0}/cluster.pem ca-file {0}/cluster-ca.pem\n\
+         virtual-router web\n    interface lo\n    vrid 51\n    address 127.0.9.9/32\n",
+        one.display()
+    );
+    let own = file(&one, SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()), &more);
+    let run = |words: &[&str], path: &Path, dir: Option<&Path>| {
+        let mut command = Command::new(TANDEM);
+        command.args(words).arg(path);
+        command.args(dir.iter().flat_map(|dir| [OsStr::new("--dir"), dir.as_os_str()]));
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        (output.status.success(), said.concat())
+    };
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    let key_of = |path: &Path| {
+        let text = read(path);
+        let block = text.split("-----BEGIN TANDEM ADVERT KEY-----\n").nth(1);
+        block.and_then(|block| block.lines().next()).map(str::to_owned)
+    };
+    let (init, join) = (["cluster", "init", "-L", "lb1", "-f"], ["cluster", "join"]);
+    let (well, said) = run(&init, &own, Some(&one));
+    assert!(well, "{said}");
+    let key = key_of(&one.join("cluster.pem")).unwrap();
+    assert_eq!((key.len(), key_of(&one.join("lb2.bundle"))), (64, Some(key.clone())));
+    assert_eq!(key_of(&one.join("cluster-ca.pem")), None);
+    assert!(!said.contains(&key));
+    let (well, said) = run(&join, &one.join("lb2.bundle"), Some(&two));
+    assert!(well && !said.contains(&key), "{said}");
+    assert_eq!(key_of(&two.join("cluster.pem")), Some(key));
+    assert_eq!(key_of(&two.join("cluster-ca.pem")), None);
+    let unsigned = "note: VRRP adverts are not signed";
+    let (well, said) = run(&["check"], &own, None);
+    assert!(well && !said.contains(unsigned), "{said}");
+    // As it was before there was such a key.
+    for folder in [&one, &two] {
+        let path = folder.join("cluster.pem");
+        let text = read(&path);
+        std::fs::write(&path, text.split("-----BEGIN TANDEM").next().unwrap()).unwrap();
+    }
+    let (well, said) = run(&["check"], &own, None);
+    assert!(well && said.contains(unsigned), "{said}");
+    let (well, said) = run(&["cluster", "add-key", "--dir"], &one, None);
+    assert!(well, "{said}");
+    let bundle = one.join("advert-key.bundle");
+    let (well, joined) = run(&join, &bundle, Some(&two));
+    assert!(well, "{joined}");
+    let keys =
+        [&one.join("cluster.pem"), &two.join("cluster.pem"), &bundle].map(|path| key_of(path).unwrap());
+    assert!(keys[0] == keys[1] && keys[1] == keys[2]);
+    assert!(!said.contains(&keys[0]) && !joined.contains(&keys[0]));
+    for secret in [&one.join("cluster.pem"), &one.join("lb2.bundle"), &two.join("cluster.pem"), &bundle] {
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(secret).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "{}", secret.display());
+    }
+    let (well, said) = run(&["check"], &own, None);
+    assert!(well && !said.contains(unsigned), "{said}");
+    // Another one only where that is asked for.
+    assert!(!run(&["cluster", "add-key", "--dir"], &one, None).0);
+    assert!(run(&["cluster", "add-key", "--replace", "--dir"], &one, None).0);
+    assert_ne!(key_of(&bundle).unwrap(), keys[0]);
+    assert!(!run(&join, &bundle, Some(&folder.path().join("lb3"))).0, "no certificate is there");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use failover_vrrp::route::Route;
+use failover_vrrp::signing::Signer;
 use failover_vrrp::{
     Advertisement, Announcing, Elsewhere, Input, Lane, Micros, Role, Router, Spacing, Track, VirtualAddress,
     VirtualRouter,
@@ -161,6 +162,7 @@ impl Post {
             vrid: settings.vrid,
             id: RouterId::of(&settings),
             interface: settings.interface.clone(),
+            own,
             mac: None,
             addresses: settings.addresses.iter().map(|a| a.address).collect(),
             role: Role::Initialize,
@@ -249,7 +251,7 @@ impl Post {
             return self.wait_for_address();
         };
         if own != self.own {
-            self.own = own;
+            (self.own, self.status.own) = (own, own);
             self.talk.live_at(own);
             self.router.live_at(own);
         }
@@ -305,10 +307,13 @@ impl Post {
         self.lacks.clone().or(self.unfixed.clone()).or(early)
     }
 
-    pub(super) fn transmit(&mut self, said: &Advertisement) {
+    /// Sends an advertisement; `signer`: where the members' are signed.
+    pub(super) fn transmit(&mut self, said: &Advertisement, mut signer: Option<&mut Signer>) {
         for destination in self.talk.destinations() {
-            let bytes = self.talk.write(said, destination);
-            match self.socket.as_ref().map(|socket| socket.send(&bytes, destination)) {
+            let packets = self.talk.packets(said, destination, signer.as_deref_mut());
+            let send =
+                |socket: &VrrpSocket| packets.iter().try_for_each(|packet| socket.send(packet, destination));
+            match self.socket.as_ref().map(send) {
                 Some(Ok(())) => {
                     self.status.sent += 1;
                     self.status.tenure.sent(said);

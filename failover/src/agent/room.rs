@@ -25,6 +25,7 @@ use crate::notify::{Notifier, State};
 use crate::own;
 use crate::passing::Passed;
 use crate::routes;
+use crate::signing::{Keeper, SigningStatus};
 use crate::socket::VrrpSocket;
 use crate::status::{RouterStatus, Scheduling};
 use crate::sys;
@@ -53,6 +54,9 @@ pub(super) struct Room {
     fixtures: Fixtures,
     debounce: Debounce,
     spaced: Spaced,
+    /// What the members' advertisements are signed and verified by, where the cluster has a key.
+    keeper: Option<Keeper>,
+    pub(super) signing: Arc<Mutex<Option<SigningStatus>>>,
     /// The ports of each virtual address that this node serves.
     pub(super) services: Vec<(IpAddr, Vec<u16>)>,
     notifier: Notifier,
@@ -87,6 +91,9 @@ impl Room {
                 return Err(error);
             }
         };
+        let members = config.peers.iter().chain(&config.own).copied().collect();
+        let keeper = config.signing.as_ref().map(|signing| Keeper::open(signing, members));
+        let signing = Arc::new(Mutex::new(keeper.as_ref().map(Keeper::status)));
         let epoch = Instant::now();
         let gateways = gateways(&posts, &watches, &mut netlink);
         let mut observed = vec![Observed::Unknown; watches.len()];
@@ -112,6 +119,8 @@ impl Room {
             fixtures,
             debounce,
             spaced: Spaced::default(),
+            keeper,
+            signing,
             services: config.services,
             notifier,
             mailer,
@@ -149,6 +158,8 @@ impl Room {
             self.hear_packets();
             self.keep_time();
             self.move_together();
+            let now = self.now();
+            self.keeper.iter_mut().for_each(|keeper| keeper.keep(now));
         }
         self.stopping = true;
         self.tell_all(&Input::Stop);
@@ -248,6 +259,12 @@ impl Room {
             Order::Observed(watch, observed) => self.observe(watch, observed),
             Order::Backend(backend, usable) => self.observe_backend(&backend, usable),
             Order::Others(router, best) => self.tell_routers(router, &Input::Others(best)),
+            Order::Signs(sources, signs) => {
+                self.keeper.iter_mut().for_each(|keeper| keeper.signer.told(&sources, signs));
+            }
+            Order::Outgrown(session) => {
+                self.keeper.iter_mut().for_each(|keeper| keeper.signer.outgrown(session));
+            }
         }
         false
     }
@@ -773,7 +790,8 @@ impl Room {
                 let (before, rest) = self.posts.split_at_mut(place);
                 let Some((post, after)) = rest.split_first_mut() else { break };
                 let known = |vrid| before.iter().chain(after.iter()).any(|p| p.settings.vrid == vrid);
-                let Some(said) = post.talk.read(&packet, now, known) else { continue };
+                let signer = self.keeper.as_mut().map(|keeper| &mut keeper.signer);
+                let Some(said) = post.talk.read(&packet, now, known, signer) else { continue };
                 post.status.received += 1;
                 post.status.tenure.heard(&said);
                 post.status.master = Some((packet.source, Instant::now())).filter(|_| said.priority > 0);
@@ -838,7 +856,7 @@ impl Room {
             let post = &mut self.posts[place];
             match output {
                 Output::Transmit(said) => {
-                    post.transmit(&said);
+                    post.transmit(&said, self.keeper.as_mut().map(|keeper| &mut keeper.signer));
                     let claim = Claim { priority: said.priority, interval: said.interval };
                     let (own, isolated) = (post.own, post.isolated);
                     let leaves = said.priority == 0;
@@ -950,6 +968,11 @@ impl Room {
                 status
             };
             *published = self.posts.iter().map(with_counts).collect();
+        }
+        if let Some(keeper) = &self.keeper
+            && let Ok(mut signing) = self.signing.try_lock()
+        {
+            *signing = Some(keeper.status());
         }
     }
 }

@@ -30,8 +30,15 @@ fn agent(lines: &str, fifo: Option<&Path>, machine: Machine) -> Agent {
     let fifos =
         fifo.map(|path| Fifo { path: path.to_string_lossy().into_owned(), owner: RunAs::Us, script: None });
     routers[0].notify.fifos.extend(fifos);
-    let config =
-        Config { member: "lb1".to_owned(), own: None, peers: vec![], routers, machine, services: vec![] };
+    let config = Config {
+        member: "lb1".to_owned(),
+        own: None,
+        peers: vec![],
+        routers,
+        machine,
+        services: vec![],
+        signing: None,
+    };
     Agent::start(config, Box::new(|_| {})).unwrap()
 }
 
@@ -128,14 +135,15 @@ fn room() -> (Agent, Room) {
         routers: Vec::new(),
         machine: Machine::default(),
         services: Vec::new(),
+        signing: None,
     };
     let wake = Arc::new(eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).unwrap());
     let (orders, receiver) = channel();
     let status = Arc::new(Mutex::new(Vec::new()));
     let listener = Box::new(|_| {});
     let room = Room::open(config, listener, Arc::clone(&wake), receiver, Arc::clone(&status)).unwrap();
-    let words = Arc::clone(&room.words);
-    (Agent { orders, words, wake, status, thread: None, watchers: None, after: After(None) }, room)
+    let (words, signing) = (Arc::clone(&room.words), Arc::clone(&room.signing));
+    (Agent { orders, words, wake, status, signing, thread: None, watchers: None, after: After(None) }, room)
 }
 
 #[test]

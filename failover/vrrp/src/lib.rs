@@ -18,6 +18,7 @@ mod presence;
 mod reach;
 pub mod route;
 mod router;
+pub mod signing;
 pub mod smtp;
 mod track;
 mod wire;

@@ -11,16 +11,22 @@
 //! * Of two routers that are a group, each on a link of its own, one is never here and the other there for longer than a
 //!   duel lasts, while packets are not lost on both links.
 //!
+//! All of it holds, too, while somebody on the link sends adverts in the nodes' names, where they sign theirs: of every
+//! priority, changed, sent to another node, and recorded at any time before. Nodes that crash remember sessions, or have
+//! lost them and go by their clock.
+//!
 //! A failing history names its seed; `TANDEM_SEED=n` plays it alone, `TANDEM_HISTORIES=n` plays more of them.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 #![allow(clippy::disallowed_methods, reason = "how many histories are played is said from outside")]
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
+use failover_vrrp::signing::{ClusterKey, Memory, SIGNATURE, Signer, Verdict};
 use failover_vrrp::{
     Advertisement, Centis, Claim, Eligibility, Goodbye, Input, Member, Micros, Move, Output, Role, Router,
-    Settings, Version, next_move,
+    Settings, Version, next_move, split_trailer,
 };
 
 /// What the agent does: an address lives for two seconds unless it is renewed, and the kernel lags a little.
@@ -33,6 +39,9 @@ const USUAL: u64 = 10_000;
 const LATEST: u64 = 1_000_000;
 /// How long faults go on.
 const TROUBLE: u64 = 20_000_000;
+/// How often a forger sends something, at most; and how much of what it has recorded it keeps.
+const FORGED_EVERY: u64 = 40_000;
+const MAX_RECORDED: usize = 4_096;
 
 /// xorshift64*: the same numbers everywhere for the same seed.
 struct Chance(u64);
@@ -85,7 +94,26 @@ struct Node {
     up: bool,
     /// Sleeps until then, and hears nothing meanwhile that it would not find in its socket later.
     asleep_until: u64,
-    inbox: Vec<(usize, Input)>,
+    inbox: Vec<(usize, Carried)>,
+}
+
+/// What arrives at a node.
+#[derive(Clone)]
+enum Carried {
+    Input(Input),
+    /// The bytes of an advert, and the address that they come from.
+    Bytes(IpAddr, Vec<u8>),
+}
+
+/// Nodes that sign, and somebody who does not know their key.
+struct Forgery {
+    chance: Chance,
+    signers: Vec<Signer>,
+    /// Adverts that were sent: from whom, to which router of whom.
+    recorded: Vec<(usize, usize, usize, Vec<u8>)>,
+    at: u64,
+    /// How many of its packets have arrived.
+    arrived: u64,
 }
 
 impl Node {
@@ -153,12 +181,13 @@ struct World {
     interval: u64,
     faults: Vec<Trouble>,
     /// Packets under way: when, to which router of whom.
-    wire: BTreeMap<(u64, u64), (usize, usize, Input)>,
+    wire: BTreeMap<(u64, u64), (usize, usize, Carried)>,
     sent: u64,
     /// When the last word of a node arrives at another: the channel keeps their order.
     told: BTreeMap<(usize, usize), u64>,
     /// Whether each node has a gateway that answers while the node is not split off.
     gateway: bool,
+    forgery: Option<Forgery>,
 }
 
 fn host(node: usize) -> IpAddr {
@@ -169,7 +198,7 @@ const WELL: Eligibility = Eligibility { ready: true, learnt: true };
 
 impl World {
     /// `routers`: of each node; several of them are a group.
-    fn new(seed: u64, routers: usize) -> Self {
+    fn new(seed: u64, routers: usize, is_forged: bool) -> Self {
         let mut chance = Chance::new(seed);
         let centis = [2, 10, 10, 100][usize::try_from(chance.below(4)).unwrap()];
         let interval = Centis::new(centis).unwrap();
@@ -194,8 +223,9 @@ impl World {
                     grouped: routers > 1,
                     pair: count == 2,
                 };
-                let post = |_| Post {
-                    router: Router::new(settings.clone()),
+                let vrid = |post: usize| 51 + u8::try_from(post).unwrap();
+                let post = |post| Post {
+                    router: Router::new(Settings { vrid: vrid(post), ..settings.clone() }),
                     expires: None,
                     renewed: None,
                     times: 0,
@@ -245,6 +275,7 @@ impl World {
             sent: 0,
             told: BTreeMap::new(),
             gateway,
+            forgery: is_forged.then(|| Forgery::new(seed, count)),
         }
     }
 
@@ -276,11 +307,20 @@ impl World {
             }
             let late = self.now_faulty(now, post, |fault| matches!(fault, Fault::Delay));
             let copies = if late && self.chance.one_in(4) { 2 } else { 1 };
+            let mut packet = None;
             for _ in 0..copies {
                 let delay = 50 + self.chance.below(if late { 3 * self.interval } else { 500 });
                 self.sent += 1;
-                self.wire
-                    .insert((now + delay, self.sent), (to, post, Input::Packet(host(from), said.clone())));
+                let packet = match &mut self.forgery {
+                    None => Carried::Input(Input::Packet(host(from), said.clone())),
+                    Some(forgery) => Carried::Bytes(
+                        host(from),
+                        packet
+                            .clone()
+                            .unwrap_or_else(|| packet.insert(forgery.sign(from, (to, post), said)).clone()),
+                    ),
+                };
+                self.wire.insert((now + delay, self.sent), (to, post, packet));
             }
         }
         let said = if said.priority == 0 { None } else { Some(said) };
@@ -311,7 +351,7 @@ impl World {
         let at = (now + delay).max(before);
         self.told.insert((from, to), at);
         self.sent += 1;
-        self.wire.insert((at, self.sent), (to, post, input));
+        self.wire.insert((at, self.sent), (to, post, Carried::Input(input)));
     }
 
     /// Tells a node to follow; that may arrive late, while nothing else does.
@@ -322,7 +362,8 @@ impl World {
         if self.now_faulty(now, 0, |fault| matches!(fault, Fault::Late(node) if of(node))) {
             self.sent += 1;
             let at = now + self.chance.below(LATEST);
-            self.wire.insert((at, self.sent), (to, post, Input::Take(host(from), said)));
+            let order = Carried::Input(Input::Take(host(from), said));
+            self.wire.insert((at, self.sent), (to, post, order));
         } else {
             self.tell(now, from, (to, post), Input::Take(host(from), said));
         }
@@ -377,8 +418,15 @@ impl World {
                 }
             }
         }
-        for (post, input) in std::mem::take(&mut self.nodes[node].inbox) {
-            self.input_one(now, node, post, input);
+        for (post, carried) in std::mem::take(&mut self.nodes[node].inbox) {
+            let input = match (carried, &mut self.forgery) {
+                (Carried::Input(input), _) => Some(input),
+                (Carried::Bytes(source, bytes), Some(forgery)) => forgery.read(node, source, &bytes),
+                (Carried::Bytes(..), None) => None,
+            };
+            if let Some(input) = input {
+                self.input_one(now, node, post, input);
+            }
         }
         for place in 0..self.nodes[node].posts.len() {
             self.nodes[node].posts[place].router.handle_timeout(clock);
@@ -425,7 +473,15 @@ impl World {
         let kernel = self.nodes.iter().flat_map(|node| &node.posts).filter_map(|post| post.expires);
         let kernel = kernel.filter(|at| *at > now);
         let faults = self.faults.iter().flat_map(|fault| [fault.begin, fault.end]).filter(|at| *at > now);
-        wire.into_iter().chain(nodes).chain(kernel).chain(faults).min().unwrap_or(u64::MAX).max(now + 1)
+        let forger = self.forgery.iter().map(|forgery| forgery.at);
+        wire.into_iter()
+            .chain(nodes)
+            .chain(kernel)
+            .chain(faults)
+            .chain(forger)
+            .min()
+            .unwrap_or(u64::MAX)
+            .max(now + 1)
     }
 
     fn start(&mut self, now: u64, node: usize) {
@@ -451,6 +507,9 @@ impl World {
                     self.nodes[node].posts.iter_mut().for_each(|post| post.renewed = None);
                     // A new life knows nothing of the old one.
                     self.input_silently(now, node);
+                    if let Some(forgery) = &mut self.forgery {
+                        forgery.restart(now, node);
+                    }
                     // Without its power nobody can say that it is gone.
                     if self.chance.one_in(2) {
                         for to in (0..self.nodes.len()).filter(|to| *to != node) {
@@ -530,10 +589,11 @@ impl World {
     /// Plays until something happens next.
     fn step(&mut self, now: u64) {
         self.begin_and_end_faults(now);
+        self.forge(now);
         while let Some(entry) = self.wire.first_entry().filter(|entry| entry.key().0 <= now) {
-            let (to, post, input) = entry.remove();
+            let (to, post, carried) = entry.remove();
             if self.nodes[to].up {
-                self.nodes[to].inbox.push((post, input));
+                self.nodes[to].inbox.push((post, carried));
             }
         }
         for node in 0..self.nodes.len() {
@@ -541,6 +601,124 @@ impl World {
                 self.turn(now, node);
             }
         }
+    }
+}
+
+impl Forgery {
+    /// Nodes that know of each other that they sign, as they do by the channel before they may be master.
+    fn new(seed: u64, count: usize) -> Self {
+        let signers = (0..count).map(|node| Self::signer(&Memory::default(), node as u64)).collect();
+        let mut forgery =
+            Self { chance: Chance::new(!seed), signers, recorded: Vec::new(), at: 0, arrived: 0 };
+        (0..count).for_each(|node| forgery.introduce(node));
+        forgery
+    }
+
+    fn signer(memory: &Memory, clock: u64) -> Signer {
+        Signer::new(
+            &ClusterKey::new([9; 32]),
+            (0..3).map(host).collect(),
+            memory,
+            Duration::from_micros(clock),
+        )
+    }
+
+    fn introduce(&mut self, node: usize) {
+        for other in (0..self.signers.len()).filter(|other| *other != node) {
+            let signs = self.signers[other].signs();
+            self.signers[node].told(&[host(other)], Some(signs));
+        }
+    }
+
+    /// A process has ended: the next one remembers, or has lost that, and what the channel says is left.
+    fn restart(&mut self, now: u64, node: usize) {
+        if self.chance.one_in(3) {
+            self.signers[node] = Self::signer(&Memory::default(), now);
+            self.introduce(node);
+        } else {
+            let memory = Memory::read(&self.signers[node].memory().text()).unwrap();
+            self.signers[node] = Self::signer(&memory, 0);
+        }
+    }
+
+    fn sign(&mut self, from: usize, (to, post): (usize, usize), said: &Advertisement) -> Vec<u8> {
+        let mut bytes = said.encode(Version::V3, host(from), host(to), None);
+        self.signers[from].sign(&mut bytes, host(from), host(to));
+        if self.recorded.len() < MAX_RECORDED {
+            self.recorded.push((from, to, post, bytes.clone()));
+        } else {
+            let place = usize::try_from(self.chance.below(MAX_RECORDED as u64)).unwrap();
+            self.recorded[place] = (from, to, post, bytes.clone());
+        }
+        bytes
+    }
+
+    fn read(&mut self, node: usize, source: IpAddr, bytes: &[u8]) -> Option<Input> {
+        let (message, trailer) = split_trailer(bytes, source).ok()?;
+        match self.signers[node].check(message, trailer, source, host(node)) {
+            Verdict::Signed => {
+                let (said, ..) = Advertisement::decode(message, source, host(node), None).unwrap();
+                Some(Input::Packet(source, said))
+            }
+            Verdict::Refused(_) => {
+                self.arrived += 1;
+                None
+            }
+            // By chance it says what was just signed.
+            Verdict::Copy => None,
+            verdict @ (Verdict::Unsigned | Verdict::Unverified(_)) => {
+                panic!("{verdict:?}: everybody is known to sign")
+            }
+        }
+    }
+
+    /// A packet in somebody's name for a router of somebody else.
+    fn forge(&mut self, routers: usize) -> (usize, usize, usize, Vec<u8>) {
+        let count = self.signers.len() as u64;
+        let from = usize::try_from(self.chance.below(count)).unwrap();
+        let to = (from + 1 + usize::try_from(self.chance.below(count - 1)).unwrap()) % self.signers.len();
+        let place = usize::try_from(self.chance.below(self.recorded.len() as u64)).unwrap();
+        let mut recorded = self.recorded.get(place).cloned();
+        match (self.chance.below(4), &mut recorded) {
+            (0, Some((.., bytes))) => {
+                let place = usize::try_from(self.chance.below(bytes.len() as u64)).unwrap();
+                // Another length is refused before anybody looks at its signature.
+                bytes[place] ^= if place == 3 { 0 } else { 1 << self.chance.below(8) };
+            }
+            (1, Some((from, to, ..))) => std::mem::swap(from, to),
+            (2, Some(_)) => {}
+            _ => {
+                let post = usize::try_from(self.chance.below(routers as u64)).unwrap();
+                let vrid = 51 + u8::try_from(post).unwrap();
+                let priority = [0, 1, 254, 255][usize::try_from(self.chance.below(4)).unwrap()];
+                let centis = [1, 10, 100, 4_095][usize::try_from(self.chance.below(4)).unwrap()];
+                let interval = Centis::new(centis).unwrap();
+                let addresses = vec![IpAddr::V4(Ipv4Addr::new(192, 0, 2, 100))];
+                let mut bytes = Advertisement { vrid, priority, interval, addresses }.encode(
+                    Version::V3,
+                    host(from),
+                    host(to),
+                    None,
+                );
+                if self.chance.one_in(2) {
+                    bytes.extend([self.chance.next().to_be_bytes()[7]; SIGNATURE]);
+                }
+                recorded = Some((from, to, post, bytes));
+            }
+        }
+        recorded.unwrap()
+    }
+}
+
+impl World {
+    /// The forger sends what it likes; its packets are not lost.
+    fn forge(&mut self, now: u64) {
+        let routers = self.nodes[0].posts.len();
+        let Some(forgery) = self.forgery.as_mut().filter(|forgery| forgery.at <= now) else { return };
+        let (from, to, post, bytes) = forgery.forge(routers);
+        forgery.at = now + 1 + forgery.chance.below(FORGED_EVERY);
+        self.sent += 1;
+        self.wire.insert((now + 1, self.sent), (to, post, Carried::Bytes(host(from), bytes)));
     }
 }
 
@@ -623,8 +801,8 @@ impl Together {
 }
 
 /// Plays a history; what went wrong.
-fn play(seed: u64, routers: usize) -> Result<(), String> {
-    let mut world = World::new(seed, routers);
+fn play(seed: u64, routers: usize, is_forged: bool) -> Result<(), String> {
+    let mut world = World::new(seed, routers, is_forged);
     for node in 0..world.nodes.len() {
         let when = world.chance.below(1_000);
         world.start(when, node);
@@ -643,19 +821,22 @@ fn play(seed: u64, routers: usize) -> Result<(), String> {
         }
         now = world.next(now);
     }
-    Ok(())
+    match &world.forgery {
+        Some(forgery) if forgery.arrived == 0 => Err("nothing that was forged has arrived".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 /// Plays as many histories as are wanted, or the one that is, of nodes with so many routers.
-fn play_all(usual: u64, routers: usize) {
+fn play_all(usual: u64, routers: usize, is_forged: bool) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seeds = match number("TANDEM_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("TANDEM_HISTORIES").map_or(usual, |count| count * usual / USUAL),
     };
     for seed in seeds {
-        if let Err(why) = play(seed, routers) {
-            let world = World::new(seed, routers);
+        if let Err(why) = play(seed, routers, is_forged) {
+            let world = World::new(seed, routers, is_forged);
             panic!("TANDEM_SEED={seed}: {why}; interval {} us, faults {:?}", world.interval, world.faults);
         }
     }
@@ -663,10 +844,20 @@ fn play_all(usual: u64, routers: usize) {
 
 #[test]
 fn one_node_has_the_addresses_whatever_happens() {
-    play_all(USUAL, 1);
+    play_all(USUAL, 1, false);
 }
 
 #[test]
 fn routers_of_a_group_move_together_whatever_happens() {
-    play_all(USUAL / 4, 2);
+    play_all(USUAL / 4, 2, false);
+}
+
+#[test]
+fn one_node_has_the_addresses_whatever_is_forged() {
+    play_all(USUAL / 40, 1, true);
+}
+
+#[test]
+fn routers_of_a_group_move_together_whatever_is_forged() {
+    play_all(USUAL / 160, 2, true);
 }

@@ -323,8 +323,28 @@ pub(crate) struct Order {
 pub(crate) enum Cluster {
     /// Makes the cluster's certificate authority and one bundle per member
     Init(Init),
-    /// Installs the bundle that `init` made for this member
+    /// Installs the bundle that `init` made for this member, or the one that `add-key` made
     Join(Join),
+    /// Gives a cluster made without one the key that VRRP advertisements are signed by
+    AddKey(AddKey),
+}
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Unicast VRRP advertisements of members are signed where their certificate files have the same key, which
+`tandem cluster init` puts there. This adds one to the certificate file of this node, and writes a bundle
+for the others. Each node signs from its next start; who does not sign yet is believed unsigned.
+
+Example:
+  tandem cluster add-key
+  scp /etc/tandem/advert-key.bundle lb2:     # then, on lb2: tandem cluster join advert-key.bundle")]
+pub(crate) struct AddKey {
+    /// Where the certificate file is, and where to write the bundle
+    #[arg(long, value_name = "DIR", default_value = ETC_DIR)]
+    pub(crate) dir: PathBuf,
+    /// Makes another key where there is one
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -9,7 +9,9 @@ use proxy_lang::{Diagnostic, Level, Sources, render};
 use serde::Serialize;
 
 use crate::args::Check;
-use crate::config::{Depth, Everything, Explain, NO_LISTENER, NOTHING_TO_RUN, Reading, alert, examine};
+use crate::config::{
+    Depth, Everything, Explain, NO_ADVERT_KEY, NO_LISTENER, NOTHING_TO_RUN, Reading, alert, examine,
+};
 
 /// The configuration cannot be used.
 const NOT_USABLE: u8 = 1;
@@ -25,6 +27,9 @@ struct Report {
     /// What the files mean, with `--explain`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     sections: Vec<Section>,
+    /// What is worth knowing, though nothing is wrong with the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
 }
 
 /// A section as it acts.
@@ -97,6 +102,7 @@ pub(crate) fn show(options: &Check) -> u8 {
                 })
                 .collect(),
             sections: explained.into_iter().map(|explained| section(&sources, explained)).collect(),
+            notes: everything.iter().filter_map(signatures).collect(),
         };
         // Numbers and texts can always be written.
         println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -119,12 +125,19 @@ pub(crate) fn show(options: &Check) -> u8 {
     match code {
         0 => {
             print!("{}", everything.iter().map(who_would_win).collect::<String>());
+            everything.iter().filter_map(signatures).for_each(|note| println!("note: {note}"));
             println!("Configuration file is valid");
         }
         NOTHING_TO_RUN => println!("{NO_LISTENER}"),
         _ => println!("{} mistakes", diagnostics.errors()),
     }
     code
+}
+
+/// Says so where the members' advertisements are not signed, as far as their certificate can be read here.
+fn signatures(everything: &Everything) -> Option<String> {
+    let key = everything.signs_adverts().then(|| crate::worker::advert_key(everything));
+    matches!(key, Some(Ok(None))).then(|| NO_ADVERT_KEY.to_owned())
 }
 
 /// Who would have each virtual router's addresses, in words: the priorities as they act.

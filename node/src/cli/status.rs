@@ -21,6 +21,8 @@ const MANY_SERVERS: usize = 24;
 
 /// What reasons begin with.
 const REASON: &str = "  ! ";
+/// What notes begin with, which are no reasons.
+const NOTE: &str = "  - ";
 
 /// Asks and prints; the exit code.
 pub(crate) fn show(options: &Status) -> u8 {
@@ -64,6 +66,11 @@ fn page(status: &NodeStatus, colour: bool) -> String {
         for (place, line) in wrapped(reason, usize::from(WIDTH) - REASON.len()).iter().enumerate() {
             let margin = if place == 0 { REASON } else { "    " };
             page.push_str(&format!("{margin}{}\n", painted(line, status.health, colour)));
+        }
+    }
+    for note in &status.notes {
+        for (place, line) in wrapped(note, usize::from(WIDTH) - REASON.len()).iter().enumerate() {
+            page.push_str(&format!("{}{line}\n", if place == 0 { NOTE } else { "    " }));
         }
     }
     let mut add = |title: &str, table: Table| page.push_str(&format!("\n{title}\n{table}\n"));
@@ -115,7 +122,7 @@ fn page(status: &NodeStatus, colour: bool) -> String {
         add("Followed backends", table);
     }
     if !status.members.is_empty() {
-        let mut table = table(&["member", "channel", "since", "heard", "can serve", "tables"]);
+        let mut table = table(&["member", "channel", "since", "heard", "can serve", "tables", "adverts"]);
         for member in &status.members {
             let word = |known: Option<bool>, yes: &'static str, no: &'static str| match known {
                 Some(true) => yes,
@@ -129,6 +136,7 @@ fn page(status: &NodeStatus, colour: bool) -> String {
                 Cell::new(member.heard_ms.map_or_else(|| "never".to_owned(), span)),
                 Cell::new(word(member.ready, "yes", "no")),
                 Cell::new(word(member.learnt, "learnt", "not learnt")),
+                Cell::new(member.adverts.as_deref().unwrap_or("unsigned")),
             ]);
         }
         add("Members", table);
@@ -258,6 +266,7 @@ pub(crate) mod tests {
             uptime_ms: 90_061_000,
             health: Health::Healthy,
             reasons: Vec::new(),
+            notes: vec!["forged adverts refused in lb2's name: 3, the last one for signature-missing".into()],
             maintenance: false,
             cluster: Some("prod".into()),
             virtual_routers: vec![RouterView {
@@ -309,6 +318,9 @@ pub(crate) mod tests {
                 heard_ms: Some(3_500),
                 ready: None,
                 learnt: None,
+                adverts: Some("signed".into()),
+                adverts_refused: 3,
+                adverts_refused_last: Some("signature-missing".into()),
             }],
             processes: vec![ProcessView {
                 name: "worker".into(),
@@ -386,9 +398,14 @@ pub(crate) mod tests {
         let page = page(&status, false);
         let widest = page.lines().map(|line| line.chars().count()).max();
         assert!(widest.is_some_and(|w| w <= usize::from(WIDTH)), "{widest:?}\n{page}");
-        for word in
-            ["node lb1 of cluster prod: degraded, up 1d01h", "! peer lb2", "this node", "1m01s", "2h00m"]
-        {
+        for word in [
+            "node lb1 of cluster prod: degraded, up 1d01h",
+            "! peer lb2",
+            "this node",
+            "1m01s",
+            "2h00m",
+            "- forged adverts refused in lb2's",
+        ] {
             assert!(page.contains(word), "{word}:\n{page}");
         }
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use failover::{Centis, Claim, Role, RouterId};
-use replication::channel::{self, Mastership, Prepare, Prepared, Standing, Word};
+use failover::{Centis, Claim, Role, RouterId, SigningStatus, Signs, Source};
+use replication::channel::{self, Mastership, Prepare, Prepared, Session, Standing, Word};
 use replication_control::Cluster;
 
 use super::Supervisor;
@@ -63,6 +63,18 @@ struct Noted {
 impl Other {
     fn is_connected(&self) -> bool {
         self.reach == Some(Ok(()))
+    }
+
+    /// The addresses that its advertisements come from, as far as is known.
+    fn sources(&self) -> Vec<IpAddr> {
+        let standing = self.standing.iter().flat_map(|(standing, _)| &standing.routers);
+        let others = standing.filter_map(|part| address(&part.source));
+        std::iter::once(self.address).chain(others).collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// What is known of the signatures of its addresses.
+    fn signing(&self, signing: &SigningStatus) -> Vec<Source> {
+        self.sources().iter().filter_map(|source| signing.sources.get(source).copied()).collect()
     }
 
     fn heard(&self) -> Option<&Standing> {
@@ -180,8 +192,16 @@ impl Members {
         Some(Noted { is_news, dead: is_dead.then_some(other.address) })
     }
 
-    pub(super) fn views(&self) -> Vec<MemberView> {
+    /// `signing`: how advertisements are signed, where they are.
+    pub(super) fn views(&self, signing: Option<&SigningStatus>) -> Vec<MemberView> {
         let view = |(name, other): (&String, &Other)| MemberView {
+            adverts: signing.map(|signing| adverts(&other.signing(signing)).to_owned()),
+            adverts_refused: signing
+                .map_or(0, |signing| other.signing(signing).iter().map(|source| source.refused).sum()),
+            adverts_refused_last: signing.and_then(|signing| {
+                let last = other.signing(signing).iter().find_map(|source| source.last);
+                last.map(|why| why.word().to_owned())
+            }),
             name: name.clone(),
             address: other.address.to_string(),
             state: match &other.reach {
@@ -212,11 +232,32 @@ fn from_channel(router: channel::RouterId) -> Option<RouterId> {
     Some(RouterId { vrid: u8::try_from(router.vrid).ok()?, six: router.six, addresses: router.addresses })
 }
 
+/// An address as it is written on the channel: four bytes or sixteen; `None`: it is none.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    let four = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    four.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+fn written(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(four) => four.octets().to_vec(),
+        IpAddr::V6(six) => six.octets().to_vec(),
+    }
+}
+
+/// How a member's advertisements are believed, in words.
+fn adverts(sources: &[Source]) -> &'static str {
+    if sources.iter().any(|source| source.signs) {
+        "signed"
+    } else if sources.iter().any(|source| source.unverified.is_some()) {
+        "another key"
+    } else {
+        "unsigned"
+    }
+}
+
 fn claim(said: &Mastership) -> Option<(RouterId, IpAddr, Claim)> {
-    let source = match said.source.len() {
-        4 => IpAddr::from(<[u8; 4]>::try_from(said.source.as_slice()).ok()?),
-        _ => IpAddr::from(<[u8; 16]>::try_from(said.source.as_slice()).ok()?),
-    };
+    let source = address(&said.source)?;
     let interval = Centis::new(u16::try_from(said.interval).ok()?)?;
     let priority = u8::try_from(said.priority).ok().filter(|priority| *priority > 0)?;
     Some((from_channel(said.router)?, source, Claim { priority, interval }))
@@ -229,10 +270,7 @@ impl Supervisor {
             router: on_channel(router),
             priority: claim.priority.into(),
             interval: claim.interval.wire().into(),
-            source: match source {
-                IpAddr::V4(four) => four.octets().to_vec(),
-                IpAddr::V6(six) => six.octets().to_vec(),
-            },
+            source: written(source),
         }));
     }
 
@@ -263,11 +301,28 @@ impl Supervisor {
             router: on_channel(part.id),
             priority: part.priority.into(),
             interval: 0,
-            source: Vec::new(),
+            source: if part.own.is_unspecified() { Vec::new() } else { written(part.own) },
         });
+        let signing = self.agent.as_ref().and_then(failover::Agent::signing);
+        let sessions = signing.iter().flat_map(|signing| {
+            self.members.others.iter().map(|(name, other)| {
+                let sources = other.signing(signing);
+                let session = sources.iter().map(|source| source.session).max().unwrap_or(0);
+                Session { member: name.clone(), session }
+            })
+        });
+        let signs = signing
+            .as_ref()
+            .map(|signing| channel::Signs { key: signing.signs.key, session: signing.signs.session });
         // Nobody follows one that goes itself.
         let ready = self.eligible.ready && matches!(self.phase, Phase::Serving);
-        let standing = Standing { ready, learnt: self.eligible.learnt, routers: parts.collect() };
+        let standing = Standing {
+            ready,
+            learnt: self.eligible.learnt,
+            routers: parts.collect(),
+            signs,
+            sessions: sessions.collect(),
+        };
         self.say_to_all(Word::Standing(standing));
         self.members.told = Some(Instant::now());
     }
@@ -367,7 +422,14 @@ impl Supervisor {
         let late = other.clocks.late(at, now.saturating_duration_since(self.started));
         match word {
             Word::Standing(standing) => {
+                let signs = standing.signs.map(|signs| Signs { key: signs.key, session: signs.session });
+                let of_us = standing.sessions.iter().find(|known| known.member == self.member);
+                let outgrown = of_us.map(|known| known.session);
                 let first = other.standing.replace((standing, Instant::now())).is_none();
+                if let Some(agent) = &self.agent {
+                    agent.signs(other.sources(), signs);
+                    outgrown.into_iter().for_each(|session| agent.outgrown(session));
+                }
                 if first {
                     self.weigh();
                 }
@@ -435,7 +497,7 @@ mod tests {
     fn hear(members: &mut Members) {
         assert_eq!(members.note(&reached(true)), Some(Noted { is_news: true, dead: None }));
         let part = Mastership { router: on_channel(ROUTER), priority: 100, interval: 0, source: Vec::new() };
-        let standing = Standing { ready: true, learnt: true, routers: vec![part] };
+        let standing = Standing { ready: true, learnt: true, routers: vec![part], ..Standing::default() };
         members.others.get_mut("lb2").unwrap().standing = Some((standing, Instant::now()));
     }
 
@@ -463,7 +525,7 @@ mod tests {
         let mut members = connected();
         members.forget();
         assert_eq!(known(&mut members), (false, None, None), "nothing is known of the others");
-        assert_eq!(members.views()[0].state, "calling");
+        assert_eq!(members.views(None)[0].state, "calling");
         assert_eq!(
             members.note(&reached(false)),
             Some(Noted { is_news: true, dead: None }),

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use failover::{After, Agent, Eligibility, Role, RouterId, Told, What};
+use failover::{After, Agent, ClusterKey, Eligibility, Role, RouterId, Signing, Told, What};
 use prost::Message;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::signal::unix::{SignalKind, signal};
@@ -116,6 +116,7 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     everything.check_member(&member)?;
     let identity = crate::worker::identity(&everything, &member)?;
     drop(identity);
+    let advert_key = crate::worker::advert_key(&everything)?;
     let _lock = options.folders.as_ref().map(|(_, state)| claim(state)).transpose()?;
     let cores = everything.cores();
     // First: its folder is where the file's stats socket lives, too.
@@ -141,10 +142,14 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     runtime.block_on(async move {
         let (listener, told, lost) = news::open();
         let agent = match everything.failover(&member).filter(|_| !options.no_virtual_addresses) {
-            Some(config) => Some(
+            Some(mut config) => Some({
+                config.signing = advert_key.map(|key| Signing {
+                    key: ClusterKey::new(key.bytes()),
+                    folder: options.folders.map(|(_, state)| state),
+                });
                 Agent::start(config, listener)
-                    .map_err(|e| format!("the virtual address cannot be served: {e}"))?,
-            ),
+                    .map_err(|e| format!("the virtual address cannot be served: {e}"))?
+            }),
             None => None,
         };
         listen_to_signals(&events, options.keepalived_dumps.as_deref()).map_err(|e| e.to_string())?;

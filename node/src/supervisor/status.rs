@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use failover::{Role, RouterStatus};
+use failover::{Role, RouterStatus, SigningStatus};
 use failover_vrrp::{Track, Watch};
 
 use super::Supervisor;
+use crate::config::NO_ADVERT_KEY;
 use crate::status::{
     AddressView, DRAINING, FollowedView, GatewayView, Health, NodeStatus, PREPARING, ProcessView, RouterView,
     WorkerView,
@@ -36,6 +37,7 @@ pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> No
             reverse: track.reverse,
         })
     };
+    let signing = supervisor.agent.as_ref().and_then(failover::Agent::signing);
     let mut status = NodeStatus {
         node: supervisor.member.clone(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -46,12 +48,42 @@ pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> No
         cluster: cluster.map(|c| c.name.clone()),
         maintenance: supervisor.resting,
         virtual_routers: routers.map(|router| view(router, &name_of, &followed)).collect(),
-        members: supervisor.members.views(),
+        members: supervisor.members.views(signing.as_ref()),
+        notes: notes(supervisor, signing.as_ref()),
         processes: processes(supervisor),
         worker,
     };
     status.judge();
     status
+}
+
+/// What is worth knowing of the signatures of advertisements, though this node is none the worse for it.
+fn notes(supervisor: &Supervisor, signing: Option<&SigningStatus>) -> Vec<String> {
+    let everything = &supervisor.runs.everything;
+    let Some(_agent) = supervisor.agent.as_ref().filter(|_| everything.signs_adverts()) else {
+        return Vec::new();
+    };
+    let Some(signing) = signing else { return vec![NO_ADVERT_KEY.to_owned()] };
+    let mut notes: Vec<String> = signing.trouble.iter().cloned().collect();
+    let views = supervisor.members.views(Some(signing));
+    let unsigned = views.iter().filter(|member| member.adverts.as_deref() != Some("signed"));
+    for member in unsigned {
+        let name = &member.name;
+        let why = match (member.adverts.as_deref(), &signing.forgotten) {
+            (Some("another key"), _) => {
+                "its key is another one: carry this node's there (tandem cluster add-key)"
+            }
+            (_, Some(why)) => &format!("it has not been seen to sign, and nothing is remembered: {why}"),
+            (_, None) => "it has not been seen to sign",
+        };
+        notes.push(format!("unsigned adverts of {name} are believed: {why}"));
+    }
+    for member in views.iter().filter(|member| member.adverts_refused > 0) {
+        let last = member.adverts_refused_last.as_deref().unwrap_or_default();
+        let (name, count) = (&member.name, member.adverts_refused);
+        notes.push(format!("forged adverts refused in {name}'s name: {count}, the last one for {last}"));
+    }
+    notes
 }
 
 /// The worker and the control process first; then workers that come and go.

@@ -18,7 +18,7 @@ use crate::config::{Everything, Texts};
 use crate::link::{AsyncLink, Body, Kind, Link, Nothing, Report, Word, seal, unseal};
 
 pub(crate) use privileges::drop_all as drop_privileges;
-pub(crate) use service::{Before, Parts, Plan, Service, certificates, drained, identity, start};
+pub(crate) use service::{Before, Parts, Plan, Service, advert_key, certificates, drained, identity, start};
 
 /// How often the supervisor is told how things are.
 const REPORT: Duration = Duration::from_millis(50);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proxy::{KnownServer, Limits, Options as Running, Proxy, Sockets, TlsBinds, now_ms};
+use replication::identity::AdvertKey;
 use replication::{
     Changes, Config as Shared, HealthDoor, Identity, Knowledge, Others, PeerTable, Replication, ServerNews,
     Tables,
@@ -91,6 +92,17 @@ pub(crate) fn identity(everything: &Everything, member: &str) -> Result<Option<I
     let (certificate, authority) = (read(&cluster.certificate)?, read(&cluster.authority)?);
     let identity = Identity::read(member, &certificate, &authority);
     identity.map(Some).map_err(|e| format!("'{}' : {e}", cluster.certificate))
+}
+
+/// Reads the key that the members' advertisements are signed by; `None`: there is no cluster, or its certificates were
+/// made before there was such a key.
+pub(crate) fn advert_key(everything: &Everything) -> Result<Option<AdvertKey>, String> {
+    let Some(cluster) = &everything.cluster else { return Ok(None) };
+    let path = &cluster.certificate;
+    let text = std::fs::read_to_string(path).map_err(|e| format!("cannot read '{path}' : {e}"))?;
+    AdvertKey::read(&text).map_err(|e| {
+        format!("'{path}' : {e}; 'tandem cluster add-key --replace' makes another one, for all members")
+    })
 }
 
 /// Reads the certificates of listeners. Read again by every process that uses them, not handed over: keys

@@ -31,7 +31,7 @@ pub struct Mastership {
     /// The interval of its advertisements, in hundredths of a second.
     #[prost(uint32, tag = "3")]
     pub interval: u32,
-    /// The address that it advertises from: four bytes, or sixteen.
+    /// The address that it advertises from: four bytes, or sixteen; none: it has none yet.
     #[prost(bytes = "vec", tag = "4")]
     pub source: Vec<u8>,
 }
@@ -48,6 +48,34 @@ pub struct Standing {
     /// Its priority in each virtual router that it takes part in.
     #[prost(message, repeated, tag = "3")]
     pub routers: Vec<Mastership>,
+    /// How it signs its advertisements; absent: it does not, or its program does not know how.
+    #[prost(message, optional, tag = "4")]
+    pub signs: Option<Signs>,
+    /// The last session of each other member that it remembers.
+    #[prost(message, repeated, tag = "5")]
+    pub sessions: Vec<Session>,
+}
+
+/// How a node signs its advertisements.
+#[derive(Clone, Copy, PartialEq, Eq, Message)]
+pub struct Signs {
+    /// The number of its key.
+    #[prost(fixed32, tag = "1")]
+    pub key: u32,
+    /// Its session.
+    #[prost(uint64, tag = "2")]
+    pub session: u64,
+}
+
+/// The last session that is remembered of a member: one that has lost its memory must begin a later one.
+#[derive(Clone, PartialEq, Eq, Message)]
+pub struct Session {
+    /// The member's name.
+    #[prost(string, tag = "1")]
+    pub member: String,
+    /// The session.
+    #[prost(uint64, tag = "2")]
+    pub session: u64,
 }
 
 /// An order: this node is going to leave, and the one that hears it to follow.

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::spawn_local;
 
-pub use message::{Mastership, Prepare, Prepared, RouterId, Said, Standing, Word};
+pub use message::{Mastership, Prepare, Prepared, RouterId, Said, Session, Signs, Standing, Word};
 
 use crate::handshakes::{Handshakes, Lines};
 use crate::health::introduced;

@@ -29,10 +29,19 @@ impl Forger {
 
     /// Sends a message to VRRP's group in a host's name. The kernel fills in lengths and the header's checksum.
     pub(super) fn send(&self, source: u8, ttl: u8, message: &[u8]) -> io::Result<()> {
+        self.put(source, GROUP, ttl, message)
+    }
+
+    /// Sends a message from one host to another in the first one's name.
+    pub(super) fn send_to(&self, source: u8, destination: u8, message: &[u8]) -> io::Result<()> {
+        self.put(source, Ipv4Addr::new(192, 0, 2, destination), u8::MAX, message)
+    }
+
+    fn put(&self, source: u8, destination: Ipv4Addr, ttl: u8, message: &[u8]) -> io::Result<()> {
         let mut packet = vec![0x45, 0xc0, 0, 0, 0, 0, 0, 0, ttl, VRRP, 0, 0, 192, 0, 2, source];
-        packet.extend(GROUP.octets());
+        packet.extend(destination.octets());
         packet.extend(message);
-        self.0.send_to(&packet, &SocketAddrV4::new(GROUP, 0).into()).map(|_| ())
+        self.0.send_to(&packet, &SocketAddrV4::new(destination, 0).into()).map(|_| ())
     }
 }
 
@@ -48,6 +57,13 @@ impl Ear {
             IpAddr::V6(_) => Ipv4Addr::UNSPECIFIED,
         };
         socket.join_multicast_v4_n(&GROUP, &InterfaceIndexOrAddress::Address(own))?;
+        Ok(Self(socket))
+    }
+
+    /// Hears what is said to this host alone.
+    pub(super) fn at_host() -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::from(i32::from(VRRP))))?;
+        socket.set_nonblocking(true)?;
         Ok(Self(socket))
     }
 

@@ -2,6 +2,7 @@
 //! would send. The pair must go on as if nobody were there, count everything by reason, and keep its log short.
 
 mod forger;
+mod members;
 mod pair;
 
 use std::time::{Duration, Instant};
@@ -30,8 +31,14 @@ const LINES: usize = 8;
 
 /// The cases by name.
 type Case = fn() -> Result<String, String>;
-const CASES: &[(&str, Case)] =
-    &[("hmac", || flood(true)), ("password", || flood(false)), ("replay", replay), ("rollout", rollout)];
+const CASES: &[(&str, Case)] = &[
+    ("hmac", || flood(true)),
+    ("members", members::play),
+    ("members-rollout", members::roll_out),
+    ("password", || flood(false)),
+    ("replay", replay),
+    ("rollout", rollout),
+];
 
 /// Plays all cases, one after the other, each in a lab of its own.
 pub(crate) fn meet() -> Result<String, String> {

@@ -5,7 +5,7 @@ mod backends;
 mod comes;
 mod control;
 mod gateway;
-mod pair;
+pub(crate) mod pair;
 mod routes;
 
 use clap::ValueEnum;

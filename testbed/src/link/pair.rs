@@ -10,7 +10,7 @@ use crate::lab::{self, Namespace, PATIENCE, Switch};
 const NAMES: [&str; 2] = ["lb1", "lb2"];
 
 /// The hosts of two members, 192.0.2.11 and 192.0.2.12.
-pub(super) fn hosts(switch: &mut Switch) -> Result<[Namespace; 2], String> {
+pub(crate) fn hosts(switch: &mut Switch) -> Result<[Namespace; 2], String> {
     let mut host = |port, number| {
         let host = switch.host(port, &[IpAddr::from([192, 0, 2, number])]);
         host.map_err(|e| format!("the lab cannot be built: {e}"))
@@ -20,7 +20,7 @@ pub(super) fn hosts(switch: &mut Switch) -> Result<[Namespace; 2], String> {
 
 /// Starts lb1 and, once that is master, lb2; each with the text for its folder, which names `cluster.pem` and
 /// `cluster-ca.pem` there.
-pub(super) fn start(
+pub(crate) fn start(
     folder: &Path,
     tandem: &Path,
     hosts: &[Namespace; 2],
@@ -60,7 +60,7 @@ pub(super) fn start(
 }
 
 /// Has a node hand over once it knows that the other one is ready: before, its address would only be given up.
-pub(super) fn hand_over(node: &Node) -> Result<(), String> {
+pub(crate) fn hand_over(node: &Node) -> Result<(), String> {
     let is_ready = || node.status().is_some_and(|status| status["members"][0]["ready"] == true);
     lab::until("the other one is known to be ready", is_ready)?;
     node.order("failover")
