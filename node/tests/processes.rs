@@ -427,17 +427,16 @@ fn a_second_node_on_the_same_state_is_refused() {
     assert!(node.get().starts_with("HTTP/1.1 200 "));
 }
 
-#[test]
-fn two_nodes_know_each_others_clients_and_say_so() {
-    let folder = TempDir::new().unwrap();
+/// Two nodes of one cluster, with these lines in their files, that have learnt from each other.
+fn pair(folder: &Path, more: &str) -> [Node; 2] {
     let port = free_port_on(&[1, 2]);
     let cluster = |etc: &Path| {
         format!(
-            "cluster c\n    member lb1 127.0.0.1\n    member lb2 127.0.0.2\n    port {port}\n    crt {0}/cluster.pem ca-file {0}/cluster-ca.pem\n",
+            "{more}cluster c\n    member lb1 127.0.0.1\n    member lb2 127.0.0.2\n    port {port}\n    crt {0}/cluster.pem ca-file {0}/cluster-ca.pem\n",
             etc.display()
         )
     };
-    let (one, two) = (folder.path().join("lb1"), folder.path().join("lb2"));
+    let (one, two) = (folder.join("lb1"), folder.join("lb2"));
     std::fs::create_dir_all(&one).unwrap();
     let own = file(&one, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1), &cluster(&one));
     let done = |command: &mut Command| {
@@ -451,6 +450,43 @@ fn two_nodes_know_each_others_clients_and_say_so() {
     for node in [&a, &b] {
         node.until("healthy", |s| s["health"] == "healthy" && s["worker"]["tables_are"] == "learnt");
     }
+    [a, b]
+}
+
+/// A node whose worker has no descriptor for its checks says nothing of servers to the other one, which would believe it.
+#[test]
+fn a_member_that_cannot_check_tells_others_of_no_failure() {
+    let folder = TempDir::new().unwrap();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let more = format!("backend app\n    server s1 {address} check inter 50ms fall 1\n");
+    let [a, b] = pair(folder.path(), &more);
+    let is_up = |status: &Value| {
+        let servers = status["worker"]["servers"].as_array().cloned().unwrap_or_default();
+        servers.first().map(|server| server["up"] == true)
+    };
+    let worker = a.pid_of("worker");
+    let limit = starve(worker);
+    // Long enough for several checks, and for what is told of them.
+    let log = || std::fs::read_to_string(a.folder.join("log")).unwrap();
+    let begin = Instant::now();
+    while log().matches("cannot check a server").count() < 2 {
+        assert!(begin.elapsed() < PATIENCE, "{}", log());
+        assert_eq!(is_up(&b.status()), Some(true));
+    }
+    prlimit(Some(worker), Resource::Nofile, limit).unwrap();
+    a.until("known", |s| is_up(s) == Some(true));
+    for node in [&a, &b] {
+        let log = std::fs::read_to_string(node.folder.join("log")).unwrap();
+        assert!(!log.contains("Server app/s1 is DOWN"), "{log}");
+    }
+    assert_eq!(a.pid_of("worker"), worker);
+}
+
+#[test]
+fn two_nodes_know_each_others_clients_and_say_so() {
+    let folder = TempDir::new().unwrap();
+    let [a, b] = pair(folder.path(), "");
     assert_eq!(a.cli(&["status"]).status.code(), Some(0));
     a.get();
     let begin = Instant::now();
