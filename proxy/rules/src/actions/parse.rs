@@ -318,6 +318,10 @@ fn reply(
         rest = &after[1..];
         match keyword.text.as_str() {
             "status" => status = number(name, Some(value), diagnostics)?,
+            "content-type" if value.text.bytes().any(|b| b.is_ascii_control()) => {
+                diagnostics.error(value.span, "a content type cannot hold control characters");
+                return None;
+            }
             "content-type" => content_type = value.text.clone().into_bytes(),
             "string" => body = Body::Fixed(value.text.clone().into_bytes()),
             "lf-string" => body = Body::Format(Format::parse(value, context, diagnostics)?),

@@ -16,8 +16,8 @@ pub(super) const TABLE: &[Fetch] = &[
         spec: Spec::full(
             &["url_param", "urlp"],
             ARGS,
-            "Values of a parameter; the first one. They begin behind the delimiter, `?` unless told otherwise; `&`, \
-             `;` and the delimiter part them.",
+            "Values of a parameter; the first one. They begin behind the delimiter, `?` unless told \
+             otherwise; `&`, `;` and the delimiter part them.",
             "url_param(id)",
         ),
         yields: Kind::Text,

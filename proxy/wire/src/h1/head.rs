@@ -397,14 +397,13 @@ impl Head {
     /// Replaces the target. One that names a server gives the Host field its name. `false`: these bytes are no
     /// target that fits the method; nothing is changed.
     pub fn set_target(&mut self, target: &[u8]) -> bool {
-        if target.iter().any(|b| !super::scan::is_target_byte(*b)) || !target::fits(target, self.method_kind)
-        {
+        if target.iter().any(|b| !super::scan::is_target_byte(*b)) || !target::fits(target, self.method()) {
             return false;
         }
         if let Some(parts) = target::absolute(target) {
-            target::replace_host(self, parts.authority);
+            self.set_host(parts.authority);
         } else if self.method_kind == Method::Connect {
-            target::replace_host(self, target);
+            self.set_host(target);
         }
         self.target = self.append_clean(target);
         true
@@ -441,6 +440,15 @@ impl Head {
         self.set_target(&target)
     }
 
+    /// Gives the first Host field this value; adds one if there is none.
+    pub(super) fn set_host(&mut self, host: &[u8]) {
+        let place = self.fields().position(|(name, _)| name == b"host");
+        match place {
+            Some(place) => self.set_value(place, Some(host)),
+            None => self.add(b"host", host),
+        }
+    }
+
     /// Writes the Host field's name into a target that names a server, as they must agree (RFC 9112 3.2.2).
     /// `false`: it is no name of a server.
     pub fn follow_host(&mut self) -> bool {
@@ -448,10 +456,10 @@ impl Head {
             return true;
         }
         let host = self.host().unwrap_or_default();
-        let Some(target) = target::with_authority(self.target(), self.method_kind, host) else {
+        let Some(target) = target::with_authority(self.target(), self.method(), host) else {
             return false;
         };
-        if target::fits(&target, self.method_kind) {
+        if target::fits(&target, self.method()) {
             self.target = self.append_clean(&target);
             return true;
         }
@@ -460,7 +468,7 @@ impl Head {
 
     /// Replaces the method. `false`: it is no token, or the target does not fit it; nothing is changed.
     pub fn set_method(&mut self, method: &[u8]) -> bool {
-        if !super::scan::is_token(method) || !target::fits(self.target(), Method::of(method)) {
+        if !super::scan::is_token(method) || !target::fits(self.target(), method) {
             return false;
         }
         self.method = self.append(method);

@@ -46,7 +46,7 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
         drop_length(head);
     }
     if matches!(parsed, Parsed::Complete(_)) && head.target().first() != Some(&b'/') {
-        target::agree(head)?;
+        agree(head)?;
     }
     Ok(match parsed {
         Parsed::Complete(used) => Parsed::Complete(skipped + used),
@@ -116,7 +116,7 @@ fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
     head.method = Span::new(0, method);
     head.method_kind = Method::of(&line[..method]);
     head.target = Span::new(method + 1, method + 1 + target);
-    if target::fits(&rest[..target], head.method_kind) { Ok(()) } else { Err(Refusal::Target) }
+    if target::fits(&rest[..target], &line[..method]) { Ok(()) } else { Err(Refusal::Target) }
 }
 
 /// Reads a response's head; an interim response is one too.
@@ -239,6 +239,38 @@ fn one_host(head: &mut Head) -> Result<(), Refusal> {
     }
     let (mut seen, text) = (false, &head.text);
     head.fields.retain(|field| field.name.of(text) != b"host" || !std::mem::replace(&mut seen, true));
+    Ok(())
+}
+
+/// Makes a request whose target names a server agree with its Host field, or refuses it: rules look at the one,
+/// servers at the other (RFC 9112 3.2.2). A port that is the scheme's own goes; a Host field that is missing is
+/// written from the target.
+fn agree(head: &mut Head) -> Result<(), Refusal> {
+    let target = head.target();
+    let (scheme, authority, rest) = match target::absolute(target) {
+        Some(parts) => (Some(parts.scheme), parts.authority, parts.rest),
+        None if head.method_kind() == Method::Connect => (None, target, &b""[..]),
+        None => return Ok(()),
+    };
+    let name = target::short(authority, scheme).to_vec();
+    let host = match head.host() {
+        None => None,
+        Some(host) if host.eq_ignore_ascii_case(authority) => Some(name.len() < host.len()),
+        Some(host) if target::short(host, scheme).eq_ignore_ascii_case(&name) => Some(false),
+        Some(_) => return Err(Refusal::Host),
+    };
+    let whole = match scheme {
+        Some(scheme) if name.len() < authority.len() => Some([scheme, b"://", &name, rest].concat()),
+        _ => None,
+    };
+    match host {
+        None => head.add_clean(b"host", &name),
+        Some(true) => head.set_host(&name),
+        Some(false) => {}
+    }
+    if let Some(whole) = whole {
+        head.target = head.append_clean(&whole);
+    }
     Ok(())
 }
 

@@ -1,9 +1,7 @@
-//! Request targets (RFC 9112 3.2): their forms, the parts of one, whether one agrees with the Host field, and how
-//! bytes that may not stand in one are written.
+//! Request targets (RFC 9112 3.2): their forms, the parts of one, and how bytes that may not stand in one are written.
 
-use super::head::{Head, Method};
-use super::refusal::Refusal;
-
+/// The method whose target is an authority alone. Methods are case-sensitive (RFC 9110 9.1).
+const CONNECT: &[u8] = b"CONNECT";
 /// Longest port of an authority; zeros before it are part of it.
 const MAX_PORT_DIGITS: usize = 5;
 
@@ -44,14 +42,14 @@ pub(super) fn split(target: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// Whether these bytes, each of which may stand in a target, are one that fits the method.
-pub(super) fn fits(target: &[u8], method: Method) -> bool {
+pub(super) fn fits(target: &[u8], method: &[u8]) -> bool {
     match target.first() {
         None => false,
-        Some(_) if method == Method::Connect => {
+        Some(_) if method == CONNECT => {
             matches!(host_and_port(target), Some((_, Some(port))) if !port.is_empty())
         }
         Some(b'/') => true,
-        Some(b'*') => target.len() == 1 && method == Method::Options,
+        Some(b'*') => target.len() == 1 && method == b"OPTIONS",
         Some(_) => absolute(target).is_some_and(|parts| {
             parts.rest.first() != Some(&b'?') && host_and_port(parts.authority).is_some()
         }),
@@ -101,61 +99,20 @@ fn is_usual(port: &[u8], scheme: Option<&[u8]>) -> bool {
 }
 
 /// The authority without a port that need not be said.
-fn short<'a>(authority: &'a [u8], scheme: Option<&[u8]>) -> &'a [u8] {
+pub(super) fn short<'a>(authority: &'a [u8], scheme: Option<&[u8]>) -> &'a [u8] {
     match host_and_port(authority) {
         Some((host, Some(port))) if is_usual(port, scheme) => host,
         _ => authority,
     }
 }
 
-/// Makes a request whose target names a server agree with its Host field, or refuses it: rules look at the one,
-/// servers at the other (RFC 9112 3.2.2). A port that is the scheme's own goes; a Host field that is missing is
-/// written from the target.
-pub(super) fn agree(head: &mut Head) -> Result<(), Refusal> {
-    let target = head.target();
-    let (scheme, authority, rest) = match absolute(target) {
-        Some(parts) => (Some(parts.scheme), parts.authority, parts.rest),
-        None if head.method_kind() == Method::Connect => (None, target, &b""[..]),
-        None => return Ok(()),
-    };
-    let name = short(authority, scheme).to_vec();
-    let host = match head.host() {
-        None => None,
-        Some(host) if host.eq_ignore_ascii_case(authority) => Some(name.len() < host.len()),
-        Some(host) if short(host, scheme).eq_ignore_ascii_case(&name) => Some(false),
-        Some(_) => return Err(Refusal::Host),
-    };
-    let whole = match scheme {
-        Some(scheme) if name.len() < authority.len() => Some([scheme, b"://", &name, rest].concat()),
-        _ => None,
-    };
-    match host {
-        None => head.add_clean(b"host", &name),
-        Some(true) => replace_host(head, &name),
-        Some(false) => {}
-    }
-    if let Some(whole) = whole {
-        head.target = head.append_clean(&whole);
-    }
-    Ok(())
-}
-
-/// Gives the Host field this value; adds it if there is none.
-pub(super) fn replace_host(head: &mut Head, host: &[u8]) {
-    let place = head.fields().position(|(name, _)| name == b"host");
-    match place {
-        Some(place) => head.set_value(place, Some(host)),
-        None => head.add(b"host", host),
-    }
-}
-
 /// The target with another authority; as it is where it has none. `None`: these bytes are no authority.
-pub(super) fn with_authority(target: &[u8], method: Method, authority: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn with_authority(target: &[u8], method: &[u8], authority: &[u8]) -> Option<Vec<u8>> {
     if let Some(parts) = absolute(target) {
         host_and_port(authority)?;
         return Some([parts.scheme, b"://", authority, parts.rest].concat());
     }
-    if method != Method::Connect {
+    if method != CONNECT {
         return Some(target.to_vec());
     }
     // What a CONNECT asks for needs its port.
@@ -211,34 +168,39 @@ mod tests {
     #[test]
     fn target_that_fits_no_form_is_none() {
         for (target, method, expected) in [
-            ("/", Method::Get, true),
-            ("/", Method::Connect, false),
-            ("*", Method::Options, true),
-            ("*", Method::Get, false),
-            ("http://h", Method::Get, true),
-            ("http://h/p", Method::Get, true),
-            ("http://h:80", Method::Options, true),
-            ("http://[::1]:8080/", Method::Get, true),
-            ("http://h?q", Method::Get, false),
-            ("http://u@h/", Method::Get, false),
-            ("http:///p", Method::Get, false),
-            ("http://:80/", Method::Get, false),
-            ("http://h:99999/", Method::Get, false),
-            ("http://h:x/", Method::Get, false),
-            ("http://h\\x/", Method::Get, false),
-            ("http://[::1/", Method::Get, false),
-            ("1x://h/", Method::Get, false),
-            ("h/p", Method::Get, false),
-            ("x?http://h/", Method::Get, false),
-            ("h:443", Method::Connect, true),
-            ("h", Method::Connect, false),
-            ("h:", Method::Connect, false),
-            ("h:443?x", Method::Connect, false),
-            ("u@h:443", Method::Connect, false),
-            ("http://h:443", Method::Connect, false),
-            ("", Method::Get, false),
+            ("/", &b"GET"[..], true),
+            ("/", b"CONNECT", false),
+            ("*", b"OPTIONS", true),
+            ("*", b"GET", false),
+            ("http://h", b"GET", true),
+            ("http://h/p", b"GET", true),
+            ("http://h:80", b"OPTIONS", true),
+            ("http://[::1]:8080/", b"GET", true),
+            ("http://h?q", b"GET", false),
+            ("http://u@h/", b"GET", false),
+            ("http:///p", b"GET", false),
+            ("http://:80/", b"GET", false),
+            ("http://h:99999/", b"GET", false),
+            ("http://h:x/", b"GET", false),
+            ("http://h\\x/", b"GET", false),
+            ("http://[::1/", b"GET", false),
+            ("1x://h/", b"GET", false),
+            ("h/p", b"GET", false),
+            ("x?http://h/", b"GET", false),
+            ("h:443", b"CONNECT", true),
+            ("h", b"CONNECT", false),
+            ("h:", b"CONNECT", false),
+            ("h:443?x", b"CONNECT", false),
+            ("u@h:443", b"CONNECT", false),
+            ("http://h:443", b"CONNECT", false),
+            ("", b"GET", false),
         ] {
-            assert_eq!(fits(target.as_bytes(), method), expected, "{target} {method:?}");
+            assert_eq!(
+                fits(target.as_bytes(), method),
+                expected,
+                "{target} {}",
+                String::from_utf8_lossy(method)
+            );
         }
     }
 
