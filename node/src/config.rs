@@ -11,10 +11,12 @@ use std::sync::Arc;
 use failover::Config as Failover;
 use failover_vrrp::{Machine, VirtualRouter, keepalived, keywords as virtual_router};
 use prost::Message;
-use proxy_config::model::{BindAddress, Config as Proxied};
+use proxy_config::model::{Account, BindAddress, Config as Proxied};
 use proxy_config::{Explained, ExplainedLine, Origin};
 use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
+
+use crate::worker::privileges;
 
 /// HAProxy's words and exit code for a configuration that is right and serves nobody.
 pub(crate) const NO_LISTENER: &str =
@@ -388,6 +390,11 @@ impl Texts {
                 diagnostics.error(config.binds[bind].at, format!("'bind' : {why}"));
             }
         }
+        if depth == Depth::Whole
+            && let Some(config) = &proxy
+        {
+            check_accounts(config, &mut diagnostics);
+        }
         let proxy = proxy.filter(|_| diagnostics.errors() == 0);
         let explained = match (explain, &proxy) {
             (Explain::As(member), Some(config)) => explained(&sources, &blocks, config, &routers, member),
@@ -438,6 +445,21 @@ fn understand(
         return None;
     }
     everything
+}
+
+/// Users and groups that this machine does not have.
+fn check_accounts(config: &Proxied, diagnostics: &mut Diagnostics) {
+    let global = &config.global;
+    let sockets = &global.stats_sockets;
+    let users = global.user.iter().chain(sockets.iter().filter_map(|socket| socket.user.as_ref()));
+    let groups = global.group.iter().chain(sockets.iter().filter_map(|socket| socket.group.as_ref()));
+    let mut check = |account: &Account, known: Result<(), String>| {
+        if let (Account::Name { at, .. }, Err(why)) = (account, known) {
+            diagnostics.error(*at, why).help("create it, or name one that this machine has");
+        }
+    };
+    users.for_each(|account| check(account, privileges::user(account).map(|_| ())));
+    groups.for_each(|account| check(account, privileges::group(account).map(|_| ())));
 }
 
 /// What no room can check alone: virtual routers are about members.

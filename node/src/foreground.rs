@@ -16,11 +16,16 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     }
     let member = everything.member(options.member.as_deref());
     everything.check_member(&member)?;
-    say_what_stays_undone(&everything.proxy);
+    say_what_stays_undone(&everything.proxy, options);
     let identity = worker::identity(&everything, &member)?;
     let cores = everything.cores();
     let parts = sockets::open(&everything, &member, cores, None)?;
     let tls = worker::certificates(&everything)?;
+    proxy::remember_time_zone();
+    // Everything is open, and there is one thread yet: credentials are each thread's own.
+    for note in worker::drop_privileges(&everything.proxy.global)? {
+        tracing::warn!("{note}");
+    }
     let plan = Plan { member, cores, everything, parts, identity, tls, before: Before::default() };
     let proxy = worker::start(plan, |service| async move {
         // Replication lives as long as the service that holds it.
@@ -31,21 +36,22 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     wait(&proxy).map_err(|e| e.to_string())
 }
 
-/// One process in the foreground keeps the user, the root and the terminal it was started with.
-fn say_what_stays_undone(config: &Config) {
-    let global = &config.global;
-    for (keyword, value) in [
-        ("user", &global.user),
-        ("group", &global.group),
-        ("chroot", &global.chroot),
-        ("pidfile", &global.pidfile),
-    ] {
-        if let Some(value) = value {
-            tracing::warn!("'{keyword} {value}' has no effect in the foreground");
-        }
+/// One process in the foreground keeps the terminal it was started with, and writes no process id.
+fn say_what_stays_undone(config: &Config, options: &Options) {
+    let file = config.global.pidfile.clone();
+    if let Some(file) = options.pidfile.as_ref().map(|file| file.display().to_string()).or(file) {
+        tracing::warn!("no process id is written to '{file}' in the foreground: add '-W' or '-D'");
     }
-    if global.daemon {
+    if config.global.daemon {
         tracing::warn!("'daemon' has no effect in the foreground");
+    }
+}
+
+/// Says how the servers are, as HAProxy does when it is asked by SIGHUP.
+fn say_servers(proxy: &Proxy) {
+    for server in proxy.servers() {
+        let state = if server.up { "UP" } else { "DOWN" };
+        tracing::warn!("SIGHUP: server {}/{} is {state}", server.backend, server.server);
     }
 }
 
@@ -55,14 +61,26 @@ fn wait(proxy: &Proxy) -> std::io::Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut soft = signal(SignalKind::user_defined1())?;
+        // What a supervisor is told to reload by must not end this process.
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut reload = signal(SignalKind::user_defined2())?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                _ = soft.recv() => break,
+                _ = hangup.recv() => say_servers(proxy),
+                _ = reload.recv() => {
+                    tracing::warn!("SIGUSR2: one process does not reload; start it with '-W' for that");
+                }
+            }
+        }
+        tracing::info!(sessions = proxy.sessions_count(), "stopping softly");
+        proxy.set_stopping();
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
-            _ = soft.recv() => {
-                tracing::info!(sessions = proxy.sessions_count(), "stopping softly");
-                proxy.set_stopping();
-                worker::drained(proxy).await;
-            }
+            () = worker::drained(proxy) => {}
         }
         Ok(())
     })

@@ -177,6 +177,7 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
             loaded.0.limit_connections(options.max_connections);
             return Ok(finish(logged(|| foreground::run(loaded.0, &options))));
         }
+        Style::SupervisedForeground => false,
         Style::Background => true,
         // The keyword holds beside `-W`, and not for systemd (manual chapter 3.1, `daemon`).
         Style::Supervised => loaded.0.proxy.global.daemon && !options.notify,
@@ -188,7 +189,7 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
 /// Runs as a supervisor in HAProxy's place.
 fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<background::Parent>) -> ExitCode {
     // The exit code tells of the signal that ended it, as that of HAProxy's master does.
-    let signals = options.style == Style::Supervised;
+    let signals = matches!(options.style, Style::Supervised | Style::SupervisedForeground);
     let systemd = std::env::var_os("NOTIFY_SOCKET").filter(|_| options.notify).map(Into::into);
     let start = Start {
         files: Keepalived::default().beside(&options.files),

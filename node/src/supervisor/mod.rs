@@ -209,6 +209,8 @@ fn keep_few_capabilities() -> std::io::Result<()> {
         | CapabilitySet::SYS_NICE
         // A reload reads and opens what the file names, as the start did.
         | CapabilitySet::DAC_OVERRIDE
+        // And a stats socket is given to the user whom the file names.
+        | CapabilitySet::CHOWN
         | CapabilitySet::KILL;
     let kept = capabilities(None)?.permitted & needed;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };

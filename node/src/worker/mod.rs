@@ -1,7 +1,7 @@
 //! The process that carries traffic: it is given its sockets and its configuration, reads its secrets,
 //! drops every privilege before its first thread starts, and ends when its supervisor does.
 
-mod privileges;
+pub(crate) mod privileges;
 mod service;
 
 use std::net::TcpListener;
