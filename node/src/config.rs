@@ -11,7 +11,7 @@ use std::sync::Arc;
 use failover::Config as Failover;
 use failover_vrrp::{Machine, VirtualRouter, keepalived, keywords as virtual_router};
 use prost::Message;
-use proxy_config::model::{Account, BindAddress, Config as Proxied};
+use proxy_config::model::{Account, Bind, BindAddress, Config as Proxied};
 use proxy_config::{Explained, ExplainedLine, Origin};
 use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
@@ -533,9 +533,21 @@ impl Everything {
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Whether anybody can reach it: a client or a peer.
+    /// Whether anybody can reach it: a client, a peer, an operator, or who follows a virtual address.
     pub(crate) fn is_reachable(&self) -> bool {
-        !self.proxy.binds.is_empty() || !self.proxy.peers.is_empty()
+        let proxy = &self.proxy;
+        !proxy.binds.is_empty()
+            || !proxy.peers.is_empty()
+            || !proxy.global.stats_sockets.is_empty()
+            || !self.routers.is_empty()
+            || self.cluster.is_some()
+            || self.machine != Machine::default()
+    }
+
+    /// Whether `next` listens on no address that this one listens on, which has at least one.
+    pub(crate) fn loses_every_bind(&self, next: &Self) -> bool {
+        let kept = |bind: &Bind| next.proxy.binds.iter().any(|other| other.address == bind.address);
+        !self.proxy.binds.is_empty() && !self.proxy.binds.iter().any(kept)
     }
 
     /// Which member this node is: `-L`, `global localpeer`, or the host's name.
@@ -635,11 +647,8 @@ fn alert_line(text: &str) -> String {
     format!("[ALERT]    ({}) : {text}\n", std::process::id())
 }
 
+/// Reads a text file, if it is one: what could make this process wait, or fill it, is refused.
 pub(crate) fn read_file(path: &str) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > MAX_FILE {
-        return Err(format!("it has {size} bytes, the limit is {MAX_FILE}"));
-    }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let bytes = proxy::read_regular(Path::new(path), MAX_FILE)?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }

@@ -2,7 +2,8 @@
 
 use proxy::Proxy;
 use proxy_config::model::Config;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::haproxy::Options;
 use crate::config::Everything;
@@ -17,6 +18,8 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     let member = everything.member(options.member.as_deref());
     everything.check_member(&member)?;
     say_what_stays_undone(&everything.proxy, options);
+    // Before anybody can think that this process listens to them.
+    let signals = Signals::take().map_err(|e| e.to_string())?;
     let identity = worker::identity(&everything, &member)?;
     let cores = everything.cores();
     let parts = sockets::open(&everything, &member, cores, None)?;
@@ -33,7 +36,8 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
         drop(service);
     })?;
     tracing::info!(cores, "serving");
-    wait(&proxy).map_err(|e| e.to_string())
+    signals.wait(&proxy);
+    Ok(())
 }
 
 /// One process in the foreground keeps the terminal it was started with, and writes no process id.
@@ -55,33 +59,50 @@ fn say_servers(proxy: &Proxy) {
     }
 }
 
-fn wait(proxy: &Proxy) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut soft = signal(SignalKind::user_defined1())?;
-        // What a supervisor is told to reload by must not end this process.
-        let mut hangup = signal(SignalKind::hangup())?;
-        let mut reload = signal(SignalKind::user_defined2())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = soft.recv() => break,
-                _ = hangup.recv() => say_servers(proxy),
-                _ = reload.recv() => {
-                    tracing::warn!("SIGUSR2: one process does not reload; start it with '-W' for that");
+/// The signals this process answers, on a runtime of their own that starts no thread.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    soft: Signal,
+    /// What a supervisor is told to reload by must not end this process.
+    hangup: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let entered = runtime.enter();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (soft, hangup) = (signal(SignalKind::user_defined1())?, signal(SignalKind::hangup())?);
+        let reload = signal(SignalKind::user_defined2())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt, soft, hangup, reload })
+    }
+
+    /// Answers until one of them ends this process.
+    fn wait(self, proxy: &Proxy) {
+        let Self { runtime, mut terminate, mut interrupt, mut soft, mut hangup, mut reload } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = soft.recv() => break,
+                    _ = hangup.recv() => say_servers(proxy),
+                    _ = reload.recv() => {
+                        tracing::warn!("SIGUSR2: one process does not reload; start it with '-W' for that");
+                    }
                 }
             }
-        }
-        tracing::info!(sessions = proxy.sessions_count(), "stopping softly");
-        proxy.set_stopping();
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = worker::drained(proxy) => {}
-        }
-        Ok(())
-    })
+            tracing::info!(sessions = proxy.sessions_count(), "stopping softly");
+            proxy.set_stopping();
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = worker::drained(proxy) => {}
+            }
+        });
+    }
 }

@@ -8,6 +8,7 @@ mod checks;
 pub mod clock;
 mod connection;
 mod core;
+mod files;
 mod inherit;
 mod listener;
 mod log;
@@ -39,6 +40,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 
 pub use clock::now_ms;
+pub use files::read_regular;
 pub use inherit::KnownServer;
 pub use listener::{Sockets, open_socket};
 pub use orders::{OrderRefused, ServerOrder, ServerView, SessionRow};

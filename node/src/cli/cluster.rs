@@ -52,7 +52,7 @@ pub(crate) fn init(options: &Init) -> Result<(), String> {
 pub(crate) fn join(options: &Join) -> Result<(), String> {
     let bundle = &options.bundle;
     let say = |what: &dyn std::fmt::Display| format!("'{}' : {what}", bundle.display());
-    let text = std::fs::read_to_string(bundle).map_err(|e| say(&e))?;
+    let text = crate::config::read_file(&bundle.to_string_lossy()).map_err(|e| say(&e))?;
     let named = bundle.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     let member = options.member.clone().unwrap_or(named);
     let (certificate, authority) = open_bundle(&text).map_err(|e| say(&e))?;

@@ -259,6 +259,7 @@ pub(crate) mod tests {
             health: Health::Healthy,
             reasons: Vec::new(),
             maintenance: false,
+            reload_refused: None,
             cluster: Some("prod".into()),
             virtual_routers: vec![RouterView {
                 name: "web".into(),
