@@ -18,6 +18,8 @@ use common::free_port;
 
 const TANDEM: &str = env!("CARGO_BIN_EXE_tandem");
 const PATIENCE: Duration = Duration::from_secs(20);
+/// HAProxy is told again after this.
+const AGAIN: Duration = Duration::from_secs(1);
 /// `nobody`, and `daemon`.
 const NOBODY: u32 = 65_534;
 const DAEMON: u32 = 1;
@@ -189,8 +191,17 @@ fn the_foreground_reloads_with_a_supervisor_and_not_without() {
     for program in [Some(TANDEM), haproxy::installed()].into_iter().flatten() {
         let running = start(program, &["-W", "-db"], GLOBAL);
         let before = carrier(&running, true);
-        kill_process(Pid::from_child(&running.process), Signal::USR2).unwrap();
-        until(&running, "reloaded", || carrier(&running, true) != before);
+        let reload = || kill_process(Pid::from_child(&running.process), Signal::USR2).unwrap();
+        reload();
+        let mut told = Instant::now();
+        until(&running, "reloaded", || {
+            // A master of HAProxy that has just started misses a signal now and then; ours does not.
+            if program != TANDEM && told.elapsed() > AGAIN {
+                reload();
+                told = Instant::now();
+            }
+            carrier(&running, true) != before
+        });
         let after = carrier(&running, true);
         assert_eq!(who(after)[0], format!("Uid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}"), "{program}");
 
