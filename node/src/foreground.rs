@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::haproxy::Options;
 use crate::config::Everything;
 use crate::worker::{Before, Plan};
-use crate::{sockets, worker};
+use crate::{sandbox, sockets, worker};
 
 /// Runs until SIGTERM or SIGINT, or until the last session has ended after SIGUSR1.
 pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), String> {
@@ -29,6 +29,7 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     for note in worker::drop_privileges(&everything.proxy.global)? {
         tracing::warn!("{note}");
     }
+    sandbox::confine();
     let plan = Plan { member, cores, everything, parts, identity, tls, before: Before::default() };
     let proxy = worker::start(plan, |service| async move {
         // Replication lives as long as the service that holds it.

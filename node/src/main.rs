@@ -14,6 +14,7 @@ mod journal;
 mod link;
 mod metrics;
 mod runtime_api;
+mod sandbox;
 mod sockets;
 mod status;
 mod supervisor;

@@ -219,6 +219,9 @@ pub(crate) struct WorkerView {
     /// One of them does not, or none can be asked.
     #[serde(default)]
     pub(crate) deaf: bool,
+    /// What keeps it from the rest of the machine: `seccomp`, `landlock` with its version, or `none`.
+    #[serde(default)]
+    pub(crate) sandbox: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

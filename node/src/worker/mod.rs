@@ -47,6 +47,7 @@ pub(crate) fn run() -> Result<(), String> {
     }
     // After the change of user, which clears it.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
+    crate::sandbox::confine();
     let Handed { member, cores, everything, parts, before } = handed;
     let link = SendLink(link);
     start(Plan { member, cores, everything, parts, identity, tls, before }, move |service| {

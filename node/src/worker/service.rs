@@ -316,6 +316,7 @@ impl Service {
             sessions: server.sessions,
         });
         WorkerView {
+            sandbox: crate::sandbox::applied().to_owned(),
             sessions: self.proxy.sessions_count(),
             checks_done: self.proxy.checks_done(),
             tables_are: match self.knowledge() {
