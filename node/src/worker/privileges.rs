@@ -19,6 +19,9 @@ const WHO: &str = "start this program as root, or leave the keyword out";
 pub(crate) fn drop_all(global: &Global) -> Result<Vec<String>, String> {
     let mut notes = Vec::new();
     raise_descriptors(&mut notes);
+    // The agent's, where the supervisor was given it.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    setrlimit(Resource::Rtprio, none).map_err(|e| format!("cannot give up real-time priority: {e}"))?;
     let (user, group) = (global.user.as_ref(), global.group.as_ref());
     let wanted = [
         ("user", user.map(ToString::to_string)),
