@@ -11,10 +11,12 @@ use std::sync::Arc;
 use failover::Config as Failover;
 use failover_vrrp::{Machine, VirtualRouter, keepalived, keywords as virtual_router};
 use prost::Message;
-use proxy_config::model::{BindAddress, Config as Proxied};
+use proxy_config::model::{Account, Bind, BindAddress, Config as Proxied};
 use proxy_config::{Explained, ExplainedLine, Origin};
 use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, nearest, read_text, render};
 use replication_control::{self as control, Cluster};
+
+use crate::worker::privileges;
 
 /// HAProxy's words and exit code for a configuration that is right and serves nobody.
 pub(crate) const NO_LISTENER: &str =
@@ -391,6 +393,11 @@ impl Texts {
                 diagnostics.error(config.binds[bind].at, format!("'bind' : {why}"));
             }
         }
+        if depth == Depth::Whole
+            && let Some(config) = &proxy
+        {
+            check_accounts(config, &mut diagnostics);
+        }
         let proxy = proxy.filter(|_| diagnostics.errors() == 0);
         let explained = match (explain, &proxy) {
             (Explain::As(member), Some(config)) => explained(&sources, &blocks, config, &routers, member),
@@ -441,6 +448,21 @@ fn understand(
         return None;
     }
     everything
+}
+
+/// Users and groups that this machine does not have.
+fn check_accounts(config: &Proxied, diagnostics: &mut Diagnostics) {
+    let global = &config.global;
+    let sockets = &global.stats_sockets;
+    let users = global.user.iter().chain(sockets.iter().filter_map(|socket| socket.user.as_ref()));
+    let groups = global.group.iter().chain(sockets.iter().filter_map(|socket| socket.group.as_ref()));
+    let mut check = |account: &Account, known: Result<(), String>| {
+        if let (Account::Name { at, .. }, Err(why)) = (account, known) {
+            diagnostics.error(*at, why).help("create it, or name one that this machine has");
+        }
+    };
+    users.for_each(|account| check(account, privileges::user(account).map(|_| ())));
+    groups.for_each(|account| check(account, privileges::group(account).map(|_| ())));
 }
 
 /// What no room can check alone: virtual routers are about members.
@@ -514,9 +536,21 @@ impl Everything {
         names.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    /// Whether anybody can reach it: a client or a peer.
+    /// Whether anybody can reach it: a client, a peer, an operator, or who follows a virtual address.
     pub(crate) fn is_reachable(&self) -> bool {
-        !self.proxy.binds.is_empty() || !self.proxy.peers.is_empty()
+        let proxy = &self.proxy;
+        !proxy.binds.is_empty()
+            || !proxy.peers.is_empty()
+            || !proxy.global.stats_sockets.is_empty()
+            || !self.routers.is_empty()
+            || self.cluster.is_some()
+            || self.machine != Machine::default()
+    }
+
+    /// Whether `next` listens on no address that this one listens on, which has at least one.
+    pub(crate) fn loses_every_bind(&self, next: &Self) -> bool {
+        let kept = |bind: &Bind| next.proxy.binds.iter().any(|other| other.address == bind.address);
+        !self.proxy.binds.is_empty() && !self.proxy.binds.iter().any(kept)
     }
 
     /// Which member this node is: `-L`, `global localpeer`, or the host's name.
@@ -625,11 +659,8 @@ fn alert_line(text: &str) -> String {
     format!("[ALERT]    ({}) : {text}\n", std::process::id())
 }
 
+/// Reads a text file, if it is one: what could make this process wait, or fill it, is refused.
 pub(crate) fn read_file(path: &str) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|e| e.to_string())?.len();
-    if size > MAX_FILE {
-        return Err(format!("it has {size} bytes, the limit is {MAX_FILE}"));
-    }
-    let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
+    let bytes = proxy::read_regular(Path::new(path), MAX_FILE)?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }

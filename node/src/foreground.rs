@@ -2,12 +2,13 @@
 
 use proxy::Proxy;
 use proxy_config::model::Config;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::haproxy::Options;
 use crate::config::Everything;
 use crate::worker::{Before, Plan};
-use crate::{sockets, worker};
+use crate::{sandbox, sockets, worker};
 
 /// Runs until SIGTERM or SIGINT, or until the last session has ended after SIGUSR1.
 pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), String> {
@@ -16,12 +17,20 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     }
     let member = everything.member(options.member.as_deref());
     everything.check_member(&member)?;
-    say_what_stays_undone(&everything.proxy);
+    say_what_stays_undone(&everything.proxy, options);
+    // Before anybody can think that this process listens to them.
+    let signals = Signals::take().map_err(|e| e.to_string())?;
     let identity = worker::identity(&everything, &member)?;
     let cores = everything.cores();
     let limits = crate::limits::secure(&everything, cores)?;
     let parts = sockets::open(&everything, &member, cores, None)?;
     let tls = worker::certificates(&everything)?;
+    proxy::remember_time_zone();
+    // Everything is open, and there is one thread yet: credentials are each thread's own.
+    for note in worker::drop_privileges(&everything.proxy.global)? {
+        tracing::warn!("{note}");
+    }
+    sandbox::confine();
     let plan = Plan { member, cores, everything, parts, identity, tls, limits, before: Before::default() };
     let proxy = worker::start(plan, |service| async move {
         // Replication lives as long as the service that holds it.
@@ -29,42 +38,73 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
         drop(service);
     })?;
     tracing::info!(cores, "serving");
-    wait(&proxy).map_err(|e| e.to_string())
+    signals.wait(&proxy);
+    Ok(())
 }
 
-/// One process in the foreground keeps the user, the root and the terminal it was started with.
-fn say_what_stays_undone(config: &Config) {
-    let global = &config.global;
-    for (keyword, value) in [
-        ("user", &global.user),
-        ("group", &global.group),
-        ("chroot", &global.chroot),
-        ("pidfile", &global.pidfile),
-    ] {
-        if let Some(value) = value {
-            tracing::warn!("'{keyword} {value}' has no effect in the foreground");
-        }
+/// One process in the foreground keeps the terminal it was started with, and writes no process id.
+fn say_what_stays_undone(config: &Config, options: &Options) {
+    let file = config.global.pidfile.clone();
+    if let Some(file) = options.pidfile.as_ref().map(|file| file.display().to_string()).or(file) {
+        tracing::warn!("no process id is written to '{file}' in the foreground: add '-W' or '-D'");
     }
-    if global.daemon {
+    if config.global.daemon {
         tracing::warn!("'daemon' has no effect in the foreground");
     }
 }
 
-fn wait(proxy: &Proxy) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut soft = signal(SignalKind::user_defined1())?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            _ = soft.recv() => {
-                tracing::info!(sessions = proxy.sessions_count(), "stopping softly");
-                proxy.set_stopping();
-                worker::drained(proxy).await;
+/// Says how the servers are, as HAProxy does when it is asked by SIGHUP.
+fn say_servers(proxy: &Proxy) {
+    for server in proxy.servers() {
+        let state = if server.up { "UP" } else { "DOWN" };
+        tracing::warn!("SIGHUP: server {}/{} is {state}", server.backend, server.server);
+    }
+}
+
+/// The signals this process answers, on a runtime of their own that starts no thread.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    soft: Signal,
+    /// What a supervisor is told to reload by must not end this process.
+    hangup: Signal,
+    reload: Signal,
+}
+
+impl Signals {
+    fn take() -> std::io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
+        let entered = runtime.enter();
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (soft, hangup) = (signal(SignalKind::user_defined1())?, signal(SignalKind::hangup())?);
+        let reload = signal(SignalKind::user_defined2())?;
+        drop(entered);
+        Ok(Self { runtime, terminate, interrupt, soft, hangup, reload })
+    }
+
+    /// Answers until one of them ends this process.
+    fn wait(self, proxy: &Proxy) {
+        let Self { runtime, mut terminate, mut interrupt, mut soft, mut hangup, mut reload } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = soft.recv() => break,
+                    _ = hangup.recv() => say_servers(proxy),
+                    _ = reload.recv() => {
+                        tracing::warn!("SIGUSR2: one process does not reload; start it with '-W' for that");
+                    }
+                }
             }
-        }
-        Ok(())
-    })
+            tracing::info!(sessions = proxy.sessions_count(), "stopping softly");
+            proxy.set_stopping();
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+                () = worker::drained(proxy) => {}
+            }
+        });
+    }
 }

@@ -15,6 +15,7 @@ mod limits;
 mod link;
 mod metrics;
 mod runtime_api;
+mod sandbox;
 mod sockets;
 mod status;
 mod supervisor;
@@ -50,22 +51,7 @@ fn main() -> ExitCode {
         sys::end_with_the_reader();
     }
     match command {
-        Command::Run(options) => finish(logged(|| {
-            let files = options.keepalived.beside(&options.files);
-            let loaded = config::load_aloud(&files, Warnings::Say);
-            let start = Start {
-                files,
-                loaded: loaded.ok_or("the configuration is not usable")?,
-                member: options.member,
-                folders: Some((options.run_dir, options.state_dir)),
-                pidfile: None,
-                max_connections: None,
-                no_virtual_addresses: false,
-                keepalived_dumps: options.keepalived_dumps,
-                tell: Tell { systemd: std::env::var_os("NOTIFY_SOCKET").map(Into::into), ..Tell::default() },
-            };
-            supervisor::run(start).map(|_| ())
-        })),
+        Command::Run(options) => run_node(options),
         Command::Migrate(options) => ExitCode::from(cli::migrate::show(&options)),
         Command::Diff(options) => ExitCode::from(cli::diff::show(&options)),
         Command::Check(options) => ExitCode::from(cli::check::show(&options)),
@@ -73,9 +59,9 @@ fn main() -> ExitCode {
         Command::Explain(options) => ExitCode::from(cli::explain::show(&options)),
         Command::Dump(options) => ExitCode::from(cli::dump::show(&options)),
         Command::Peers(options) => ExitCode::from(cli::peers::show(&options)),
-        Command::Reload(options) => ExitCode::from(cli::order::give(
-            "reload",
-            &options,
+        Command::Reload { force, order } => ExitCode::from(cli::order::give(
+            if force { "reload force" } else { "reload" },
+            &order,
             "reloaded",
             "not reloaded: nothing has changed",
         )),
@@ -103,6 +89,30 @@ fn main() -> ExitCode {
         Command::Worker => finish(logged(worker::run)),
         Command::Control => finish(logged(control::run)),
     }
+}
+
+/// Runs a node of a pair.
+fn run_node(options: args::Run) -> ExitCode {
+    let files = options.keepalived.beside(&options.files);
+    let Some(loaded) = config::load_aloud(&files, Warnings::Say) else {
+        return finish(Err("the configuration is not usable".to_owned()));
+    };
+    if !loaded.0.is_reachable() {
+        alert(config::NO_LISTENER);
+        return ExitCode::from(config::NOTHING_TO_RUN);
+    }
+    let start = Start {
+        files,
+        loaded,
+        member: options.member,
+        folders: Some((options.run_dir, options.state_dir)),
+        pidfile: None,
+        max_connections: None,
+        no_virtual_addresses: false,
+        keepalived_dumps: options.keepalived_dumps,
+        tell: Tell { systemd: std::env::var_os("NOTIFY_SOCKET").map(Into::into), ..Tell::default() },
+    };
+    finish(logged(|| supervisor::run(start).map(|_| ())))
 }
 
 fn as_haproxy(words: &[String]) -> ExitCode {
@@ -179,6 +189,7 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
             loaded.0.limit_connections(options.max_connections);
             return Ok(finish(logged(|| foreground::run(loaded.0, &options))));
         }
+        Style::SupervisedForeground => false,
         Style::Background => true,
         // The keyword holds beside `-W`, and not for systemd (manual chapter 3.1, `daemon`).
         Style::Supervised => loaded.0.proxy.global.daemon && !options.notify,
@@ -190,7 +201,7 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
 /// Runs as a supervisor in HAProxy's place.
 fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<background::Parent>) -> ExitCode {
     // The exit code tells of the signal that ended it, as that of HAProxy's master does.
-    let signals = options.style == Style::Supervised;
+    let signals = matches!(options.style, Style::Supervised | Style::SupervisedForeground);
     let systemd = std::env::var_os("NOTIFY_SOCKET").filter(|_| options.notify).map(Into::into);
     let start = Start {
         files: Keepalived::default().beside(&options.files),

@@ -45,6 +45,9 @@ pub(crate) struct NodeStatus {
     /// Somebody has ordered that it takes no address.
     #[serde(default)]
     pub(crate) maintenance: bool,
+    /// The last reload changed nothing; absent once one has succeeded.
+    #[serde(default)]
+    pub(crate) reload_refused: Option<RefusedReload>,
     pub(crate) virtual_routers: Vec<RouterView>,
     /// The other members, as their channel has them.
     #[serde(default)]
@@ -55,6 +58,24 @@ pub(crate) struct NodeStatus {
     pub(crate) processes: Vec<ProcessView>,
     /// What the worker says; `null`: it does not answer, so nobody knows.
     pub(crate) worker: Option<WorkerView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefusedReload {
+    /// Everything that was said about it.
+    pub(crate) why: String,
+    pub(crate) since_ms: u64,
+}
+
+impl RefusedReload {
+    /// The line that says what decided, the first mistake or else the last word: as much of it as a page has room for.
+    fn short(&self) -> String {
+        const MAX_CHARS: usize = 200;
+        let mut lines = self.why.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = lines.clone().find(|line| line.starts_with("[ALERT]"));
+        let line = first.or_else(|| lines.next_back()).unwrap_or("unknown");
+        line.chars().take(MAX_CHARS).collect()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -220,6 +241,9 @@ pub(crate) struct WorkerView {
     /// One of them does not, or none can be asked.
     #[serde(default)]
     pub(crate) deaf: bool,
+    /// What keeps it from the rest of the machine: `seccomp`, `landlock` with its version, or `none`.
+    #[serde(default)]
+    pub(crate) sandbox: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -324,6 +348,11 @@ impl NodeStatus {
                 );
                 worse(true, Health::Degraded, text);
             }
+        }
+        if let Some(refused) = &self.reload_refused {
+            let text =
+                format!("the last reload was refused, the older files are in force: {}", refused.short());
+            worse(true, Health::Degraded, text);
         }
         for member in self.members.iter().filter(|member| member.state == "lost") {
             let why = member.why.as_deref().unwrap_or("unknown");

@@ -11,6 +11,7 @@ mod connection;
 mod core;
 #[cfg(test)]
 mod exchanges;
+mod files;
 mod inherit;
 mod limits;
 mod listener;
@@ -46,6 +47,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
 
 pub use clock::now_ms;
+pub use files::read_regular;
 pub use inherit::KnownServer;
 pub use limits::{Given, Limits, MOST_DESCRIPTORS, TooFew};
 pub use listener::{Sockets, open_socket};

@@ -14,6 +14,8 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
+use crate::files::read_regular;
+
 /// Files in a folder of certificates that are no certificates (manual chapter 5.1, `crt`).
 const BESIDE: [&str; 4] = ["issuer", "ocsp", "sctl", "key"];
 /// Most certificates of one bind.
@@ -95,11 +97,7 @@ fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
 
 fn certificate(path: &Path, provider: &CryptoProvider) -> Result<Arc<CertifiedKey>, String> {
     let say = |why: &str| format!("unable to use the certificate in '{}' : {why}", path.display());
-    let read = |path: &Path| match std::fs::metadata(path) {
-        Ok(about) if about.len() > MAX_FILE => Err(format!("it has more than {MAX_FILE} bytes")),
-        Ok(_) => std::fs::read(path).map_err(|e| e.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
+    let read = |path: &Path| read_regular(path, MAX_FILE);
     let text = read(path).map_err(|why| say(&why))?;
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().map_err(|e| say(&e.to_string()))?;

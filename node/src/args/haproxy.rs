@@ -12,9 +12,10 @@ Usage: tandem -f FILE [-f FILE]... [options]
   -cc COND   evaluate a condition: exit code 0 true, 1 false, 2 not understood
   -L NAME    this node's name (default: localpeer of the file, else the host's)
   -C DIR     go to this folder first
-  -db, -d    stay in the foreground, in one process
+  -db, -d    stay in the foreground, in one process, which does not reload
   -D         run in the background
-  -W, -Ws    supervisor and worker; -Ws stays in the foreground and tells systemd when it is ready
+  -W, -Ws    supervisor and worker; -Ws stays in the foreground and tells systemd when it is ready,
+             and so does '-W -db', but for systemd
   -p FILE    write the process id there
   -sf PIDS   once ready, tell these processes to finish (-st: to end)
   -n COUNT   most client connections of the process
@@ -56,8 +57,10 @@ pub(crate) enum Style {
     Foreground,
     /// In the background.
     Background,
-    /// Supervisor and worker, here.
+    /// Supervisor and worker: in the background where the file says `daemon`.
     Supervised,
+    /// Supervisor and worker, here whatever the file says.
+    SupervisedForeground,
 }
 
 /// How to run.
@@ -131,7 +134,8 @@ pub(crate) fn read(words: &[String]) -> Result<Asked, String> {
         return Err("no configuration: '-f FILE' is expected".to_owned());
     }
     options.style = match (foreground, background, supervised) {
-        (true, _, _) => Style::Foreground,
+        (true, _, true) => Style::SupervisedForeground,
+        (true, _, false) => Style::Foreground,
         (_, true, _) => Style::Background,
         (_, _, true) => Style::Supervised,
         _ => Style::AsTheFileSays,
@@ -165,6 +169,10 @@ mod tests {
         assert_eq!((all.max_connections, all.max_memory), (Some(10), Some(512)));
         assert!(matches!(ask("-D -f a"), Ok(Asked::Run(o)) if o.style == Style::Background));
         assert!(matches!(ask("-D -db -f a"), Ok(Asked::Run(o)) if o.style == Style::Foreground));
+        assert!(matches!(ask("-W -db -f a"), Ok(Asked::Run(o)) if o.style == Style::SupervisedForeground));
+        assert!(
+            matches!(ask("-D -db -Ws -f a"), Ok(Asked::Run(o)) if o.style == Style::SupervisedForeground)
+        );
     }
 
     #[test]

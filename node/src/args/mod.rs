@@ -60,11 +60,19 @@ A new worker takes over the listeners, the stick tables, the servers' states and
 changed at run time; the old one finishes its sessions. A file with mistakes changes nothing, and
 so does one that needs a restart of the node: another 'cluster' section, virtual router or
 'nbthread', or another word of keepalived.conf about the machine. `tandem diff` says so before.
+A file without a listener is refused, and so is one that removes every bind, unless '--force' says
+that this is meant. While a reload is under way, the next one waits for it.
 Exit code: 0 the new files are in force, 1 nothing has changed.
 
 Example:
   tandem reload && tandem status")]
-    Reload(Order),
+    Reload {
+        /// Carries it out though it removes every bind of the running configuration
+        #[arg(long)]
+        force: bool,
+        #[command(flatten)]
+        order: Order,
+    },
     /// Moves the floating addresses to the other node, without a gap
     #[command(after_help = "\
 This node keeps the addresses until the other one has them, and serves what still reaches it

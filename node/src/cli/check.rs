@@ -126,6 +126,9 @@ pub(crate) fn show(options: &Check) -> u8 {
         0 => {
             print!("{}", everything.iter().map(who_would_win).collect::<String>());
             everything.iter().filter_map(signatures).for_each(|note| println!("note: {note}"));
+            for part in crate::sandbox::missing() {
+                println!("this kernel has no {part}: the worker runs without it");
+            }
             println!("Configuration file is valid");
         }
         NOTHING_TO_RUN => println!("{NO_LISTENER}"),

@@ -57,7 +57,7 @@ pub(crate) fn init(options: &Init) -> Result<(), String> {
 pub(crate) fn join(options: &Join) -> Result<(), String> {
     let bundle = &options.bundle;
     let say = |what: &dyn std::fmt::Display| format!("'{}' : {what}", bundle.display());
-    let text = std::fs::read_to_string(bundle).map_err(|e| say(&e))?;
+    let text = crate::config::read_file(&bundle.to_string_lossy()).map_err(|e| say(&e))?;
     let has_certificate = text.contains("-----BEGIN CERTIFICATE-----");
     if let Some(key) = AdvertKey::read(&text).map_err(|e| say(&e))?.filter(|_| !has_certificate) {
         put_key(&options.dir, &key)?;

@@ -7,7 +7,7 @@ use crate::args::Order;
 use crate::supervisor::Done;
 
 /// Longest time the node may take: it gives up earlier.
-const PATIENCE: Duration = Duration::from_secs(45);
+const PATIENCE: Duration = Duration::from_secs(125);
 const DONE: u8 = 0;
 const UNCHANGED: u8 = 1;
 

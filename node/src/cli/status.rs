@@ -151,7 +151,9 @@ fn page(status: &NodeStatus, colour: bool) -> String {
             Cell::new(process.restarts),
         ]);
     }
-    add("Processes", processes);
+    let confined =
+        status.worker.as_ref().map(|worker| format!(" (the worker is confined by {})", worker.sandbox));
+    add(&format!("Processes{}", confined.unwrap_or_default()), processes);
     let Some(worker) = &status.worker else {
         page.push_str("\nPeers, tables and servers: unknown, the worker does not answer.\n");
         return page;
@@ -268,6 +270,7 @@ pub(crate) mod tests {
             reasons: Vec::new(),
             notes: vec!["forged adverts refused in lb2's name: 3, the last one for signature-missing".into()],
             maintenance: false,
+            reload_refused: None,
             cluster: Some("prod".into()),
             virtual_routers: vec![RouterView {
                 name: "web".into(),
@@ -380,6 +383,7 @@ pub(crate) mod tests {
                 slow_turns: 0,
                 longest_turn_ms: 3,
                 deaf: false,
+                sandbox: "seccomp, landlock 7".to_owned(),
             }),
         }
     }

@@ -18,6 +18,7 @@ pub(crate) fn run() -> Result<(), String> {
     // The worker says what could not be done; once is enough.
     worker::drop_privileges(&handed.everything.proxy.global)?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
+    crate::sandbox::confine();
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(LocalOptions::default()).map_err(|e| e.to_string())?;
     runtime.block_on(async {

@@ -13,6 +13,8 @@ use proxy_config::model::{BindAddress, Level, StatsSocket};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, UnixListener};
 
+use crate::worker::privileges;
+
 /// Longest line of commands.
 const MAX_LINE: u64 = 16_384;
 /// How long a silent connection stays where the file says nothing.
@@ -40,6 +42,12 @@ pub(crate) fn open(line: &StatsSocket) -> std::io::Result<OwnedFd> {
             if let Some(mode) = line.mode {
                 std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
             }
+            let user = line.user.as_ref().map(|account| privileges::user(account).map(|(user, _)| user));
+            let group = line.group.as_ref().map(privileges::group);
+            let (user, group) = (user.transpose(), group.transpose());
+            let (user, group) = (user.map_err(std::io::Error::other)?, group.map_err(std::io::Error::other)?);
+            // After the mode, which only the owner may change.
+            std::os::unix::fs::chown(path, user, group)?;
             socket.into()
         }
         BindAddress::Tcp(address) => std::net::TcpListener::bind(address)?.into(),

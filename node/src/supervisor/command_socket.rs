@@ -20,8 +20,8 @@ const MAX_LINE: u64 = 1_024;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Rest after a question could not be accepted, for want of descriptors: a second, so that it is not said more often.
 const ACCEPT_REST: Duration = Duration::from_secs(1);
-/// Longest time any answer may take.
-const LONGEST: Duration = Duration::from_secs(60);
+/// Longest time any answer may take: a reload waits for the one before it, and each may take three quarters of a minute.
+const LONGEST: Duration = Duration::from_secs(120);
 
 /// Binds it, for this user alone; what an earlier process left is replaced.
 pub(crate) fn open(folder: &Path) -> Result<std::os::unix::net::UnixListener, String> {
@@ -99,9 +99,10 @@ async fn answer(stream: UnixStream, events: mpsc::Sender<Event>) -> io::Result<(
             let rested = done.await.map_err(io::Error::other)?;
             serde_json::to_string(&rested).map_err(io::Error::other)?
         }
-        "reload" => {
+        order @ ("reload" | "reload force") => {
             let (reply, done) = oneshot::channel();
-            events.send(Event::Reload(Some(reply))).await.map_err(io::Error::other)?;
+            let force = order.ends_with(" force");
+            events.send(Event::Reload { force, asker: Some(reply) }).await.map_err(io::Error::other)?;
             let reloaded = done.await.map_err(io::Error::other)?;
             serde_json::to_string(&reloaded).map_err(io::Error::other)?
         }

@@ -39,7 +39,7 @@ use children::{Child, ChildKind, Ear};
 use leaving::{Departure, Handover, Phase};
 use members::Members;
 use news::Lost;
-use reload::{Draining, Inheritance, Reload};
+use reload::{Draining, FilesRead, Inheritance, Queue, Reload};
 
 pub(crate) use command_socket::NAME as SOCKET_NAME;
 pub(crate) use reload::Done;
@@ -58,7 +58,12 @@ const MAX_EVENTS: usize = 1_024;
 pub(crate) enum Event {
     Signal(Stopping, Ended),
     /// The files are to be read anew; who asked, by a signal or by command, hears how that went.
-    Reload(Option<oneshot::Sender<Done>>),
+    Reload {
+        force: bool,
+        asker: Option<oneshot::Sender<Done>>,
+    },
+    /// They have been.
+    FilesRead(Box<FilesRead>),
     /// A child said something; the number is that of its life.
     Said(u64, std::io::Result<Received>),
     Ended(u64),
@@ -117,6 +122,7 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
     let identity = crate::worker::identity(&everything, &member)?;
     drop(identity);
     let advert_key = crate::worker::advert_key(&everything)?;
+    crate::worker::privileges::check(&everything.proxy.global)?;
     let _lock = options.folders.as_ref().map(|(_, state)| claim(state)).transpose()?;
     let cores = everything.cores();
     // First: its folder is where the file's stats socket lives, too.
@@ -179,6 +185,7 @@ pub(crate) fn run(options: Start) -> Result<Ended, String> {
             worker: Child::new(ChildKind::Worker),
             control: Child::new(ChildKind::Control),
             reload: None,
+            queue: Queue::default(),
             draining: Vec::new(),
             lives: 0,
             questions: BTreeMap::new(),
@@ -217,6 +224,8 @@ fn keep_few_capabilities() -> std::io::Result<()> {
         | CapabilitySet::SYS_NICE
         // A reload reads and opens what the file names, as the start did.
         | CapabilitySet::DAC_OVERRIDE
+        // And a stats socket is given to the user whom the file names.
+        | CapabilitySet::CHOWN
         | CapabilitySet::KILL;
     let kept = capabilities(None)?.permitted & needed;
     let sets = CapabilitySets { effective: kept, permitted: kept, inheritable: CapabilitySet::empty() };
@@ -252,7 +261,9 @@ fn listen_to_signals(events: &mpsc::Sender<Event>, dumps: Option<&Path>) -> std:
         let events = events.clone();
         spawn_local(async move {
             while source.recv().await.is_some() {
-                let event = stopping.map_or(Event::Reload(None), |(how, ended)| Event::Signal(how, ended));
+                let event = stopping.map_or(Event::Reload { force: false, asker: None }, |(how, ended)| {
+                    Event::Signal(how, ended)
+                });
                 if events.send(event).await.is_err() {
                     return;
                 }
@@ -340,6 +351,8 @@ struct Supervisor {
     control: Child,
     /// The change to another configuration, while it is under way.
     reload: Option<Reload>,
+    /// Reloads that are asked for, and how the last one went.
+    queue: Queue,
     /// Workers that finish what they have begun.
     draining: Vec<Draining>,
     /// Lives that children have had.
@@ -370,7 +383,8 @@ impl Supervisor {
                     self.tell.stopping();
                     self.stop(how);
                 }
-                Event::Reload(asker) => self.reload(asker),
+                Event::Reload { force, asker } => self.reload(force, asker),
+                Event::FilesRead(read) => self.files_read(*read),
                 Event::Said(life, said) => self.hear(life, said),
                 Event::Ended(life) => self.ended(life),
                 Event::Told(told) => self.told(told),

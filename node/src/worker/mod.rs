@@ -1,7 +1,7 @@
 //! The process that carries traffic: it is given its sockets and its configuration, reads its secrets,
 //! drops every privilege before its first thread starts, and ends when its supervisor does.
 
-mod privileges;
+pub(crate) mod privileges;
 mod service;
 
 use std::net::TcpListener;
@@ -48,6 +48,7 @@ pub(crate) fn run() -> Result<(), String> {
     }
     // After the change of user, which clears it.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
+    crate::sandbox::confine();
     let Handed { member, cores, everything, parts, before } = handed;
     let link = SendLink(link);
     start(Plan { member, cores, everything, parts, identity, tls, limits, before }, move |service| {

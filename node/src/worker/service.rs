@@ -86,7 +86,7 @@ struct Mesh {
 pub(crate) fn identity(everything: &Everything, member: &str) -> Result<Option<Identity>, String> {
     let Some(cluster) = &everything.cluster else { return Ok(None) };
     let read = |path: &str| {
-        std::fs::read_to_string(path)
+        crate::config::read_file(path)
             .map_err(|e| format!("cannot read '{path}' : {e}; 'tandem cluster init' makes it"))
     };
     let (certificate, authority) = (read(&cluster.certificate)?, read(&cluster.authority)?);
@@ -329,6 +329,7 @@ impl Service {
             sessions: server.sessions,
         });
         WorkerView {
+            sandbox: crate::sandbox::applied().to_owned(),
             sessions: self.proxy.sessions_count(),
             checks_done: self.proxy.checks_done(),
             tables_are: match self.knowledge() {

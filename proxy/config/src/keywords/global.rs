@@ -1,13 +1,15 @@
 //! The global section: the process.
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit, Word};
 
 use super::spec;
 use crate::address;
 use crate::draft::{Base, GlobalDraft};
-use crate::model::{BindAddress, Level, StatsSocket};
+use crate::model::{Account, BindAddress, Level, StatsSocket};
 
 const HERE: Sections = Sections::GLOBAL;
+/// The number of a user or a group.
+const ID: Arg = Arg::Int("number", 0, 4_294_967_294);
 
 pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword {
@@ -59,10 +61,18 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         apply: |d, a, _| d.global.fd_hard_limit = u64::try_from(a.int(0)).ok(),
     },
     Keyword {
+        spec: spec!(&["gid"], &[ID], "Group of the worker, by number.", "gid 998"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, diagnostics| d.global.group = once(d.global.group.take(), numbered(a), a, diagnostics),
+    },
+    Keyword {
         spec: spec!(&["group"], &[Arg::Word("name")], "Group of the worker.", "group haproxy"),
         sections: HERE,
         negatable: false,
-        apply: |d, a, _| d.global.group = Some(a.text(0)),
+        apply: |d, a, diagnostics| {
+            d.global.group = once(d.global.group.take(), named(a.word(0)), a, diagnostics)
+        },
     },
     Keyword {
         spec: spec!(
@@ -199,12 +209,43 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         apply: |d, a, _| d.global.ulimit_n = u64::try_from(a.int(0)).ok(),
     },
     Keyword {
+        spec: spec!(&["uid"], &[ID], "User of the worker, by number.", "uid 998"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, diagnostics| d.global.user = once(d.global.user.take(), numbered(a), a, diagnostics),
+    },
+    Keyword {
         spec: spec!(&["user"], &[Arg::Word("name")], "User of the worker.", "user haproxy"),
         sections: HERE,
         negatable: false,
-        apply: |d, a, _| d.global.user = Some(a.text(0)),
+        apply: |d, a, diagnostics| {
+            d.global.user = once(d.global.user.take(), named(a.word(0)), a, diagnostics)
+        },
     },
 ];
+
+/// A user or a group by name.
+fn named(word: &Word) -> Option<Account> {
+    Some(Account::Name { name: word.text.clone(), at: word.span })
+}
+
+/// A user or a group by number.
+fn numbered(args: &Args) -> Option<Account> {
+    u32::try_from(args.int(0)).ok().map(Account::Number)
+}
+
+/// Of `user` and `uid`, and of `group` and `gid`, the first counts; whoever writes a second one hears of it.
+fn once(
+    before: Option<Account>,
+    account: Option<Account>,
+    args: &Args,
+    diagnostics: &mut Diagnostics,
+) -> Option<Account> {
+    if let Some(before) = &before {
+        diagnostics.warning(args.span, format!("'{before}' is set already: this line has no effect"));
+    }
+    before.or(account)
+}
 
 fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let word = args.word(0);
@@ -221,7 +262,7 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
             return;
         }
     };
-    let mut socket = StatsSocket { address, mode: None, level: Level::Operator };
+    let mut socket = StatsSocket { address, mode: None, user: None, group: None, level: Level::Operator };
     let mut rest = args.words(1);
     while let [keyword, value, after @ ..] = rest {
         match (keyword.text.as_str(), value.text.as_str()) {
@@ -235,7 +276,16 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
             ("level", "user") => socket.level = Level::User,
             ("level", "operator") => socket.level = Level::Operator,
             ("level", "admin") => socket.level = Level::Admin,
-            ("expose-fd" | "gid" | "group" | "process" | "severity-output" | "uid" | "user", _) => {
+            ("user", _) => socket.user = named(value),
+            ("group", _) => socket.group = named(value),
+            ("uid" | "gid", number) => match (number.parse().map(Account::Number), keyword.text.as_str()) {
+                (Ok(account), "uid") => socket.user = Some(account),
+                (Ok(account), _) => socket.group = Some(account),
+                (Err(_), _) => {
+                    diagnostics.error(value.span, format!("'{number}' is not a number of a user or a group"));
+                }
+            },
+            ("expose-fd" | "process" | "severity-output", _) => {
                 diagnostics.later(keyword.span, &format!("stats socket ... {}", keyword.text));
             }
             _ => break,
@@ -243,9 +293,9 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
         rest = after;
     }
     if let Some(wrong) = rest.first() {
-        diagnostics
-            .error(wrong.span, format!("'stats socket' does not understand '{}'", wrong.text))
-            .help("mode <octal>, level user|operator|admin are expected");
+        diagnostics.error(wrong.span, format!("'stats socket' does not understand '{}'", wrong.text)).help(
+            "mode <octal>, level user|operator|admin, user|group <name>, uid|gid <number> are expected",
+        );
     }
     draft.global.stats_sockets.push(socket);
 }

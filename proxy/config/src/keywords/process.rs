@@ -131,16 +131,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         HERE,
         false,
         Spec::later(
-            &["gid"],
-            &[Arg::Int("number", 0, 4_294_967_295)],
-            "Group of the worker, by number.",
-            "gid 998",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(
             &["grace"],
             &[Arg::Duration("time", Unit::Millis)],
             "How long listeners stay after a soft stop began.",
@@ -463,16 +453,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
             &[Arg::Rest("threads")],
             "Groups of threads.",
             "thread-groups 1",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(
-            &["uid"],
-            &[Arg::Int("number", 0, 4_294_967_295)],
-            "User of the worker, by number.",
-            "uid 998",
         ),
     ),
     Keyword::inert(

@@ -66,8 +66,8 @@ pub struct Global {
     /// Longest time sessions may go on after a stop.
     pub hard_stop_after: Option<Duration>,
     pub nbthread: Option<u32>,
-    pub user: Option<String>,
-    pub group: Option<String>,
+    pub user: Option<Account>,
+    pub group: Option<Account>,
     pub chroot: Option<String>,
     pub pidfile: Option<String>,
     pub daemon: bool,
@@ -97,6 +97,28 @@ pub enum LogAddress {
     Stderr,
 }
 
+/// A user or a group of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// By name; whether the machine knows it, who opens files finds out.
+    Name {
+        name: String,
+        /// Where the file says so.
+        at: Span,
+    },
+    /// By number (`uid`, `gid`).
+    Number(u32),
+}
+
+impl std::fmt::Display for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name { name, .. } => f.write_str(name),
+            Self::Number(number) => write!(f, "{number}"),
+        }
+    }
+}
+
 /// What a connection to a stats socket may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -109,6 +131,10 @@ pub enum Level {
 pub struct StatsSocket {
     pub address: BindAddress,
     pub mode: Option<u32>,
+    /// Owner of the socket's file; without it the user of this process.
+    pub user: Option<Account>,
+    /// Group of the socket's file; without it the group of this process.
+    pub group: Option<Account>,
     pub level: Level,
 }
 
