@@ -1,0 +1,134 @@
+//! The program under attack, alone on loopback: started on a file, looked at through /proc, ended.
+
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::thread::{CpuSet, sched_setaffinity};
+
+use super::Stack;
+use crate::{build_tandem, find_program};
+
+/// A program listens within this after its start.
+const START: Duration = Duration::from_secs(10);
+/// How often it is looked whether it does.
+const LOOK: Duration = Duration::from_millis(5);
+/// Lines of its log that an error shows.
+const TAIL: usize = 12;
+
+/// What differs from a plain start.
+#[derive(Debug, Default)]
+pub(super) struct Setup {
+    /// The core it is kept on.
+    pub(super) core: Option<usize>,
+    /// Limit of open files, soft and hard.
+    pub(super) nofile: Option<u32>,
+    /// Where its standard output goes; the log file if nothing is said.
+    pub(super) stdout: Option<Stdio>,
+    /// Further arguments.
+    pub(super) arguments: Vec<String>,
+}
+
+/// A running program.
+pub(super) struct Program {
+    pub(super) name: &'static str,
+    process: Child,
+    log: PathBuf,
+}
+
+/// Where HAProxy is. `None`: it is not installed, and nobody requires it.
+pub(super) fn haproxy() -> Result<Option<PathBuf>, String> {
+    let found = find_program("haproxy");
+    if found.is_none() && std::env::var_os("TANDEM_REQUIRE_PEERS").is_some() {
+        return Err("haproxy is required, but not installed".to_owned());
+    }
+    Ok(found)
+}
+
+impl Program {
+    /// Starts a program on this text, and waits until it listens here.
+    pub(super) fn start(
+        stack: Stack,
+        folder: &Path,
+        text: &str,
+        address: SocketAddrV4,
+        setup: Setup,
+    ) -> Result<Self, String> {
+        let (name, path) = match stack {
+            Stack::Haproxy => ("haproxy", haproxy()?.ok_or("haproxy is not installed")?),
+            Stack::Tandem | Stack::Both => ("tandem", build_tandem::beside_us()?),
+        };
+        let say = |e: std::io::Error| format!("{name}: {e}");
+        let file = folder.join(format!("{name}.cfg"));
+        fs::write(&file, text).map_err(say)?;
+        let log = folder.join(format!("{name}.log"));
+        let written = File::create(&log).map_err(say)?;
+        let mut command = match setup.nofile {
+            Some(limit) => {
+                let mut command = Command::new("prlimit");
+                command.arg(format!("--nofile={limit}:{limit}")).arg(path);
+                command
+            }
+            None => Command::new(path),
+        };
+        command.args(["-db", "-f"]).arg(&file).args(&setup.arguments).stdin(Stdio::null());
+        command.stdout(setup.stdout.map_or_else(|| written.try_clone().map(Stdio::from), Ok).map_err(say)?);
+        command.stderr(written);
+        let start = || {
+            if let Some(core) = setup.core {
+                pin(core)?;
+            }
+            command.spawn()
+        };
+        // A thread of its own: what it starts inherits its core.
+        let process = std::thread::scope(|scope| scope.spawn(start).join());
+        let process = process.map_err(|_| "a thread died")?.map_err(say)?;
+        let mut program = Self { name, process, log };
+        let begin = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            if begin.elapsed() > START || program.ended().is_some() {
+                return Err(format!(
+                    "{name} does not listen on {address}; its log ends:\n{}",
+                    program.tail()
+                ));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(program)
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.try_wait().ok().flatten()
+    }
+
+    /// The end of its log.
+    pub(super) fn tail(&self) -> String {
+        let text = String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(TAIL)..].join("\n")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// An address of loopback on which nothing listens now.
+pub(super) fn free_address() -> Result<SocketAddrV4, String> {
+    let any = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
+    any.map(|a| SocketAddrV4::new(Ipv4Addr::LOCALHOST, a.port())).map_err(|e| e.to_string())
+}
+
+/// Keeps the calling thread, and what it starts, on one core.
+pub(super) fn pin(core: usize) -> std::io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set).map_err(Into::into)
+}
