@@ -47,6 +47,23 @@ pub(super) fn haproxy() -> Result<Option<PathBuf>, String> {
     Ok(found)
 }
 
+fn path_of(stack: Stack) -> Result<(&'static str, PathBuf), String> {
+    Ok(match stack {
+        Stack::Haproxy => ("haproxy", haproxy()?.ok_or("haproxy is not installed")?),
+        Stack::Tandem | Stack::Both => ("tandem", build_tandem::beside_us()?),
+    })
+}
+
+/// Whether a program takes this text for a configuration.
+pub(super) fn takes(stack: Stack, folder: &Path, text: &str) -> Result<bool, String> {
+    let (name, path) = path_of(stack)?;
+    let file = folder.join(format!("{name}-taken.cfg"));
+    let say = |e: std::io::Error| format!("{name}: {e}");
+    fs::write(&file, text).map_err(say)?;
+    let output = Command::new(path).args(["-c", "-q", "-f"]).arg(&file).output().map_err(say)?;
+    Ok(output.status.success())
+}
+
 impl Program {
     /// Starts a program on this text, and waits until it listens here.
     pub(super) fn start(
@@ -56,10 +73,7 @@ impl Program {
         address: SocketAddrV4,
         setup: Setup,
     ) -> Result<Self, String> {
-        let (name, path) = match stack {
-            Stack::Haproxy => ("haproxy", haproxy()?.ok_or("haproxy is not installed")?),
-            Stack::Tandem | Stack::Both => ("tandem", build_tandem::beside_us()?),
-        };
+        let (name, path) = path_of(stack)?;
         let say = |e: std::io::Error| format!("{name}: {e}");
         let file = folder.join(format!("{name}.cfg"));
         fs::write(&file, text).map_err(say)?;

@@ -60,6 +60,8 @@ struct Verdict {
 struct Played {
     public: Vec<Exchange>,
     framing: Vec<Exchange>,
+    /// Whether it takes a file with each of the rules.
+    rules: Vec<bool>,
 }
 
 pub(super) fn run(options: &Options) -> Result<String, String> {
@@ -79,6 +81,7 @@ pub(super) fn run(options: &Options) -> Result<String, String> {
     })?;
     let mut verdicts = judge_public(&cases, &tandem, haproxy.as_ref());
     verdicts.extend(judge_framing(&tandem, haproxy.as_ref()));
+    verdicts.extend(judge_rules(&tandem, haproxy.as_ref()));
     if let Some(file) = &options.json {
         let list: Vec<Value> = verdicts.iter().map(Verdict::json).collect();
         let text = serde_json::to_string_pretty(&json!({ "cases": list })).map_err(|e| e.to_string())?;
@@ -126,6 +129,26 @@ fn judge_framing(tandem: &Played, haproxy: Option<&Played>) -> Vec<Verdict> {
     judged.collect()
 }
 
+fn judge_rules(tandem: &Played, haproxy: Option<&Played>) -> Vec<Verdict> {
+    let word = |taken: bool| if taken { "taken" } else { "refused" }.to_owned();
+    let each = framing::RULES.iter().zip(&tandem.rules).enumerate();
+    let judged = each.map(|(place, (rule, ours))| {
+        let theirs = haproxy.and_then(|played| played.rules.get(place)).copied();
+        Verdict {
+            list: "own",
+            class: "rules".to_owned(),
+            name: (*rule).to_owned(),
+            request: Vec::new(),
+            tandem: word(*ours),
+            haproxy: theirs.map(word),
+            wrong: theirs
+                .filter(|theirs| theirs != ours)
+                .map(|theirs| format!("HAProxy's is {}", word(theirs))),
+        }
+    });
+    judged.collect()
+}
+
 /// Sends everything to one program.
 fn play(stack: Stack, folder: &Path, cases: &[public::Case]) -> Result<Played, String> {
     let recorder = Recorder::start()?;
@@ -141,18 +164,24 @@ fn play(stack: Stack, folder: &Path, cases: &[public::Case]) -> Result<Played, S
     let each =
         each.map(|(case, at)| exchange(*at, &recorder, case.request.as_bytes(), case.answer.as_bytes()));
     let framing = each.collect::<Result<_, _>>()?;
+    let each = framing::RULES.iter().map(|rule| {
+        let rules = format!("{DEFAULTS}listen rule\n    bind {}\n    {rule}\n", free_address()?);
+        program::takes(stack, folder, &rules)
+    });
+    let rules = each.collect::<Result<_, String>>()?;
     match program.ended() {
-        None => Ok(Played { public, framing }),
+        None => Ok(Played { public, framing, rules }),
         Some(status) => Err(format!("{} ended: {status}\n{}", program.name, program.tail())),
     }
 }
 
+const DEFAULTS: &str = "global\n    maxconn 200\n    nbthread 1\ndefaults\n    mode http\n    retries 0\n    timeout connect 1s\n    \
+     timeout client 500ms\n    timeout server 500ms\n    timeout http-request 500ms\n    \
+     timeout http-keep-alive 30ms\n";
+
 /// One section for the public list, and one for each case of our own.
 fn configuration(plain: SocketAddrV4, addresses: &[SocketAddrV4], server: SocketAddrV4) -> String {
-    let mut text = "global\n    maxconn 200\n    nbthread 1\ndefaults\n    mode http\n    retries 0\n    \
-                    timeout connect 1s\n    timeout client 500ms\n    timeout server 500ms\n    \
-                    timeout http-request 500ms\n    timeout http-keep-alive 30ms\n"
-        .to_owned();
+    let mut text = DEFAULTS.to_owned();
     let sections = std::iter::once((plain, ""))
         .chain(addresses.iter().copied().zip(framing::CASES.iter().map(|case| case.rules)));
     for (place, (address, rules)) in sections.enumerate() {
@@ -186,7 +215,7 @@ fn report(verdicts: &[Verdict], all: bool, beside: bool) -> String {
     let mut text: String =
         verdicts.iter().filter(|verdict| all || verdict.wrong.is_some()).map(Verdict::text).collect();
     let mut table = table::plain(["class", "cases", "forwarded", "normalised", "refused", "wrong"]);
-    for class in Class::EVERY.iter().map(|class| class.word()).chain(["framing"]) {
+    for class in Class::EVERY.iter().map(|class| class.word()).chain(["framing", "rules"]) {
         let of: Vec<&Verdict> = verdicts.iter().filter(|verdict| verdict.class == class).collect();
         let both = |holds: &dyn Fn(&str) -> bool| {
             let ours = of.iter().filter(|verdict| holds(&verdict.tandem)).count();
@@ -198,7 +227,7 @@ fn report(verdicts: &[Verdict], all: bool, beside: bool) -> String {
             Cell::new(of.len()),
             Cell::new(both(&|word| word == "forwarded")),
             Cell::new(both(&|word| word == "normalised")),
-            Cell::new(both(&|word| word != "forwarded" && word != "normalised")),
+            Cell::new(both(&|word| word.starts_with("refused") || word == "closed")),
             Cell::new(of.iter().filter(|verdict| verdict.wrong.is_some()).count()),
         ]);
     }
