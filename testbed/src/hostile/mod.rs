@@ -1,5 +1,6 @@
 //! `cargo hostile`: bad clients, servers, neighbours and bad luck against the program, and what good clients notice.
 
+mod attack;
 mod desync;
 mod program;
 mod recorder;
@@ -18,6 +19,7 @@ Every part exits with 1 if something does not hold. TANDEM_BINARY names another 
 Examples:
   cargo hostile desync
   cargo hostile desync --json desync.json
+  cargo hostile attack --brief
   cargo hostile vrrp")]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -28,6 +30,8 @@ pub(crate) struct Options {
 enum Part {
     /// Sends a public list of ambiguous requests, and one of our own, and records what reaches a server
     Desync(desync::Options),
+    /// Attacks in a thousand connections, and measures good clients beside it
+    Attack(attack::Options),
     /// Floods a pair with VRRP packets of every bad kind
     Vrrp {
         /// One case only
@@ -53,6 +57,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Part::Desync(options) => build_tandem::build_beside_us().and_then(|()| {
             network();
             desync::run(options)
+        }),
+        Part::Attack(options) => build_tandem::build_beside_us().and_then(|()| {
+            network();
+            attack::run(options)
         }),
         Part::Vrrp { case: None } => build_tandem::build_beside_us().and_then(|()| vrrp::meet()),
         Part::Vrrp { case: Some(case) } => match lab::enter() {

@@ -4,11 +4,14 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::Stack;
+use crate::lab::Namespace;
 use crate::{build_tandem, find_program};
 
 /// A program listens within this after its start.
@@ -45,6 +48,19 @@ pub(super) fn haproxy() -> Result<Option<PathBuf>, String> {
         return Err("haproxy is required, but not installed".to_owned());
     }
     Ok(found)
+}
+
+/// What a program is called.
+pub(super) fn name(stack: Stack) -> &'static str {
+    if stack == Stack::Haproxy { "haproxy" } else { "tandem" }
+}
+
+/// As many descriptors for this process as it may have: it holds both ends of what is attacked.
+pub(super) fn raise_own_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // With fewer the load is smaller, and says so by what it connected.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 fn path_of(stack: Stack) -> Result<(&'static str, PathBuf), String> {
@@ -113,6 +129,16 @@ impl Program {
         Ok(program)
     }
 
+    /// What its process uses now.
+    pub(super) fn usage(&self) -> Usage {
+        usage(&[self.process.id()])
+    }
+
+    /// Bytes it wrote to its log.
+    pub(super) fn logged(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |meta| meta.len())
+    }
+
     /// How it ended, if it did.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.process.try_wait().ok().flatten()
@@ -132,6 +158,50 @@ impl Drop for Program {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Where a thread of the load runs: on a core, in a host of the lab.
+#[derive(Clone, Default)]
+pub(super) struct Place {
+    pub(super) core: Option<usize>,
+    pub(super) host: Option<Arc<Namespace>>,
+}
+
+impl Place {
+    /// Moves the calling thread there.
+    pub(super) fn enter(&self) -> std::io::Result<()> {
+        self.core.map_or(Ok(()), pin)?;
+        self.host.as_ref().map_or(Ok(()), |host| host.join())
+    }
+}
+
+/// What processes use.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Usage {
+    /// CPU time so far, user's and system's.
+    pub(super) cpu: Duration,
+    /// Resident memory, in bytes.
+    pub(super) memory: u64,
+    pub(super) descriptors: usize,
+}
+
+/// The sum of what these processes use: proc(5).
+pub(super) fn usage(processes: &[u32]) -> Usage {
+    let mut sum = Usage::default();
+    for process in processes {
+        let read = |name: &str| fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default();
+        let stat = read("stat");
+        // Behind the name, which may hold anything, user and system time are the 12th and 13th field.
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+        sum.cpu += Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1));
+        let status = read("status");
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = resident.and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok());
+        sum.memory += kib.unwrap_or(0) << 10;
+        sum.descriptors += fs::read_dir(format!("/proc/{process}/fd")).map_or(0, Iterator::count);
+    }
+    sum
 }
 
 /// An address of loopback on which nothing listens now.

@@ -1,0 +1,112 @@
+//! One attacker with a thousand connections, one kind of attack after the other, and good clients beside it who must
+//! not notice. Alone the program has one core to itself; everything else is on the other.
+
+mod alone;
+mod clients;
+mod figures;
+mod good;
+mod kinds;
+mod measure;
+mod servers;
+mod step;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::Stack;
+use super::program;
+use figures::Figures;
+use kinds::{KINDS, Kind, Port};
+
+/// Bytes of the good server's answer.
+pub(super) const BODY: usize = 1_024;
+/// How long a kind lasts by hand, in seconds, and in brief.
+const LENGTH: u64 = 30;
+const BRIEF: Duration = Duration::from_millis(1_500);
+
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Good clients ask 500 times a second. A kind passes with 0 errors, a 99th percentile of
+at most 20 ms or twice that before the attack (median of three), at most 64 MiB more
+memory, every connection closed in time, and a program that lives and rests after it.
+
+Examples:
+  cargo hostile attack --brief
+  cargo hostile attack chunk-cut slow-head --seconds 10
+  cargo hostile attack --stack both --json attack.json")]
+pub(super) struct Options {
+    /// Kinds of attack [default: every one; --list shows them]
+    kinds: Vec<String>,
+    /// Show the kinds, and do nothing
+    #[arg(long)]
+    list: bool,
+    /// Which program is attacked
+    #[arg(long, value_enum, default_value = "tandem")]
+    stack: Stack,
+    /// How long a kind lasts
+    #[arg(long, value_name = "SECONDS", default_value_t = LENGTH, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Each kind for 1.5 seconds only
+    #[arg(long, conflicts_with = "seconds")]
+    brief: bool,
+    /// Write the figures here too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+impl Options {
+    fn length(&self) -> Duration {
+        if self.brief { BRIEF } else { Duration::from_secs(self.seconds) }
+    }
+
+    /// What is played here.
+    fn kinds(&self, here: impl Fn(&Kind) -> bool) -> Result<Vec<&'static Kind>, String> {
+        if self.kinds.is_empty() {
+            return Ok(KINDS.iter().filter(|kind| here(kind)).collect());
+        }
+        let named = |name: &String| {
+            let kind = KINDS.iter().find(|kind| kind.name == *name);
+            kind.ok_or_else(|| format!("there is no kind '{name}'; --list shows what there is"))
+        };
+        self.kinds.iter().map(named).collect()
+    }
+}
+
+pub(super) fn list() -> String {
+    KINDS.iter().map(|kind| format!("{:21} {}", kind.name, kind.about)).collect::<Vec<_>>().join("\n")
+}
+
+pub(super) fn run(options: &Options) -> Result<String, String> {
+    if options.list {
+        return Ok(list());
+    }
+    if std::thread::available_parallelism().map_or(1, usize::from) < 2 {
+        return Err("two cores are needed: one for the program, one for everything else".to_owned());
+    }
+    program::raise_own_limit();
+    let kinds = options.kinds(|kind| kind.port != Port::Channel)?;
+    let beside = options.stack != Stack::Tandem && program::haproxy()?.is_some();
+    let stacks: &[Stack] = match (options.stack, beside) {
+        (Stack::Haproxy, true) => &[Stack::Haproxy],
+        (Stack::Both, true) => &[Stack::Tandem, Stack::Haproxy],
+        _ => &[Stack::Tandem],
+    };
+    let bar = ProgressBar::new((kinds.len() * stacks.len()) as u64);
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}").map_err(|e| e.to_string())?;
+    bar.set_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    let mut played: Vec<Figures> = Vec::new();
+    for kind in kinds {
+        for stack in stacks {
+            bar.set_message(format!("{} at {}", kind.name, program::name(*stack)));
+            let figures = alone::play(*stack, kind, options.length());
+            played.push(figures.unwrap_or_else(|why| Figures::failed(*stack, kind, why)));
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    figures::finish(&played, options.json.as_deref())
+}
