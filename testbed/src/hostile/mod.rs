@@ -2,6 +2,7 @@
 
 mod attack;
 mod desync;
+mod memory;
 mod program;
 mod recorder;
 mod vrrp;
@@ -32,6 +33,8 @@ enum Part {
     Desync(desync::Options),
     /// Attacks in a thousand connections, and measures good clients beside it
     Attack(attack::Options),
+    /// Measures the memory of idle connections, half heads and requests under way
+    Memory(memory::Options),
     /// Floods a pair with VRRP packets of every bad kind
     Vrrp {
         /// One case only
@@ -61,6 +64,10 @@ pub(crate) fn run(options: &Options) -> ExitCode {
         Part::Attack(options) => build_tandem::build_beside_us().and_then(|()| {
             network();
             attack::run(options)
+        }),
+        Part::Memory(options) => build_tandem::build_beside_us().and_then(|()| {
+            network();
+            memory::run(options)
         }),
         Part::Vrrp { case: None } => build_tandem::build_beside_us().and_then(|()| vrrp::meet()),
         Part::Vrrp { case: Some(case) } => match lab::enter() {

@@ -26,8 +26,8 @@ const TAIL: usize = 12;
 pub(super) struct Setup {
     /// The core it is kept on.
     pub(super) core: Option<usize>,
-    /// Limit of open files, soft and hard.
-    pub(super) nofile: Option<u32>,
+    /// Limits of open files, soft and hard.
+    pub(super) nofile: Option<[u32; 2]>,
     /// Where its standard output goes; the log file if nothing is said.
     pub(super) stdout: Option<Stdio>,
     /// Further arguments.
@@ -96,9 +96,9 @@ impl Program {
         let log = folder.join(format!("{name}.log"));
         let written = File::create(&log).map_err(say)?;
         let mut command = match setup.nofile {
-            Some(limit) => {
+            Some([soft, hard]) => {
                 let mut command = Command::new("prlimit");
-                command.arg(format!("--nofile={limit}:{limit}")).arg(path);
+                command.arg(format!("--nofile={soft}:{hard}")).arg(path);
                 command
             }
             None => Command::new(path),

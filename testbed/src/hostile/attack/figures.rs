@@ -93,6 +93,10 @@ impl Figures {
         self
     }
 
+    fn letter(&self) -> char {
+        if self.stack == "haproxy" { 'H' } else { 'T' }
+    }
+
     fn passed(&self) -> bool {
         self.wrong.is_empty()
     }
@@ -113,25 +117,23 @@ pub(in crate::hostile) fn finish(played: &[Figures], file: Option<&Path>) -> Res
 }
 
 fn table(played: &[Figures]) -> String {
-    let mut table = table::plain(["kind", "", "result", "errors", "p99", "was", "MiB", "CPU", "open", "s"]);
+    let mut table = table::plain(["kind", "result", "errors", "p99", "was", "MiB", "CPU", "open"]);
     for figures in played {
         table.add_row(vec![
             Cell::new(&figures.kind),
-            Cell::new(figures.stack.get(..1).unwrap_or_default().to_uppercase()),
-            Cell::new(if figures.passed() { "pass" } else { "FAIL" }),
+            Cell::new(format!("{} {}", figures.letter(), if figures.passed() { "pass" } else { "FAIL" })),
             Cell::new(figures.errors),
             Cell::new(format!("{:.1}", figures.p99_ms)),
             Cell::new(format!("{:.1}", figures.p99_before_ms)),
             Cell::new(figures.memory_more >> 20),
             Cell::new(format!("{:.0}", figures.cpu_percent)),
             Cell::new(figures.left),
-            Cell::new(format!("{:.1}", figures.closed_after_ms / 1e3)),
         ]);
     }
     let mut text = format!(
         "{table}\nT: Tandem, H: HAProxy. errors: of good clients; p99: of their requests, ms;\n\
          was: before the attack; MiB: memory on top; CPU: % of a core while attacked;\n\
-         open: descriptors held for ever; s: until the others were closed"
+         open: descriptors that are still open when every timeout has passed"
     );
     for figures in played.iter().filter(|figures| !figures.passed()) {
         let _ = write!(text, "\n{} of {}:", figures.kind, figures.stack);

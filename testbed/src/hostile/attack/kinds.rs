@@ -52,8 +52,8 @@ const RATE: u32 = 1_000;
 const HEAVY: u32 = 100;
 /// Opened and closed at once.
 const FLOOD: u32 = 2_000;
-/// Descriptors of a program that has few.
-pub(in crate::hostile) const DESCRIPTORS: u32 = 220;
+/// Descriptors of a program that has few: so many it gets, so many it may take.
+pub(in crate::hostile) const DESCRIPTORS: [u32; 2] = [220, 240];
 /// A pause between two bytes of who is slow.
 const SLOW: Duration = Duration::from_millis(50);
 /// Longest silence of who reads.
@@ -256,7 +256,7 @@ pub(in crate::hostile) const KINDS: &[Kind] = &[
     world("log-full-socket", "a log that nobody reads, as a socket", World::FullSocket, |_| {
         vec![Send(text("GET /deny HTTP/1.1", "")), Read(IDLE)]
     }),
-    world("few-descriptors", "220 descriptors, and 1,000 that say nothing", World::FewDescriptors, |_| {
+    world("few-descriptors", "few descriptors, and 1,000 that say nothing", World::FewDescriptors, |_| {
         vec![Hold]
     }),
     at(Port::Channel, "channel-garbage", "random bytes to the members' channel", RATE, |n| {
