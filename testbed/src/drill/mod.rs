@@ -8,7 +8,7 @@ pub(crate) mod node;
 mod report;
 mod run;
 mod scenario;
-mod stack;
+pub(crate) mod stack;
 mod void;
 mod watch;
 

@@ -2,7 +2,9 @@
 
 mod attack;
 mod desync;
+mod forged;
 mod memory;
+mod pair;
 mod program;
 mod recorder;
 mod vrrp;
@@ -61,6 +63,13 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             network();
             desync::run(options)
         }),
+        Part::Attack(options) if options.pair => {
+            match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+                Ok(Some(code)) => return code,
+                Ok(None) => attack::run(options),
+                Err(why) => Err(why),
+            }
+        }
         Part::Attack(options) => build_tandem::build_beside_us().and_then(|()| {
             network();
             attack::run(options)

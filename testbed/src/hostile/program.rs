@@ -165,6 +165,8 @@ impl Drop for Program {
 pub(super) struct Place {
     pub(super) core: Option<usize>,
     pub(super) host: Option<Arc<Namespace>>,
+    /// Addresses that its connections come from, in turn; any if none is given.
+    pub(super) sources: Vec<Ipv4Addr>,
 }
 
 impl Place {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::{PipeReader, Write as _};
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -17,8 +17,10 @@ use crate::hostile::Stack;
 use crate::hostile::program::{Place, Program, Setup, Usage, free_address};
 
 /// The core of the program, and the one of everything else.
-const PROGRAM_CORE: usize = 0;
-const LOAD_CORE: usize = 1;
+pub(super) const PROGRAM_CORE: usize = 0;
+pub(super) const LOAD_CORE: usize = 1;
+/// Loopback addresses the attacker comes from: one alone has too few ports for a flood.
+const SOURCES: std::ops::RangeInclusive<u8> = 1..=32;
 /// Bytes that a pipe has room for.
 const PIPE: usize = 1 << 16;
 
@@ -40,11 +42,12 @@ struct Alone {
 /// Starts the program and plays one kind.
 pub(super) fn play(stack: Stack, kind: &Kind, length: Duration) -> Result<Figures, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let place = Place { core: Some(LOAD_CORE), host: None };
+    let sources = SOURCES.map(|last| Ipv4Addr::new(127, 0, 1, last)).collect();
+    let place = Place { core: Some(LOAD_CORE), host: None, sources };
     let servers = Servers::start(place.clone())?;
     servers.behave(kind.server);
     let mut alone = Alone::start(stack, kind.world, folder.path(), &servers)?;
-    let mut figures = measure(&mut alone, kind, length, &place)?;
+    let mut figures = measure(&mut alone, kind, length, &place, &place)?;
     figures.stack = alone.program.name.to_owned();
     Ok(figures)
 }
@@ -93,7 +96,7 @@ impl Target for Alone {
             Port::Raw => Ok(Whom::Tcp(self.addresses.raw.into())),
             Port::Peers => Ok(Whom::Tcp(self.addresses.peers.into())),
             Port::Stats => Ok(Whom::Unix(self.addresses.stats.clone())),
-            Port::Channel => Err("a program that is alone has no channel".to_owned()),
+            Port::Channel | Port::Vrrp => Err("a program that is alone has no other member".to_owned()),
         }
     }
 
@@ -140,6 +143,7 @@ fn configuration(addresses: &Addresses, world: World, servers: &Servers) -> Resu
     Ok(text)
 }
 
+/// What both worlds have: the good server, the hostile one, and answers by rule.
 const SECTIONS: &str = "\
 frontend web
     bind WEB

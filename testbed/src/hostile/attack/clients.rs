@@ -2,7 +2,7 @@
 //! falls silent, keeps what is open, and at last lets go.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,8 +23,6 @@ pub(in crate::hostile) const CONNECTIONS: usize = 1_000;
 const TICK: Duration = Duration::from_millis(5);
 /// A connection that is not made within this is none.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Loopback addresses the attacker comes from: one alone has too few ports for a flood.
-const SOURCES: u64 = 32;
 /// The attacker's threads yield to those that measure.
 const NICE: i32 = 10;
 
@@ -61,7 +59,7 @@ impl Attacker {
         let thread = std::thread::spawn(move || {
             place.enter()?;
             let _ = rustix::process::setpriority_process(None, NICE);
-            attack(&whom, rate, script, &phases, &count)
+            attack(&whom, rate, script, &place.sources, &phases, &count)
         });
         Self { phase, connected, thread }
     }
@@ -88,6 +86,7 @@ fn attack(
     whom: &Whom,
     rate: u32,
     script: Script,
+    sources: &[Ipv4Addr],
     phases: &watch::Receiver<Phase>,
     connected: &Arc<AtomicU64>,
 ) -> io::Result<()> {
@@ -110,8 +109,10 @@ fn attack(
                 }
                 let (whom, phases, steps) = (whom.clone(), phases.clone(), script(number));
                 let connected = Arc::clone(connected);
+                let turn = usize::try_from(number).unwrap_or_default() % sources.len().max(1);
+                let source = sources.get(turn).copied();
                 tasks.spawn_local(async move {
-                    if let Ok(mut stream) = connect(&whom, number).await {
+                    if let Ok(mut stream) = connect(&whom, source).await {
                         connected.fetch_add(1, Ordering::Relaxed);
                         act(&mut *stream, &steps, phases).await;
                     }
@@ -139,15 +140,14 @@ async fn act(stream: &mut dyn Stream, steps: &[Step], mut phases: watch::Receive
     let _ = phases.wait_for(|phase| *phase == Phase::LetsGo).await;
 }
 
-async fn connect(whom: &Whom, number: u64) -> io::Result<Box<dyn Stream>> {
+async fn connect(whom: &Whom, source: Option<Ipv4Addr>) -> io::Result<Box<dyn Stream>> {
     let connecting = async {
         match whom {
             Whom::Unix(path) => Ok(Box::new(UnixStream::connect(path).await?) as Box<dyn Stream>),
             Whom::Tcp(address) => {
                 let socket = TcpSocket::new_v4()?;
-                if address.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST) {
-                    let last = u8::try_from(number % SOURCES).unwrap_or_default();
-                    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 1, last + 1), 0)))?;
+                if let Some(source) = source {
+                    socket.bind(SocketAddr::from((source, 0)))?;
                 }
                 let stream = socket.connect(*address).await?;
                 let _ = stream.set_nodelay(true);

@@ -18,6 +18,15 @@ pub(in crate::hostile) enum Port {
     Stats,
     /// The members' mutual-TLS channel; on a pair only.
     Channel,
+    /// Protocol 112, to both nodes in each other's name; on a pair only.
+    Vrrp,
+}
+
+impl Port {
+    /// Whether a program that is alone lacks it.
+    pub(in crate::hostile) fn is_of_a_pair(self) -> bool {
+        matches!(self, Self::Channel | Self::Vrrp)
+    }
 }
 
 /// What is otherwise about the program, and which good clients measure it.
@@ -52,6 +61,8 @@ const RATE: u32 = 1_000;
 const HEAVY: u32 = 100;
 /// Opened and closed at once.
 const FLOOD: u32 = 2_000;
+/// Forged advertisements a second, to each node.
+const FORGED: u32 = 100;
 /// Descriptors of a program that has few: so many it gets, so many it may take.
 pub(in crate::hostile) const DESCRIPTORS: [u32; 2] = [220, 240];
 /// A pause between two bytes of who is slow.
@@ -264,6 +275,9 @@ pub(in crate::hostile) const KINDS: &[Kind] = &[
     }),
     at(Port::Channel, "channel-hello-cut", "half a ClientHello to the members' channel", RATE, |_| {
         vec![send(HELLO), Hold]
+    }),
+    at(Port::Vrrp, "vrrp-forged", "the other member's advertisements, with priority 254", FORGED, |_| {
+        Vec::new()
     }),
     at(Port::Channel, "channel-flood", "connections to the members' channel", FLOOD, |_| Vec::new()),
 ];

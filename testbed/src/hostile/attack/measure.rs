@@ -45,16 +45,17 @@ pub(in crate::hostile) fn measure(
     target: &mut dyn Target,
     kind: &Kind,
     length: Duration,
-    place: &Place,
+    client: &Place,
+    attacker: &Place,
 ) -> Result<Figures, String> {
     let few = kind.world == World::FewDescriptors;
     let connections = if few { Connections::Kept } else { Connections::Both };
-    let good = Good::start(target.service(), connections, place.clone());
+    let good = Good::start(target.service(), connections, client.clone());
     std::thread::sleep(WARM_UP);
     good.enter(BASELINE);
     std::thread::sleep(BEFORE);
     let (before, logged) = (target.usage(), target.logged());
-    let attacker = Attacker::start(target.whom(kind.port)?, kind.rate, kind.client, place.clone());
+    let attacker = Attacker::start(target.whom(kind.port)?, kind.rate, kind.client, attacker.clone());
     let begin = Instant::now();
     let mut most = before;
     for window in 0..WINDOWS {

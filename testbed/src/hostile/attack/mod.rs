@@ -7,6 +7,7 @@ mod figures;
 mod good;
 mod kinds;
 mod measure;
+mod pair;
 mod servers;
 mod step;
 
@@ -19,7 +20,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::Stack;
 use super::program;
 use figures::Figures;
-use kinds::{KINDS, Kind, Port};
+use kinds::{KINDS, Kind, World};
 
 /// Bytes of the good server's answer.
 pub(super) const BODY: usize = 1_024;
@@ -36,7 +37,8 @@ memory, every connection closed in time, and a program that lives and rests afte
 Examples:
   cargo hostile attack --brief
   cargo hostile attack chunk-cut slow-head --seconds 10
-  cargo hostile attack --stack both --json attack.json")]
+  cargo hostile attack --stack both --json attack.json
+  cargo hostile attack --pair channel-flood vrrp-forged")]
 pub(super) struct Options {
     /// Kinds of attack [default: every one; --list shows them]
     kinds: Vec<String>,
@@ -49,6 +51,9 @@ pub(super) struct Options {
     /// How long a kind lasts
     #[arg(long, value_name = "SECONDS", default_value_t = LENGTH, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
+    /// A pair in the lab instead of a program that is alone
+    #[arg(long, conflicts_with = "stack")]
+    pub(super) pair: bool,
     /// Each kind for 1.5 seconds only
     #[arg(long, conflicts_with = "seconds")]
     brief: bool,
@@ -87,26 +92,44 @@ pub(super) fn run(options: &Options) -> Result<String, String> {
         return Err("two cores are needed: one for the program, one for everything else".to_owned());
     }
     program::raise_own_limit();
-    let kinds = options.kinds(|kind| kind.port != Port::Channel)?;
+    let mut played: Vec<Figures> = Vec::new();
+    let mut play = |bar: &ProgressBar, stack, kind: &'static Kind, figures: Result<Figures, String>| {
+        played.push(figures.unwrap_or_else(|why| Figures::failed(stack, kind, why)));
+        bar.inc(1);
+    };
+    if options.pair {
+        let kinds = options.kinds(|kind| kind.world == World::Plain)?;
+        let bar = progress(kinds.len())?;
+        let mut pair = pair::Attacked::build()?;
+        for kind in kinds {
+            bar.set_message(kind.name);
+            play(&bar, Stack::Tandem, kind, pair.play(kind, options.length()));
+        }
+        bar.finish_and_clear();
+        return figures::finish(&played, options.json.as_deref());
+    }
+    let kinds = options.kinds(|kind| !kind.port.is_of_a_pair())?;
     let beside = options.stack != Stack::Tandem && program::haproxy()?.is_some();
     let stacks: &[Stack] = match (options.stack, beside) {
         (Stack::Haproxy, true) => &[Stack::Haproxy],
         (Stack::Both, true) => &[Stack::Tandem, Stack::Haproxy],
         _ => &[Stack::Tandem],
     };
-    let bar = ProgressBar::new((kinds.len() * stacks.len()) as u64);
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}").map_err(|e| e.to_string())?;
-    bar.set_style(style);
-    bar.enable_steady_tick(Duration::from_millis(200));
-    let mut played: Vec<Figures> = Vec::new();
+    let bar = progress(kinds.len() * stacks.len())?;
     for kind in kinds {
         for stack in stacks {
             bar.set_message(format!("{} at {}", kind.name, program::name(*stack)));
-            let figures = alone::play(*stack, kind, options.length());
-            played.push(figures.unwrap_or_else(|why| Figures::failed(*stack, kind, why)));
-            bar.inc(1);
+            play(&bar, *stack, kind, alone::play(*stack, kind, options.length()));
         }
     }
     bar.finish_and_clear();
     figures::finish(&played, options.json.as_deref())
+}
+
+fn progress(steps: usize) -> Result<ProgressBar, String> {
+    let bar = ProgressBar::new(steps as u64);
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len}  {msg}").map_err(|e| e.to_string())?;
+    bar.set_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    Ok(bar)
 }

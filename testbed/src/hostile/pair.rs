@@ -1,0 +1,192 @@
+//! A pair in a lab: two nodes of a cluster, the servers behind them, good clients, and somebody who wishes them ill.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::program::{Place, Usage, pin, usage};
+use crate::build_tandem;
+use crate::drill::node::Node;
+use crate::drill::stack::{Member, NAMES, Role};
+use crate::lab::{Namespace, Switch, answers_for, route, until};
+
+pub(super) const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 100), 80);
+pub(super) const NODES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192, 0, 2, 12)];
+const SERVERS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 130);
+/// Addresses of the attacker.
+const ATTACKERS: std::ops::RangeInclusive<u8> = 200..=231;
+const ADVERT: &str = "100ms";
+/// A node becomes what it is to become within this.
+const START: Duration = Duration::from_secs(20);
+
+/// The servers' addresses.
+pub(super) const GOOD: SocketAddrV4 = SocketAddrV4::new(SERVERS, 8080);
+pub(super) const EVIL: SocketAddrV4 = SocketAddrV4::new(SERVERS, 8081);
+
+/// The lab and what runs in it.
+pub(super) struct Pair {
+    nodes: [Option<Node>; 2],
+    pub(super) hosts: [Arc<Namespace>; 2],
+    client: Arc<Namespace>,
+    attacker: Arc<Namespace>,
+    servers: Arc<Namespace>,
+    folder: PathBuf,
+    tandem: PathBuf,
+    core: Option<usize>,
+    _switch: Switch,
+}
+
+impl Pair {
+    /// Builds the lab around nodes that will run this file, kept on a core if one is given.
+    pub(super) fn build(folder: &Path, text: &str, core: Option<usize>) -> Result<Self, String> {
+        let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
+        let tandem = build_tandem::beside_us()?;
+        let file = folder.join("pair.cfg");
+        std::fs::write(&file, text).map_err(say)?;
+        let mut switch = Switch::new().map_err(say)?;
+        let mut plug = |port: &str, addresses: &[Ipv4Addr]| {
+            let addresses: Vec<IpAddr> = addresses.iter().copied().map(IpAddr::V4).collect();
+            switch.host(port, &addresses).map(Arc::new).map_err(say)
+        };
+        let hosts = [plug("lb1", &NODES[..1])?, plug("lb2", &NODES[1..])?];
+        let servers = plug("servers", &[SERVERS, GATEWAY])?;
+        let client = plug("client", &[CLIENT])?;
+        let attacker = plug("attacker", &attackers())?;
+        for host in &hosts {
+            route(host, GATEWAY).map_err(say)?;
+        }
+        let pair = Self {
+            nodes: [None, None],
+            hosts,
+            client,
+            attacker,
+            servers,
+            folder: folder.to_owned(),
+            tandem,
+            core,
+            _switch: switch,
+        };
+        pair.make_certificates()?;
+        Ok(pair)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder.join("pair.cfg")
+    }
+
+    fn make_certificates(&self) -> Result<(), String> {
+        let (one, two) = (self.folder.join("lb1/etc"), self.folder.join("lb2/etc"));
+        let mut init = Command::new(&self.tandem);
+        init.args(["cluster", "init", "-L", "lb1", "-f"]).arg(self.file()).arg("--dir").arg(&one);
+        let mut join = Command::new(&self.tandem);
+        join.args(["cluster", "join"]).arg(one.join("lb2.bundle")).arg("--dir").arg(two);
+        for command in [&mut init, &mut join] {
+            let output = command.env("TANDEM_ADVERT", ADVERT).output();
+            let output = output.map_err(|e| format!("cannot start '{}': {e}", self.tandem.display()))?;
+            if !output.status.success() {
+                return Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a node; what is left of an earlier one ends.
+    pub(super) fn start(&mut self, node: usize) -> Result<(), String> {
+        self.nodes[node] = None;
+        let (name, folder, file) = (NAMES[node], self.folder.join(NAMES[node]), self.file());
+        let (tandem, host, core) = (&self.tandem, &self.hosts[node], self.core);
+        let start = || {
+            core.map_or(Ok(()), pin).map_err(|e| e.to_string())?;
+            Node::start(name, tandem, &[("-f", &file)], ADVERT, &folder, host)
+        };
+        // A thread of its own: what it starts inherits its core.
+        let started = std::thread::scope(|scope| scope.spawn(start).join());
+        self.nodes[node] = Some(started.map_err(|_| "a thread died")??);
+        Ok(())
+    }
+
+    /// Starts both, the better one first, and waits until each is what it should be.
+    pub(super) fn start_both(&mut self) -> Result<(), String> {
+        self.nodes = [None, None];
+        self.start(0)?;
+        self.wait("lb1 is master", |pair| pair.master() == Some(0))?;
+        self.start(1)?;
+        self.wait("lb2 is a healthy backup", |pair| pair.role(1) == Some(Role::Backup))
+    }
+
+    /// Waits until something is so; an error shows the ends of the logs.
+    pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) -> Result<(), String> {
+        debug_assert!(START >= crate::lab::PATIENCE);
+        until(what, || is_so(self)).map_err(|why| {
+            let tails =
+                self.nodes.iter().flatten().map(|node| format!("{}:\n{}", node.name, node.log_tail()));
+            format!("{why}\n{}", tails.collect::<Vec<_>>().join("\n"))
+        })
+    }
+
+    pub(super) fn node(&self, node: usize) -> Result<&Node, String> {
+        self.nodes[node].as_ref().ok_or_else(|| format!("{} does not run", NAMES[node]))
+    }
+
+    pub(super) fn role(&self, node: usize) -> Option<Role> {
+        self.nodes[node].as_ref()?.role()
+    }
+
+    pub(super) fn holds(&self, node: usize) -> bool {
+        let look = || Ok(answers_for(&mut failover::netlink::Netlink::open()?, IpAddr::V4(*SERVICE.ip())));
+        self.hosts[node].inside(look).and_then(|held: std::io::Result<bool>| held).unwrap_or(false)
+    }
+
+    /// The one node that is master and has the address.
+    pub(super) fn master(&self) -> Option<usize> {
+        let master = match [0, 1].map(|node| self.holds(node)) {
+            [true, false] => 0,
+            [false, true] => 1,
+            [true, true] | [false, false] => return None,
+        };
+        (self.role(master) == Some(Role::Master)).then_some(master)
+    }
+
+    /// Every process of a node.
+    pub(super) fn processes(&self, node: usize) -> Vec<u32> {
+        let pids = self.nodes[node].as_ref().map(Member::processes).unwrap_or_default();
+        pids.into_iter().filter_map(|pid| u32::try_from(pid).ok()).collect()
+    }
+
+    pub(super) fn usage(&self, node: usize) -> Usage {
+        usage(&self.processes(node))
+    }
+
+    /// Bytes of both nodes' logs.
+    pub(super) fn logged(&self) -> u64 {
+        let length =
+            |name| std::fs::metadata(self.folder.join(name).join("log")).map_or(0, |meta| meta.len());
+        NAMES.iter().map(length).sum()
+    }
+
+    /// Where good clients are, where the attacker is, and where the servers.
+    pub(super) fn client(&self, core: Option<usize>) -> Place {
+        Place { core, host: Some(Arc::clone(&self.client)), sources: Vec::new() }
+    }
+
+    pub(super) fn attacker(&self, core: Option<usize>) -> Place {
+        Place { core, host: Some(Arc::clone(&self.attacker)), sources: attackers() }
+    }
+
+    pub(super) fn servers(&self, core: Option<usize>) -> Place {
+        Place { core, host: Some(Arc::clone(&self.servers)), sources: Vec::new() }
+    }
+
+    /// The statistics socket of a node.
+    pub(super) fn stats(&self, node: usize) -> PathBuf {
+        self.folder.join(NAMES[node]).join("stats.sock")
+    }
+}
+
+fn attackers() -> Vec<Ipv4Addr> {
+    ATTACKERS.map(|last| Ipv4Addr::new(192, 0, 2, last)).collect()
+}
