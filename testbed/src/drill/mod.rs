@@ -10,7 +10,7 @@ mod run;
 mod scenario;
 pub(crate) mod stack;
 mod void;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

@@ -1,10 +1,12 @@
 //! `cargo hostile`: bad clients, servers, neighbours and bad luck against the program, and what good clients notice.
 
 mod attack;
+mod chaos;
 mod desync;
 mod forged;
 mod memory;
 mod pair;
+mod pipe;
 mod program;
 mod recorder;
 mod vrrp;
@@ -23,6 +25,9 @@ Examples:
   cargo hostile desync
   cargo hostile desync --json desync.json
   cargo hostile attack --brief
+  cargo hostile attack --pair --brief
+  cargo hostile chaos --minutes 60
+  cargo hostile memory
   cargo hostile vrrp")]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -35,6 +40,8 @@ enum Part {
     Desync(desync::Options),
     /// Attacks in a thousand connections, and measures good clients beside it
     Attack(attack::Options),
+    /// Kills, reloads, dumps and exhausts a pair at random, and sees it heal
+    Chaos(chaos::Options),
     /// Measures the memory of idle connections, half heads and requests under way
     Memory(memory::Options),
     /// Floods a pair with VRRP packets of every bad kind
@@ -74,6 +81,11 @@ pub(crate) fn run(options: &Options) -> ExitCode {
             network();
             attack::run(options)
         }),
+        Part::Chaos(options) => match build_tandem::build_beside_us().and_then(|()| lab::enter()) {
+            Ok(Some(code)) => return code,
+            Ok(None) => chaos::run(options),
+            Err(why) => Err(why),
+        },
         Part::Memory(options) => build_tandem::build_beside_us().and_then(|()| {
             network();
             memory::run(options)

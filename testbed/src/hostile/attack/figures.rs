@@ -93,6 +93,12 @@ impl Figures {
         self
     }
 
+    /// Whether nothing is wrong but the 99th percentile.
+    pub(in crate::hostile) fn only_slow(&self) -> bool {
+        let judged = Self { p99_ms: 0.0, ..self.clone() }.judged();
+        !self.wrong.is_empty() && self.wrong.len() == 1 && judged.wrong.is_empty()
+    }
+
     fn letter(&self) -> char {
         if self.stack == "haproxy" { 'H' } else { 'T' }
     }
@@ -159,6 +165,8 @@ mod tests {
         assert_eq!(failed(Figures { p99_ms: 39.0, p99_before_ms: 20.0, ..figures() }), 0);
         assert_eq!(failed(Figures { p99_ms: 20.1, memory_more: MEMORY + 1, ..figures() }), 2);
         assert_eq!(failed(Figures { errors: 1, left: 31, cpu_after_percent: 99.0, ..figures() }), 3);
+        assert!(Figures { p99_ms: 20.1, ..figures() }.judged().only_slow());
+        assert!(!Figures { p99_ms: 20.1, errors: 1, ..figures() }.judged().only_slow());
         assert_eq!(failed(Figures { trouble: Some("it ended".to_owned()), ..figures() }), 1);
     }
 

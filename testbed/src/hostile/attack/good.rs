@@ -75,6 +75,7 @@ pub(in crate::hostile) enum Connections {
 pub(in crate::hostile) struct Good {
     over: Arc<AtomicBool>,
     window: Arc<AtomicUsize>,
+    well: Arc<AtomicUsize>,
     thread: JoinHandle<io::Result<Vec<Window>>>,
 }
 
@@ -83,12 +84,18 @@ impl Good {
     pub(in crate::hostile) fn start(service: SocketAddr, connections: Connections, place: Place) -> Self {
         let over = Arc::<AtomicBool>::default();
         let window = Arc::<AtomicUsize>::default();
-        let (ends, counts) = (Arc::clone(&over), Arc::clone(&window));
+        let well = Arc::<AtomicUsize>::default();
+        let (ends, counts, served) = (Arc::clone(&over), Arc::clone(&window), Arc::clone(&well));
         let thread = std::thread::spawn(move || {
             place.enter()?;
-            run(service, connections, &ends, &counts)
+            run(service, connections, &ends, &counts, &served)
         });
-        Self { over, window, thread }
+        Self { over, window, well, thread }
+    }
+
+    /// Requests that were answered well so far.
+    pub(in crate::hostile) fn count(&self) -> usize {
+        self.well.load(Ordering::Relaxed)
     }
 
     /// What is due from now on counts in another window.
@@ -138,6 +145,7 @@ fn run(
     connections: Connections,
     over: &AtomicBool,
     window: &AtomicUsize,
+    well: &Arc<AtomicUsize>,
 ) -> io::Result<Vec<Window>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -165,6 +173,7 @@ fn run(
                 continue;
             }
             number += 1;
+            let well = Arc::clone(well);
             let way = match connections {
                 Connections::Kept => Way::Old,
                 Connections::Both if number.is_multiple_of(2) => Way::Kept,
@@ -173,7 +182,10 @@ fn run(
             tasks.spawn_local(async move {
                 let asked = tokio::time::timeout(PATIENCE, ask(service, way, &state)).await;
                 let outcome = match asked {
-                    Ok(Ok(())) => Ok(due.elapsed()),
+                    Ok(Ok(())) => {
+                        well.fetch_add(1, Ordering::Relaxed);
+                        Ok(due.elapsed())
+                    }
                     Ok(Err(error)) => Err(error.to_string()),
                     Err(_) => Err(format!("no answer within {} s", PATIENCE.as_secs())),
                 };

@@ -252,7 +252,7 @@ pub(in crate::hostile) const KINDS: &[Kind] = &[
         vec![send(b"HAProxyS 2.1\nlb"), Hold]
     }),
     at(Port::Peers, "peers-messages", "messages of two bytes by a known peer", HEAVY, |_| {
-        vec![send(b"HAProxyS 2.1\nlb1\nlb2 1 1\n"), Await, Repeat(vec![0xff, 0x01], 5_000), Read(IDLE)]
+        vec![send(b"HAProxyS 2.1\nlb1\nlb2 1 1\n"), Await, Repeat(vec![0, 0], 5_000), Read(IDLE)]
     }),
     at(Port::Stats, "stats-flood", "connections to the statistics socket", RATE, |_| vec![Hold]),
     at(Port::Stats, "stats-cut", "lines that are cut at the statistics socket", RATE, |_| {

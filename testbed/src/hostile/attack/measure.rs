@@ -37,6 +37,10 @@ pub(in crate::hostile) trait Target {
     fn usage(&self) -> Usage;
     /// Bytes of its log.
     fn logged(&self) -> u64;
+    /// Begins, or ends, what an attack does beside its connections.
+    fn strike(&mut self, _on: bool) -> Result<(), String> {
+        Ok(())
+    }
     /// What happened that must not: a process that ended, an address that moved.
     fn trouble(&mut self) -> Option<String>;
 }
@@ -56,6 +60,7 @@ pub(in crate::hostile) fn measure(
     std::thread::sleep(BEFORE);
     let (before, logged) = (target.usage(), target.logged());
     let attacker = Attacker::start(target.whom(kind.port)?, kind.rate, kind.client, attacker.clone());
+    target.strike(true)?;
     let begin = Instant::now();
     let mut most = before;
     for window in 0..WINDOWS {
@@ -66,12 +71,14 @@ pub(in crate::hostile) fn measure(
     let (after, took) = (target.usage(), begin.elapsed());
     let connected = attacker.connected();
     attacker.fall_silent();
+    target.strike(false)?;
     good.enter(SILENT);
     let silent = Instant::now();
-    let mut left = usize::MAX;
+    let more = |target: &dyn Target| target.usage().descriptors.saturating_sub(before.descriptors);
+    let mut left = more(target);
     while left > SLACK && silent.elapsed() < SILENCE && target.trouble().is_none() {
         std::thread::sleep(LOOK);
-        left = target.usage().descriptors.saturating_sub(before.descriptors);
+        left = more(target);
     }
     let closed_after = silent.elapsed();
     attacker.let_go()?;

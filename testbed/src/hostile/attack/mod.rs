@@ -19,8 +19,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::Stack;
 use super::program;
+use crate::lab::{STALL, Stalls};
 use figures::Figures;
 use kinds::{KINDS, Kind, World};
+
+pub(super) use clients::{Attacker, Whom};
+pub(super) use good::{Connections, Good, Window};
+pub(super) use servers::Servers;
+pub(super) use step::Step;
 
 /// Bytes of the good server's answer.
 pub(super) const BODY: usize = 1_024;
@@ -103,7 +109,7 @@ pub(super) fn run(options: &Options) -> Result<String, String> {
         let mut pair = pair::Attacked::build()?;
         for kind in kinds {
             bar.set_message(kind.name);
-            play(&bar, Stack::Tandem, kind, pair.play(kind, options.length()));
+            play(&bar, Stack::Tandem, kind, three_times(|| pair.play(kind, options.length())));
         }
         bar.finish_and_clear();
         return figures::finish(&played, options.json.as_deref());
@@ -119,11 +125,31 @@ pub(super) fn run(options: &Options) -> Result<String, String> {
     for kind in kinds {
         for stack in stacks {
             bar.set_message(format!("{} at {}", kind.name, program::name(*stack)));
-            play(&bar, *stack, kind, alone::play(*stack, kind, options.length()));
+            play(&bar, *stack, kind, three_times(|| alone::play(*stack, kind, options.length())));
         }
     }
     bar.finish_and_clear();
     figures::finish(&played, options.json.as_deref())
+}
+
+/// Plays a kind. One that fails while the machine itself stood still is played once more; of one that was only slow the
+/// median of three counts.
+fn three_times(mut play: impl FnMut() -> Result<Figures, String>) -> Result<Figures, String> {
+    let stalls = Stalls::watch();
+    let mut figures = play();
+    if figures.as_ref().is_ok_and(Figures::only_slow) {
+        let mut each = vec![figures?, play()?, play()?];
+        // What fails otherwise fails, however fast it is.
+        if let Some(place) = each.iter().position(|one| !one.wrong.is_empty() && !one.only_slow()) {
+            return Ok(each.swap_remove(place));
+        }
+        each.sort_by(|one, other| one.p99_ms.total_cmp(&other.p99_ms));
+        return Ok(each.swap_remove(each.len() / 2));
+    }
+    if figures.as_ref().is_ok_and(|figures| !figures.wrong.is_empty()) && stalls.longest() > STALL {
+        figures = play();
+    }
+    figures
 }
 
 fn progress(steps: usize) -> Result<ProgressBar, String> {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use failover_vrrp::{Advertisement, Centis, Version};
 use tempfile::TempDir;
@@ -13,6 +13,7 @@ use super::figures::Figures;
 use super::kinds::{Kind, Port};
 use super::measure::{Target, measure};
 use super::servers::Servers;
+use crate::drill::watch::Watch;
 use crate::hostile::forged;
 use crate::hostile::pair::{EVIL, GOOD, NODES, Pair, SERVICE};
 use crate::hostile::program::Usage;
@@ -20,6 +21,8 @@ use crate::hostile::program::Usage;
 /// The pair's virtual router and its advertisements' interval, in hundredths of a second.
 const VRID: u8 = 51;
 const INTERVAL: u16 = 10;
+/// Whoever watches has seen within this who has the address in the beginning.
+const SEEN: Duration = Duration::from_millis(300);
 /// The priority of a forged master.
 const WINNER: u8 = 254;
 
@@ -30,6 +33,9 @@ pub(super) struct Attacked {
     /// The processes of both nodes while all is well.
     processes: Vec<u32>,
     is_fresh: bool,
+    /// Forged packets a second, where this kind forges, and who does it.
+    forges: Option<u32>,
+    forger: Option<forged::Forged>,
     folder: TempDir,
 }
 
@@ -38,7 +44,7 @@ impl Attacked {
         let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
         let pair = Pair::build(folder.path(), TEXT, Some(PROGRAM_CORE))?;
         let servers = Servers::start_at(GOOD, EVIL, pair.servers(Some(LOAD_CORE)))?;
-        Ok(Self { pair, servers, processes: Vec::new(), is_fresh: false, folder })
+        Ok(Self { pair, servers, processes: Vec::new(), is_fresh: false, forges: None, forger: None, folder })
     }
 
     /// Plays one kind at a pair that is well: one that is not is started anew.
@@ -50,16 +56,22 @@ impl Attacked {
         }
         self.is_fresh = false;
         let (client, attacker) = (self.pair.client(Some(LOAD_CORE)), self.pair.attacker(Some(LOAD_CORE)));
-        let forger = (kind.port == Port::Vrrp).then(|| self.forger(kind.rate)).transpose()?;
+        self.forges = (kind.port == Port::Vrrp).then_some(kind.rate);
+        let begin = Instant::now();
+        let watch = Watch::start(&self.pair.hosts, *SERVICE.ip());
         let mut figures = measure(self, kind, length, &client, &attacker)?;
-        drop(forger);
+        self.forger = None;
         figures.stack = "tandem".to_owned();
+        let (owners, seen) = (watch.finish()?, begin + SEEN);
+        if owners.transitions(seen) > 0 {
+            figures.wrong.push(format!("the address moved {} times", owners.transitions(seen)));
+        }
         self.is_fresh = figures.wrong.is_empty();
         Ok(figures)
     }
 
     /// Tells each node in the other's name that it is a better master.
-    fn forger(&self, rate: u32) -> Result<forged::Forged, String> {
+    fn start_forging(&self, rate: u32) -> Result<forged::Forged, String> {
         let addresses = vec![IpAddr::V4(*SERVICE.ip())];
         let interval = Centis::new(INTERVAL).ok_or("no such interval")?;
         let said = Advertisement { vrid: VRID, priority: WINNER, interval, addresses };
@@ -95,6 +107,12 @@ impl Target for Attacked {
 
     fn logged(&self) -> u64 {
         self.pair.logged()
+    }
+
+    fn strike(&mut self, on: bool) -> Result<(), String> {
+        let rate = self.forges.filter(|_| on);
+        self.forger = rate.map(|rate| self.start_forging(rate)).transpose()?;
+        Ok(())
     }
 
     fn trouble(&mut self) -> Option<String> {
