@@ -145,11 +145,13 @@ impl Pair {
 
     /// Waits until something is so; an error shows the ends of the logs.
     pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) -> Result<(), String> {
-        until(what, || is_so(self)).map_err(|why| {
-            let tails =
-                self.nodes.iter().flatten().map(|node| format!("{}:\n{}", node.name, node.log_tail()));
-            format!("{why}\n{}", tails.collect::<Vec<_>>().join("\n"))
-        })
+        until(what, || is_so(self)).map_err(|why| format!("{why}\n{}", self.tails()))
+    }
+
+    /// The ends of both nodes' logs.
+    pub(super) fn tails(&self) -> String {
+        let tails = self.nodes.iter().flatten().map(|node| format!("{}:\n{}", node.name, node.log_tail()));
+        tails.collect::<Vec<_>>().join("\n")
     }
 
     pub(super) fn node(&self, node: usize) -> Result<&Node, String> {

@@ -13,7 +13,7 @@ const BUFFER: usize = 16 << 10;
 
 /// One thing that a connection does.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(in crate::hostile) enum Step {
     /// Writes these bytes; waits while they are not taken.
     Send(Vec<u8>),
     /// Writes them so often, without a pause.

@@ -16,6 +16,8 @@ use crate::hostile::pair::SERVICE;
 
 /// How long a state lasts that ends by itself.
 const HOLD: Duration = Duration::from_millis(1_500);
+/// Longer than a pipe takes to fill, and a watchdog to lose patience.
+const LOG: Duration = Duration::from_secs(5);
 /// Longest time for a whole dump, and for a reader that reads a little of it.
 const DUMP: Duration = Duration::from_secs(60);
 const UNREAD: Duration = Duration::from_secs(2);
@@ -95,7 +97,7 @@ impl Event {
             }
             Self::FullLog => {
                 world.pair.read_logs(false);
-                sleep(HOLD);
+                sleep(LOG);
                 world.pair.read_logs(true);
                 Ok(())
             }
