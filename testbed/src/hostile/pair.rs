@@ -183,8 +183,14 @@ impl Pair {
         seen_in_proc(&inside)
     }
 
-    pub(super) fn usage(&self, node: usize) -> Usage {
-        usage(&self.processes(node))
+    /// What a process of the lab uses.
+    pub(super) fn usage_of(process: i32) -> Usage {
+        usage(&seen_in_proc(&[process]))
+    }
+
+    /// The process of a node that carries traffic.
+    pub(super) fn worker(&self, node: usize) -> Option<i32> {
+        self.nodes[node].as_ref()?.worker()
     }
 
     /// Bytes of both nodes' logs.

@@ -12,7 +12,7 @@ use super::world::World;
 use crate::drill::node::signal;
 use crate::drill::stack::Member;
 use crate::hostile::attack::{Attacker, Step, Whom};
-use crate::hostile::pair::SERVICE;
+use crate::hostile::pair::{Pair, SERVICE};
 
 /// How long a state lasts that ends by itself.
 const HOLD: Duration = Duration::from_millis(1_500);
@@ -63,6 +63,14 @@ impl Event {
             Self::FullLog => "a log that nobody reads",
             Self::FewDescriptors => "no descriptors",
         }
+    }
+
+    /// Whether every worker lives on through it.
+    pub(super) fn spares_workers(self) -> bool {
+        matches!(
+            self,
+            Self::KillControl | Self::Dump | Self::UnreadDump | Self::FullLog | Self::FewDescriptors
+        )
     }
 
     pub(super) fn strike(self, world: &mut World, node: usize) -> Result<(), String> {
@@ -137,7 +145,7 @@ fn dump(world: &World, node: usize, patience: Duration) -> Result<usize, String>
 fn few_descriptors(world: &World, node: usize) -> Result<(), String> {
     let children = world.pair.node(node)?.children();
     let worker = children.iter().find(|(child, _)| child == "worker").ok_or("there is no worker")?.1;
-    let open = world.pair.usage(node).descriptors;
+    let open = Pair::usage_of(worker).descriptors;
     limit(worker, open + FEW)?;
     let place = world.pair.attacker(None);
     let attacker = Attacker::start(Whom::Tcp(SERVICE.into()), 2_000, |_| vec![Step::Hold], place);

@@ -3,6 +3,7 @@
 //! the table that a living node knew is still there.
 
 mod events;
+mod observer;
 mod world;
 
 use std::collections::BTreeMap;
@@ -82,9 +83,17 @@ fn play(options: &Options, seed: u64, entries: usize) -> Result<String, String> 
             let at = begin.elapsed().as_secs();
             format!("event {number} after {at} s, {} at node {}: {why}", event.word(), node + 1)
         };
+        let workers = [0, 1].map(|node| world.pair.worker(node));
         event.strike(&mut world, node).map_err(say)?;
         let healing = Instant::now();
         world.heals().map_err(say)?;
+        let now = [0, 1].map(|node| world.pair.worker(node));
+        if event.spares_workers() && now != workers {
+            return Err(say(format!(
+                "the workers were {workers:?}, and are {now:?}\n{}",
+                world.pair.tails()
+            )));
+        }
         let count = counts.entry(event.word()).or_default();
         count.times += 1;
         count.slowest = count.slowest.max(healing.elapsed());

@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::observer::Observer;
 use crate::drill::stack::{NAMES, Role};
 use crate::hostile::attack::{Connections, Good, Servers, Window};
 use crate::hostile::pair::{EVIL, GOOD, Pair, SERVICE};
@@ -21,6 +22,7 @@ pub(super) struct World {
     pub(super) pair: Pair,
     pub(super) entries: usize,
     good: Good,
+    observer: Observer,
     _servers: Servers,
 }
 
@@ -38,7 +40,8 @@ impl World {
         });
         filling.join().map_err(|_| "a thread died")??;
         let good = Good::start(SERVICE.into(), Connections::Both, pair.client(None));
-        let world = Self { pair, entries, good, _servers: servers };
+        let observer = Observer::start([0, 1].map(|node| pair.stats(node)));
+        let world = Self { pair, entries, good, observer, _servers: servers };
         world.heals()?;
         Ok(world)
     }
@@ -53,6 +56,9 @@ impl World {
             }
             std::thread::sleep(LOOK);
             wrong = self.wrong();
+        }
+        if let Some(seen) = self.observer.seen() {
+            return Err(format!("{seen}\n{}", self.pair.tails()));
         }
         let served = self.good.count();
         while self.good.count() < served + SERVED {
@@ -81,8 +87,7 @@ impl World {
         }
         let servers = node.runtime("show stat")?;
         for (server, expected) in [("app,s1", "UP"), ("app,s2", "MAINT")] {
-            let line = servers.lines().find(|line| line.starts_with(&format!("{server},")));
-            let state = line.and_then(|line| line.split(',').nth(STATUS)).unwrap_or("missing");
+            let state = state(&servers, server).unwrap_or("missing");
             if !state.starts_with(expected) {
                 return Err(format!("{name} says of server {server} {state} instead of {expected}"));
             }
@@ -95,6 +100,13 @@ impl World {
         let windows = self.good.end()?;
         Ok((windows.iter().map(Window::count).sum(), windows.iter().map(|window| window.errors).sum()))
     }
+}
+
+/// The state of a server ("backend,server") in a table of statistics.
+pub(super) fn state<'a>(statistics: &'a str, server: &str) -> Option<&'a str> {
+    let line =
+        statistics.lines().find(|line| line.strip_prefix(server).is_some_and(|rest| rest.starts_with(',')));
+    line?.split(',').nth(STATUS)
 }
 
 /// The column of a server's state in HAProxy's statistics (management guide, 9.1).
