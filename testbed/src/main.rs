@@ -62,12 +62,8 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-    /// Sends a pair in the lab what a broken router or an attacker would
-    Hostile {
-        /// One case only
-        #[arg(long, value_name = "NAME")]
-        case: Option<String>,
-    },
+    /// Attacks the program with bad input and bad luck, and measures what good clients notice (`cargo hostile`)
+    Hostile(hostile::Options),
     /// Moves an address between two hosts of a lab while clients talk to it, and counts what they felt
     Switch(switch::Options),
     /// Builds what the containers' image is made of (`cargo image`)
@@ -146,12 +142,7 @@ fn main() -> ExitCode {
             Ok(None) => switch::run(&options),
             Err(why) => Err(why),
         },
-        Command::Hostile { case: None } => build_tandem::build_beside_us().and_then(|()| hostile::meet()),
-        Command::Hostile { case: Some(case) } => match lab::enter() {
-            Ok(Some(code)) => return code,
-            Ok(None) => hostile::play(&case),
-            Err(why) => Err(why),
-        },
+        Command::Hostile(options) => return hostile::run(&options),
         Command::Drill(options) => build_tandem::build_beside_us().and_then(|()| drill::run(&options)),
         Command::Link { once: false, .. } => {
             build_tandem::build_beside_us().and_then(|()| lab::play_what_was_asked())

@@ -22,7 +22,7 @@ fn keepalived_and_tandem_replace_each_other() {
 
 #[test]
 fn an_attacker_on_the_link_moves_nothing_and_fills_no_log() {
-    meet(&["hostile"]);
+    meet(&["hostile", "vrrp"]);
 }
 
 #[test]

@@ -8,9 +8,9 @@ pub(crate) mod node;
 mod report;
 mod run;
 mod scenario;
-mod stack;
+pub(crate) mod stack;
 mod void;
-mod watch;
+pub(crate) mod watch;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

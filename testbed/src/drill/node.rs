@@ -36,6 +36,19 @@ impl Node {
         folder: &Path,
         host: &Namespace,
     ) -> Result<Self, String> {
+        Self::start_to(name, tandem, files, advert, folder, host, Stdio::null())
+    }
+
+    /// The same, and its standard output goes somewhere.
+    pub(crate) fn start_to(
+        name: &'static str,
+        tandem: &Path,
+        files: &[(&str, &Path)],
+        advert: &str,
+        folder: &Path,
+        host: &Namespace,
+        stdout: Stdio,
+    ) -> Result<Self, String> {
         let say = |e: io::Error| format!("{name}: {e}");
         std::fs::create_dir_all(folder).map_err(say)?;
         let log = File::create(folder.join("log")).map_err(say)?;
@@ -51,7 +64,7 @@ impl Node {
             .env("TANDEM_ETC", folder.parent().unwrap_or(folder).join(name).join("etc"))
             .env("TANDEM_ADVERT", advert)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(stdout)
             .stderr(log);
         let process = host.inside(move || command.spawn()).and_then(|spawned| spawned).map_err(say)?;
         Ok(Self { name, folder: folder.to_path_buf(), process })

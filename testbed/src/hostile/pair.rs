@@ -1,154 +1,239 @@
-//! Two Tandems on a link with a third host, which is not their friend.
+//! A pair in a lab: two nodes of a cluster, the servers behind them, good clients, and somebody who wishes them ill.
 
-use std::net::IpAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde_json::Value;
-use tempfile::TempDir;
-
+use super::pipe;
+use super::program::{Place, Usage, pin, usage};
 use crate::build_tandem;
 use crate::drill::node::Node;
-use crate::lab::{Namespace, Switch};
+use crate::drill::stack::{Member, NAMES, Role};
+use crate::lab::{Namespace, Switch, answers_for, route, until};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-pub(super) const MASTER: u8 = 11;
-const BACKUP: u8 = 12;
-pub(super) const ATTACKER: u8 = 66;
+pub(super) const SERVICE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 100), 80);
+pub(super) const NODES: [Ipv4Addr; 2] = [Ipv4Addr::new(192, 0, 2, 11), Ipv4Addr::new(192, 0, 2, 12)];
+const SERVERS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 21);
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 130);
+/// Addresses of the attacker.
+const ATTACKERS: std::ops::RangeInclusive<u8> = 200..=231;
+const ADVERT: &str = "100ms";
+/// How often it is tried to start a pair.
+const ATTEMPTS: usize = 3;
 
-/// A host of the link.
-pub(super) fn host(number: u8) -> IpAddr {
-    IpAddr::from([192, 0, 2, number])
-}
+/// The servers' addresses.
+pub(super) const GOOD: SocketAddrV4 = SocketAddrV4::new(SERVERS, 8080);
+pub(super) const EVIL: SocketAddrV4 = SocketAddrV4::new(SERVERS, 8081);
 
+/// The lab and what runs in it.
 pub(super) struct Pair {
-    pub(super) attacker: Namespace,
-    master: Option<Node>,
-    backup: Node,
-    folder: TempDir,
-    _hosts: [Namespace; 2],
+    nodes: [Option<Node>; 2],
+    pub(super) hosts: [Arc<Namespace>; 2],
+    client: Arc<Namespace>,
+    attacker: Arc<Namespace>,
+    servers: Arc<Namespace>,
+    folder: PathBuf,
+    tandem: PathBuf,
+    core: Option<usize>,
+    /// Whether the nodes' standard outputs are read; `None`: they go nowhere.
+    reads: Option<Arc<AtomicBool>>,
     _switch: Switch,
 }
 
 impl Pair {
-    /// A master of priority 150 and a backup of 100, each with these lines in its section.
-    pub(super) fn start(version: u8, lines: [&str; 2]) -> Result<Self, String> {
+    /// Builds the lab around nodes that will run this file, kept on a core if one is given.
+    pub(super) fn build(folder: &Path, text: &str, core: Option<usize>) -> Result<Self, String> {
         let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
-        let folder = tempfile::tempdir().map_err(say)?;
-        let tandem: PathBuf = build_tandem::beside_us()?;
+        let tandem = build_tandem::beside_us()?;
+        let file = folder.join("pair.cfg");
+        std::fs::write(&file, text).map_err(say)?;
         let mut switch = Switch::new().map_err(say)?;
-        let mut plug = |port: &str, number: u8| {
-            // An earlier lab of this process may have left its cables.
-            let _ = switch.cut(port);
-            switch.host(port, &[host(number)]).map_err(say)
+        let mut plug = |port: &str, addresses: &[Ipv4Addr]| {
+            let addresses: Vec<IpAddr> = addresses.iter().copied().map(IpAddr::V4).collect();
+            switch.host(port, &addresses).map(Arc::new).map_err(say)
         };
-        let (one, two, attacker) = (plug("one", MASTER)?, plug("two", BACKUP)?, plug("evil", ATTACKER)?);
-        let start = |name: &'static str, priority: u8, lines: &str, namespace: &Namespace| {
-            let run = folder.path().join(name);
-            std::fs::create_dir_all(&run).map_err(say)?;
-            let file = run.join("tandem.cfg");
-            let interval = if version == 2 { "1s" } else { "100ms" };
-            let text = format!(
-                "global\n    stats socket {}/stats.sock\ndefaults\n    mode http\n    timeout connect 1s\n    timeout client 1s\n\
-                 \x20   timeout server 1s\nfrontend web\n    bind :80\n    http-request return status 200\nvirtual-router web\n    interface eth0\n\
-                 \x20   vrid 51\n    version {version}\n    advert-interval {interval}\n    multicast\n    preempt\n    address 192.0.2.100/24\n\
-                 \x20   priority {name} {priority}\n{lines}",
-                run.display()
-            );
-            std::fs::write(&file, text).map_err(say)?;
-            Node::start(name, &tandem, &[("-f", &file)], interval, &run, namespace)
+        let hosts = [plug("lb1", &NODES[..1])?, plug("lb2", &NODES[1..])?];
+        let servers = plug("servers", &[SERVERS, GATEWAY])?;
+        let client = plug("client", &[CLIENT])?;
+        let attacker = plug("attacker", &attackers())?;
+        for host in &hosts {
+            route(host, GATEWAY).map_err(say)?;
+        }
+        let pair = Self {
+            nodes: [None, None],
+            hosts,
+            client,
+            attacker,
+            servers,
+            folder: folder.to_owned(),
+            tandem,
+            core,
+            reads: None,
+            _switch: switch,
         };
-        let master = Some(start("lb1", 150, lines[0], &one)?);
-        let backup = start("lb2", 100, lines[1], &two)?;
-        Ok(Self { attacker, master, backup, folder, _hosts: [one, two], _switch: switch })
+        pair.make_certificates()?;
+        Ok(pair)
     }
 
-    /// Waits until the better one is master and the other one hears it.
-    pub(super) fn settle(&mut self) -> Result<(), String> {
-        let role = |role: &'static str| move |s: &Value| s["virtual_routers"][0]["role"] == role;
-        if let Some(master) = &mut self.master {
-            master.until("master", PATIENCE, role("master"))?;
+    fn file(&self) -> PathBuf {
+        self.folder.join("pair.cfg")
+    }
+
+    fn make_certificates(&self) -> Result<(), String> {
+        let (one, two) = (self.folder.join("lb1/etc"), self.folder.join("lb2/etc"));
+        let mut init = Command::new(&self.tandem);
+        init.args(["cluster", "init", "-L", "lb1", "-f"]).arg(self.file()).arg("--dir").arg(&one);
+        let mut join = Command::new(&self.tandem);
+        join.args(["cluster", "join"]).arg(one.join("lb2.bundle")).arg("--dir").arg(two);
+        for command in [&mut init, &mut join] {
+            let output = command.env("TANDEM_ADVERT", ADVERT).output();
+            let output = output.map_err(|e| format!("cannot start '{}': {e}", self.tandem.display()))?;
+            if !output.status.success() {
+                return Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)));
+            }
         }
-        self.backup.until("backup", PATIENCE, |s| {
-            let router = &s["virtual_routers"][0];
-            router["role"] == "backup" && router["adverts_received"].as_u64().unwrap_or(0) > 3
-        })?;
         Ok(())
     }
 
-    /// Each node's router, the master's first.
-    fn routers(&mut self) -> Result<Vec<Value>, String> {
-        let nodes = self.master.iter_mut().chain([&mut self.backup]);
-        let ask = |node: &mut Node| node.until("there", PATIENCE, |s| s["virtual_routers"][0].is_object());
-        nodes.map(|node| ask(node).map(|status| status["virtual_routers"][0].clone())).collect()
+    /// Nodes that start from now on write their standard output to a pipe that is read.
+    pub(super) fn logs_to_pipe(&mut self) {
+        self.reads = Some(Arc::new(AtomicBool::new(true)));
     }
 
-    /// Each node's role and why it has it; not since when, which is another number each time.
-    pub(super) fn roles(&mut self) -> Result<Vec<(String, String)>, String> {
-        let of = |router: &Value| (router["role"].to_string(), router["why"].to_string());
-        Ok(self.routers()?.iter().map(of).collect())
-    }
-
-    /// What each has refused for a reason. The status follows within its turn, so the last packets are waited for.
-    pub(super) fn refused(&mut self, why: &str) -> Result<Vec<u64>, String> {
-        let mut last = Vec::new();
-        loop {
-            let routers = self.routers()?;
-            let now: Vec<u64> =
-                routers.iter().map(|router| router["refused"][why].as_u64().unwrap_or(0)).collect();
-            if now == last {
-                return Ok(now);
-            }
-            last = now;
-            std::thread::sleep(Duration::from_millis(600));
+    /// Has the pipes read, or not.
+    pub(super) fn read_logs(&self, reads: bool) {
+        if let Some(shared) = &self.reads {
+            shared.store(reads, Ordering::Relaxed);
         }
     }
 
-    pub(super) fn backup_refused(&mut self, why: &str) -> Result<u64, String> {
-        Ok(self.refused(why)?.last().copied().unwrap_or(0))
+    /// Starts a node; what is left of an earlier one ends.
+    pub(super) fn start(&mut self, node: usize) -> Result<(), String> {
+        self.nodes[node] = None;
+        let (name, folder, file) = (NAMES[node], self.folder.join(NAMES[node]), self.file());
+        let stdout = match &self.reads {
+            Some(reads) => Stdio::from(pipe::drained(reads).map_err(|e| format!("a pipe: {e}"))?),
+            None => Stdio::null(),
+        };
+        let (tandem, host, core) = (&self.tandem, &self.hosts[node], self.core);
+        let start = || {
+            core.map_or(Ok(()), pin).map_err(|e| e.to_string())?;
+            Node::start_to(name, tandem, &[("-f", &file)], ADVERT, &folder, host, stdout)
+        };
+        // A thread of its own: what it starts inherits its core.
+        let started = std::thread::scope(|scope| scope.spawn(start).join());
+        self.nodes[node] = Some(started.map_err(|_| "a thread died")??);
+        Ok(())
     }
 
-    pub(super) fn stop_master(&mut self) -> Result<(), String> {
-        self.master.take().map_or(Ok(()), Node::stop)
+    /// Starts both, the better one first, and waits until each is what it should be. A busy machine may need more than
+    /// one attempt.
+    pub(super) fn start_both(&mut self) -> Result<(), String> {
+        (1..ATTEMPTS).find_map(|_| self.start_both_once().ok()).map_or_else(|| self.start_both_once(), Ok)
     }
 
-    pub(super) fn until_backup_is_master(&mut self) -> Result<(), String> {
-        self.until_backup("master", |router| router["role"] == "master")
+    fn start_both_once(&mut self) -> Result<(), String> {
+        self.nodes = [None, None];
+        self.start(0)?;
+        self.wait("lb1 is master", |pair| pair.master() == Some(0))?;
+        self.start(1)?;
+        self.wait("lb2 is a healthy backup", |pair| pair.role(1) == Some(Role::Backup))
     }
 
-    pub(super) fn until_backup(&mut self, what: &str, holds: impl Fn(&Value) -> bool) -> Result<(), String> {
-        self.backup.until(what, PATIENCE, |s| holds(&s["virtual_routers"][0])).map(|_| ())
+    /// Waits until something is so; an error shows the ends of the logs.
+    pub(super) fn wait(&self, what: &str, is_so: impl Fn(&Self) -> bool) -> Result<(), String> {
+        until(what, || is_so(self)).map_err(|why| format!("{why}\n{}", self.tails()))
     }
 
-    /// Counts the lines about packets; each reason has few, and names the attacker's network card.
-    pub(super) fn check_logs(&self, most: usize) -> Result<usize, String> {
-        let mac = self
-            .attacker
-            .inside(|| {
-                let link = failover::netlink::Netlink::open().and_then(|mut netlink| netlink.link("eth0"));
-                link.map(|link| link.mac.map(|byte| format!("{byte:02x}")).join(":"))
-            })
-            .and_then(|mac| mac)
-            .map_err(|e| e.to_string())?;
-        let mut total = 0;
-        for name in ["lb1", "lb2"] {
-            let log = std::fs::read_to_string(self.folder.path().join(name).join("log"));
-            let log = log.map_err(|e| e.to_string())?;
-            let lines: Vec<&str> = log.lines().filter(|line| line.contains("refused")).collect();
-            let mut reasons = std::collections::BTreeMap::<&str, usize>::new();
-            for line in &lines {
-                let why =
-                    line.split_once("why=").and_then(|(_, rest)| rest.split(' ').next()).unwrap_or_default();
-                *reasons.entry(why).or_insert(0) += 1;
-                if !line.contains(&mac) {
-                    return Err(format!("{name}: the attacker's card {mac} is not named: {line}"));
-                }
-            }
-            if reasons.len() < 3 || reasons.values().any(|count| *count > most) {
-                return Err(format!("{name}: lines by reason {reasons:?}, and at most {most} are right"));
-            }
-            total += lines.len();
-        }
-        Ok(total)
+    /// The ends of both nodes' logs.
+    pub(super) fn tails(&self) -> String {
+        let tails = self.nodes.iter().flatten().map(|node| format!("{}:\n{}", node.name, node.log_tail()));
+        tails.collect::<Vec<_>>().join("\n")
     }
+
+    pub(super) fn node(&self, node: usize) -> Result<&Node, String> {
+        self.nodes[node].as_ref().ok_or_else(|| format!("{} does not run", NAMES[node]))
+    }
+
+    pub(super) fn role(&self, node: usize) -> Option<Role> {
+        self.nodes[node].as_ref()?.role()
+    }
+
+    pub(super) fn holds(&self, node: usize) -> bool {
+        let look = || Ok(answers_for(&mut failover::netlink::Netlink::open()?, IpAddr::V4(*SERVICE.ip())));
+        self.hosts[node].inside(look).and_then(|held: std::io::Result<bool>| held).unwrap_or(false)
+    }
+
+    /// The one node that is master and has the address.
+    pub(super) fn master(&self) -> Option<usize> {
+        let master = match [0, 1].map(|node| self.holds(node)) {
+            [true, false] => 0,
+            [false, true] => 1,
+            [true, true] | [false, false] => return None,
+        };
+        (self.role(master) == Some(Role::Master)).then_some(master)
+    }
+
+    /// Every process of a node, by its number in /proc.
+    pub(super) fn processes(&self, node: usize) -> Vec<u32> {
+        let inside = self.nodes[node].as_ref().map(Member::processes).unwrap_or_default();
+        seen_in_proc(&inside)
+    }
+
+    /// What a process of the lab uses.
+    pub(super) fn usage_of(process: i32) -> Usage {
+        usage(&seen_in_proc(&[process]))
+    }
+
+    /// The process of a node that carries traffic.
+    pub(super) fn worker(&self, node: usize) -> Option<i32> {
+        self.nodes[node].as_ref()?.worker()
+    }
+
+    /// Bytes of both nodes' logs.
+    pub(super) fn logged(&self) -> u64 {
+        let length =
+            |name| std::fs::metadata(self.folder.join(name).join("log")).map_or(0, |meta| meta.len());
+        NAMES.iter().map(length).sum()
+    }
+
+    /// Where good clients are, where the attacker is, and where the servers.
+    pub(super) fn client(&self, core: Option<usize>) -> Place {
+        Place { core, host: Some(Arc::clone(&self.client)), sources: Vec::new() }
+    }
+
+    pub(super) fn attacker(&self, core: Option<usize>) -> Place {
+        Place { core, host: Some(Arc::clone(&self.attacker)), sources: attackers() }
+    }
+
+    pub(super) fn servers(&self, core: Option<usize>) -> Place {
+        Place { core, host: Some(Arc::clone(&self.servers)), sources: Vec::new() }
+    }
+
+    /// The statistics socket of a node.
+    pub(super) fn stats(&self, node: usize) -> PathBuf {
+        self.folder.join(NAMES[node]).join("stats.sock")
+    }
+}
+
+/// The lab has process numbers of its own, and /proc those of the world around it.
+fn seen_in_proc(inside: &[i32]) -> Vec<u32> {
+    let world = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/pid")).ok();
+    let own = world("self");
+    let every = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = every.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is_one = |number: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
+        let last = status.lines().find_map(|line| line.strip_prefix("NSpid:")?.split_whitespace().last());
+        let last = last.and_then(|last| last.parse().ok());
+        last.is_some_and(|last| inside.contains(&last)) && world(&number.to_string()) == own
+    };
+    numbers.filter(is_one).collect()
+}
+
+fn attackers() -> Vec<Ipv4Addr> {
+    ATTACKERS.map(|last| Ipv4Addr::new(192, 0, 2, last)).collect()
 }
