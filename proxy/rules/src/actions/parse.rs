@@ -1,6 +1,6 @@
 //! The rows of actions and how each is read.
 
-use proxy_lang::{Arg, Diagnostics, Spec, Word};
+use proxy_lang::{Arg, Diagnostics, Spec, Word, is_token};
 use proxy_table::DataType;
 
 use super::{Action, ActionRow, Body, Target};
@@ -39,6 +39,7 @@ pub(super) const TABLE: &[ActionRow] = &[
     }),
     row(&["del-header"], &[Arg::Word("name")], HTTP, "Removes a header.", "del-header x-a", |n, a, c, d| {
         let [name] = expect(n, a, d)?;
+        check_field(name, d)?;
         Some(Action::DelHeader { name: name.text.clone(), response: is_response(c) })
     }),
     row(
@@ -191,8 +192,24 @@ fn header(
     diagnostics: &mut Diagnostics,
 ) -> Option<Action> {
     let [field, value] = expect(name, arguments, diagnostics)?;
+    check_field(field, diagnostics)?;
     let value = Format::parse(value, context, diagnostics)?;
     Some(Action::SetHeader { name: field.text.clone(), value, replace, response: is_response(context) })
+}
+
+/// Whether a word can name a header field. HAProxy refuses only an empty one; any other is told, as messages with it
+/// are malformed.
+fn check_field(field: &Word, diagnostics: &mut Diagnostics) -> Option<()> {
+    if field.text.is_empty() {
+        diagnostics.error(field.span, "the name of a header field is empty");
+        return None;
+    }
+    if !is_token(&field.text) {
+        diagnostics
+            .warning(field.span, format!("'{}' is no name of a header field", field.text.escape_debug()))
+            .help("letters, digits and !#$%&'*+-.^_`|~ are allowed (RFC 9110, 5.1)");
+    }
+    Some(())
 }
 
 fn slot(name: &Word, diagnostics: &mut Diagnostics) -> Option<usize> {
@@ -292,6 +309,7 @@ fn reply(
                     return None;
                 };
                 rest = after;
+                check_field(value, diagnostics)?;
                 headers.push((value.text.clone(), Format::parse(format, context, diagnostics)?));
             }
             "errorfile" | "errorfiles" | "lf-file" => {
