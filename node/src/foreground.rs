@@ -6,6 +6,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::args::haproxy::Options;
+use crate::behind::LogBehind;
 use crate::config::Everything;
 use crate::worker::{Before, Plan};
 use crate::{sandbox, sockets, worker};
@@ -31,6 +32,7 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
         tracing::warn!("{note}");
     }
     sandbox::confine();
+    let _log = LogBehind::begin();
     let plan = Plan { member, cores, everything, parts, identity, tls, limits, before: Before::default() };
     let proxy = worker::start(plan, |service| async move {
         // Replication lives as long as the service that holds it.

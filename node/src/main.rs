@@ -13,6 +13,7 @@ mod foreground;
 mod journal;
 mod limits;
 mod link;
+mod log_limit;
 mod metrics;
 mod runtime_api;
 mod sandbox;
@@ -22,7 +23,7 @@ mod supervisor;
 mod sys;
 mod worker;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use args::haproxy::{self, Asked, Options, Style};
@@ -30,6 +31,8 @@ use args::{Cluster, Command, CommandLine, Keepalived, Maintenance};
 use clap::Parser;
 use config::{Everything, Texts, Warnings, alert};
 use supervisor::{Ended, Start, Tell};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -86,8 +89,8 @@ fn main() -> ExitCode {
         Command::Cluster(Cluster::Init(options)) => finish(cli::cluster::init(&options)),
         Command::Cluster(Cluster::Join(options)) => finish(cli::cluster::join(&options)),
         Command::Cluster(Cluster::AddKey(options)) => finish(cli::cluster::add_key(&options)),
-        Command::Worker => finish(logged(worker::run)),
-        Command::Control => finish(logged(control::run)),
+        Command::Worker => ended(logged(worker::run)),
+        Command::Control => ended(logged(control::run)),
     }
 }
 
@@ -112,7 +115,7 @@ fn run_node(options: args::Run) -> ExitCode {
         keepalived_dumps: options.keepalived_dumps,
         tell: Tell { systemd: std::env::var_os("NOTIFY_SOCKET").map(Into::into), ..Tell::default() },
     };
-    finish(logged(|| supervisor::run(start).map(|_| ())))
+    ended(logged(|| supervisor::run(start).map(|_| ())))
 }
 
 fn as_haproxy(words: &[String]) -> ExitCode {
@@ -187,7 +190,7 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
     let in_background = match options.style {
         Style::Foreground => {
             loaded.0.limit_connections(options.max_connections);
-            return Ok(finish(logged(|| foreground::run(loaded.0, &options))));
+            return Ok(ended(logged(|| foreground::run(loaded.0, &options))));
         }
         Style::SupervisedForeground => false,
         Style::Background => true,
@@ -214,19 +217,33 @@ fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<backg
         keepalived_dumps: None,
         tell: Tell { systemd, parent, before: options.before, ..Tell::default() },
     };
-    let mut ended = Ended::Asked;
-    let result = logged(|| supervisor::run(start).map(|how| ended = how));
-    match ended {
+    let mut how_it_ended = Ended::Asked;
+    let result = logged(|| supervisor::run(start).map(|how| how_it_ended = how));
+    match how_it_ended {
         Ended::Signal(number) if signals && result.is_ok() => ExitCode::from(128 + number),
-        Ended::Signal(_) | Ended::Asked => finish(result),
+        Ended::Signal(_) | Ended::Asked => ended(result),
     }
 }
 
 /// Runs something whose news go to standard error.
 fn logged(run: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let colour = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(|| behind::Log).init();
-    run()
+    let log = tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(|| behind::Log);
+    log.finish().with(log_limit::LogLimit::default()).init();
+    // What a thread says before it ends goes where everything goes: standard error may have no reader.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    let result = run();
+    // The last word, and no longer than that.
+    if let Err(why) = &result {
+        let _ = behind::Log.write_all(config::alert_line(why).as_bytes());
+    }
+    behind::last_lines();
+    result
+}
+
+/// The exit code of something that was logged: why it failed has been said.
+fn ended(result: Result<(), String>) -> ExitCode {
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
 
 fn finish(result: Result<(), String>) -> ExitCode {

@@ -56,6 +56,9 @@ pub(crate) struct NodeStatus {
     #[serde(default)]
     pub(crate) notes: Vec<String>,
     pub(crate) processes: Vec<ProcessView>,
+    /// The supervisor's own log.
+    #[serde(default)]
+    pub(crate) log: LogView,
     /// What the worker says; `null`: it does not answer, so nobody knows.
     pub(crate) worker: Option<WorkerView>,
 }
@@ -244,6 +247,17 @@ pub(crate) struct WorkerView {
     /// What keeps it from the rest of the machine: `seccomp`, `landlock` with its version, or `none`.
     #[serde(default)]
     pub(crate) sandbox: String,
+    #[serde(default)]
+    pub(crate) log: LogView,
+}
+
+/// Lines that are in no log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogView {
+    /// Nobody took them in time.
+    pub(crate) dropped: u64,
+    /// They were like too many others.
+    pub(crate) suppressed: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 
 mod address_text;
 mod advance;
+mod aside;
 mod buffer;
 mod checks;
 pub mod clock;
@@ -20,6 +21,7 @@ mod mux;
 mod orders;
 mod selftest;
 mod session;
+mod sessions;
 mod shared;
 mod socket;
 pub mod stats;
@@ -51,13 +53,18 @@ pub use files::read_regular;
 pub use inherit::KnownServer;
 pub use limits::{Given, Limits, MOST_DESCRIPTORS, TooFew};
 pub use listener::{Sockets, open_socket};
-pub use orders::{OrderRefused, ServerOrder, ServerView, SessionRow};
+pub use log::{LogQueue, MAX_QUEUED_BYTES, MAX_QUEUED_LINES};
+pub use orders::{OrderRefused, ServerOrder, ServerView};
+pub use sessions::{SessionRow, Sessions, SessionsStep};
 pub use tls::{TlsBinds, load_tls};
 
 use crate::core::{MAX_MAIL, Mail};
 use shared::{LastCheck, ServerState, Shared};
 use stats::counters::CoreCounters;
 use watchdog::{Station, watched};
+
+/// The target of events about servers that come and go: their number is bounded by the checks, and each is wanted.
+pub const SERVER_STATE: &str = "server-state";
 
 /// Called on a change; must not block.
 pub type Callback = Box<dyn Fn() + Send + Sync>;
@@ -135,6 +142,8 @@ impl Proxy {
             selftest: Arc::new(selftest::SelfTest::new(config.frontends.len(), config.binds.len())),
             places: Arc::new(limits::Places::new(options.limits, &config)),
             watchdog: Arc::new(watchdog::Watchdog::new(options.cores)),
+            dropped_logs: AtomicU64::new(0),
+            aside: aside::Aside::default(),
             options,
             config,
             tls,
@@ -142,11 +151,13 @@ impl Proxy {
         Self { shared: Arc::new(shared), service: Arc::default() }
     }
 
-    /// Starts the cores and the service thread.
+    /// Starts the cores, the service thread, and those beside them that no traffic waits for.
     ///
     /// # Errors
     /// A thread could not be started.
     pub fn start(&self, mut sockets: Sockets) -> io::Result<()> {
+        log::start(&self.shared.config)?;
+        self.shared.aside.start()?;
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.service.write() = Some(sender);
         self.shared.watchdog.start()?;
@@ -179,6 +190,15 @@ impl Proxy {
             // The service thread lives as long as the process.
             let _ = service.send(start);
         }
+    }
+
+    /// Runs a future on the thread for commands: it may take its time, and nothing of the proxy waits for it. `false`:
+    /// that thread has too much to do.
+    pub fn spawn_aside<F: Future<Output = ()> + 'static>(
+        &self,
+        start: impl FnOnce() -> F + Send + 'static,
+    ) -> bool {
+        self.shared.aside.spawn(start)
     }
 
     /// The configuration it was built from.
@@ -303,10 +323,16 @@ impl Proxy {
         self.shared.master.store(master, Relaxed);
     }
 
-    /// Rows of `show stat`.
+    /// Rows of `show stat`, each made when it is asked for.
+    pub fn stats(&self) -> impl Iterator<Item = stats::Row> + use<> {
+        let proxy = self.clone();
+        stats::places(&self.shared).into_iter().map(move |place| stats::row(&proxy.shared, place))
+    }
+
+    /// Log lines that nobody took.
     #[must_use]
-    pub fn stats(&self) -> Vec<stats::Row> {
-        stats::rows(&self.shared)
+    pub fn dropped_logs(&self) -> u64 {
+        stats::dropped_logs(&self.shared)
     }
 
     /// Fields of `show info`.

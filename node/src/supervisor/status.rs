@@ -9,9 +9,10 @@ use failover_vrrp::{Track, Watch};
 
 use super::Supervisor;
 use crate::config::NO_ADVERT_KEY;
+use crate::log_limit;
 use crate::status::{
-    AddressView, DRAINING, FollowedView, GatewayView, Health, NodeStatus, PREPARING, ProcessView, RouterView,
-    WorkerView,
+    AddressView, DRAINING, FollowedView, GatewayView, Health, LogView, NodeStatus, PREPARING, ProcessView,
+    RouterView, WorkerView,
 };
 
 pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> NodeStatus {
@@ -56,6 +57,7 @@ pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> No
         members: supervisor.members.views(signing.as_ref()),
         notes: notes(supervisor, signing.as_ref()),
         processes: processes(supervisor),
+        log: LogView { dropped: proxy::LogQueue::stderr().dropped(), suppressed: log_limit::suppressed() },
         worker,
     };
     status.judge();

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proxy::{KnownServer, Limits, Options as Running, Proxy, Sockets, TlsBinds, now_ms};
 use replication::identity::AdvertKey;
@@ -20,8 +20,9 @@ use replication::{
 use tokio::sync::watch;
 
 use crate::config::Everything;
+use crate::log_limit;
 use crate::runtime_api::{self, Node};
-use crate::status::{ListenerView, PeerTableView, PeerView, ServerView, TableView, WorkerView};
+use crate::status::{ListenerView, LogView, PeerTableView, PeerView, ServerView, TableView, WorkerView};
 
 /// How often a soft stop looks whether the last session has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -128,12 +129,14 @@ pub(crate) fn start<F: Future<Output = ()> + 'static>(
     let running = Running { member: member.clone(), cores, log_to_stdout: false, hold: before.hold, limits };
     let proxy = Proxy::build(Arc::clone(&everything.proxy), tls, running, seed());
     proxy.inherit(&before.servers);
-    let node = Arc::new(Node { proxy: proxy.clone(), member: member.clone(), started: Instant::now() });
+    let node = Arc::new(Node::new(proxy.clone(), member.clone()));
     proxy.start(parts.sockets).map_err(|e| format!("cannot start: {e}"))?;
     let levels = everything.proxy.global.stats_sockets.iter().map(|s| s.level);
     for (socket, level) in parts.stats.into_iter().zip(levels) {
         let node = Arc::clone(&node);
-        proxy.spawn_service(move || runtime_api::serve(node, socket, level));
+        if !proxy.spawn_aside(move || runtime_api::serve(node, socket, level)) {
+            return Err("there are too many stats sockets".to_owned());
+        }
     }
     let shared = proxy.clone();
     let followed = everything.followed_backends();
@@ -348,6 +351,7 @@ impl Service {
             slow_turns: self.proxy.slow_turns(),
             longest_turn_ms: self.proxy.longest_turn_ms(),
             deaf: self.proxy.is_deaf(),
+            log: LogView { dropped: self.proxy.dropped_logs(), suppressed: log_limit::suppressed() },
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod address;
 mod draft;
+mod error_file;
 mod explain;
 pub mod keepalived;
 pub mod keywords;

@@ -222,12 +222,7 @@ fn from(
 type Taken = BTreeMap<(String, bool), u32>;
 
 fn check_name(name: &Word, draft: &ProxyDraft, taken: &mut Taken, diagnostics: &mut Diagnostics) {
-    let wrong = name.text.chars().find(|c| !(c.is_ascii_alphanumeric() || "-_.:".contains(*c)));
-    if let Some(wrong) = wrong {
-        diagnostics
-            .error(name.span, format!("character '{wrong}' is not allowed in a proxy's name"))
-            .help("letters, digits, '-', '_', '.' and ':' are");
-    }
+    proxy_lang::check_name("a proxy", name, diagnostics);
     for side in [(true, draft.is_frontend), (false, draft.is_backend)].into_iter().filter(|side| side.1) {
         if let Some(line) = taken.get(&(name.text.clone(), side.0)) {
             diagnostics.error(name.span, format!("a proxy '{}' stands in line {line} already", name.text));

@@ -217,9 +217,19 @@ impl Place<'_> {
         let mut replies = BTreeMap::new();
         for (status, file) in &self.draft.error_files {
             match self.files.read(file) {
-                Ok(text) => {
-                    replies.insert(*status, text.into_bytes());
-                }
+                Ok(text) => match crate::error_file::check(text.as_bytes()) {
+                    Ok(()) => {
+                        replies.insert(*status, text.into_bytes());
+                    }
+                    Err(why) => {
+                        diagnostics
+                            .error(
+                                file.span,
+                                format!("errorfile '{}' is no HTTP/1 response: {why}", file.text),
+                            )
+                            .help("a file of raw HTTP is expected: status line, header, empty line, body");
+                    }
+                },
                 Err(why) => {
                     diagnostics.error(file.span, format!("cannot read errorfile '{}' : {why}", file.text));
                 }

@@ -58,6 +58,8 @@ impl Arg {
     fn read(&self, word: &Word) -> Result<Value, String> {
         let text = word.as_str();
         match self {
+            // An empty word is none, as in HAProxy.
+            Self::Word(name) if text.is_empty() => Err(format!("an empty text is no {name}")),
             Self::Word(_) | Self::Rest(_) | Self::Words(_) => Ok(Value::Word(word.clone())),
             Self::Int(name, min, max) => match text.parse::<i64>() {
                 Ok(number) if (*min..=*max).contains(&number) => Ok(Value::Int(number)),

@@ -10,6 +10,7 @@ mod condition;
 mod diagnostic;
 mod keyword;
 mod lexer;
+mod names;
 mod source;
 mod spec;
 mod statement;
@@ -25,6 +26,7 @@ pub use keyword::{
     Elsewhere, Keyword, Section, Sections, full_row, home, read_line, read_line_among, read_options, row,
 };
 pub use lexer::{Environment, Line, MAX_LINE, MAX_WORDS, Word, lex, quoted};
+pub use names::{check_name, is_token};
 pub use source::{FileId, Source, Sources, Span};
 pub use spec::{Spec, Status};
 pub use statement::Statement;

@@ -1,6 +1,6 @@
 //! ACLs and the conditions made of them (manual chapter 7).
 
-use proxy_lang::{Diagnostics, Status, Word, nearest};
+use proxy_lang::{Diagnostics, Status, Word, check_name, nearest};
 
 use crate::fetches;
 use crate::pattern::{Method, Patterns};
@@ -58,6 +58,14 @@ impl AclSet {
     /// Reads `NAME CRITERION [flags] [patterns]`.
     pub fn declare(&mut self, words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) {
         let [name, rest @ ..] = words else { return };
+        if !check_name("an acl", name, diagnostics) {
+            return;
+        }
+        if name.text == "or" {
+            diagnostics
+                .error(name.span, "an acl cannot be named 'or': in a condition that word parts alternatives");
+            return;
+        }
         if rest.is_empty() {
             diagnostics.error(name.span, format!("acl '{}' expects a criterion", name.text));
             return;

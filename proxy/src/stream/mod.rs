@@ -48,11 +48,11 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     capture::request(stream);
     rules::frontend_content(stream).await?;
     rules::frontend(stream).await?;
-    statistics::of_frontend(stream)?;
+    statistics::of_frontend(stream).await?;
     rules::choose_backend(stream)?;
     rules::backend_content(stream).await?;
     rules::backend(stream).await?;
-    statistics::of_backend(stream)?;
+    statistics::of_backend(stream).await?;
     stream.enter(Station::Server);
     server::find_persistence(stream);
     loop {

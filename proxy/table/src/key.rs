@@ -179,7 +179,7 @@ impl KeyType {
         }
     }
 
-    /// A key as `show table` prints it.
+    /// A key as `show table` prints it: one word of one line, whatever bytes a client has chosen.
     #[must_use]
     pub fn show(self, key: &Key) -> String {
         let bytes = key.as_bytes();
@@ -193,8 +193,21 @@ impl KeyType {
             Self::Ipv6 => {
                 <[u8; 16]>::try_from(bytes).map_or_else(|_| String::new(), |b| Ipv6Addr::from(b).to_string())
             }
-            Self::String(_) => String::from_utf8_lossy(bytes).into_owned(),
+            Self::String(_) => bytes.iter().map(|b| shown(*b)).collect(),
             Self::Binary(_) => bytes.iter().map(|b| format!("{b:02X}")).collect(),
         }
+    }
+}
+
+/// A byte of a text as HAProxy prints it.
+fn shown(byte: u8) -> String {
+    match byte {
+        b' ' | b'=' | b'\\' => format!("\\{}", char::from(byte)),
+        b'\t' => "\\t".to_owned(),
+        b'\n' => "\\n".to_owned(),
+        b'\r' => "\\r".to_owned(),
+        0x1b => "\\e".to_owned(),
+        byte if byte.is_ascii_graphic() => char::from(byte).to_string(),
+        byte => format!("\\x{byte:02X}"),
     }
 }

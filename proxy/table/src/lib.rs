@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod data_types;
+mod dump;
 mod key;
 mod rate;
 mod row;
@@ -11,6 +12,7 @@ mod table;
 mod updates;
 
 pub use data_types::{DATA_TYPES, DataType, Kind, Row as DataTypeRow, Stored, parse_store};
+pub use dump::{Dump, MAX_DUMP_BYTES};
 pub use key::{Key, KeyType};
 pub use rate::Frequency;
 pub use row::{Row, Value};

@@ -11,8 +11,15 @@ use parking_lot::Mutex;
 use crate::updates::Log;
 use crate::{DataType, Key, KeyType, Row, Stored, Update, Value};
 
-/// Shards of a table: enough that two cores rarely meet.
-const SHARDS: usize = 64;
+/// Fewest shards of a table: enough that two cores rarely meet.
+const MIN_SHARDS: usize = 64;
+/// Most shards of a table, 40 bytes each.
+const MAX_SHARDS: usize = 65_536;
+/// Entries of a shard when its table is full: what walks through a table holds one shard at a time, and looks
+/// through so many entries, or copies them, in well under 100 us.
+const SHARD_ENTRIES: u64 = 256;
+/// What finding an empty shard empty counts for in the budget of [`Table::expire`].
+const SHARD_COST: usize = 4;
 /// Entries looked at when room must be made in a full table.
 const EVICTION_SAMPLE: usize = 16;
 /// Entries taken from the log at once.
@@ -122,7 +129,7 @@ impl Table {
     #[must_use]
     pub fn new(schema: Schema, seed: u64) -> Self {
         let seed = Seeded(seed);
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let shards = (0..shards_of(schema.size)).map(|_| Mutex::default()).collect();
         Self {
             schema,
             seed,
@@ -319,33 +326,32 @@ impl Table {
         true
     }
 
-    /// Removes every entry that nobody tracks.
-    pub fn clear(&self) {
-        for shard in &self.shards {
-            shard.lock().retain(|entry| {
-                let keep = entry.used_by > 0;
-                if !keep {
-                    self.forget(entry);
-                }
-                keep
-            });
-        }
-        if self.is_empty() {
-            self.log.lock().clear();
-        }
+    /// Removes the entries of one shard that nobody tracks and `unwanted` chooses; `false` behind the last shard. A
+    /// whole table is cleared this way without ever holding more than a shard of it.
+    pub fn clear_shard(&self, shard: usize, mut unwanted: impl FnMut(&Row<'_>) -> bool) -> bool {
+        let Some(shard) = self.shards.get(shard) else { return false };
+        shard.lock().retain(|entry| {
+            let row = Row { columns: &self.schema.columns, values: &mut entry.values };
+            let keep = entry.used_by > 0 || !unwanted(&row);
+            if !keep {
+                self.forget(entry);
+            }
+            keep
+        });
+        true
     }
 
     /// Removes expired entries of as many shards as `budget` entries allow; returns how many went.
     pub fn expire(&self, now_ms: u64, budget: usize) -> usize {
         let mut gone = 0;
         let mut seen = 0;
-        for _ in 0..SHARDS {
+        for _ in 0..self.shards.len() {
             if seen >= budget || self.schema.expire_ms.is_none() {
                 break;
             }
-            let index = self.expiry_shard.fetch_add(1, Relaxed) % SHARDS;
+            let index = self.expiry_shard.fetch_add(1, Relaxed) % self.shards.len();
             let mut shard = self.shards[index].lock();
-            seen += shard.len();
+            seen += shard.len() + SHARD_COST;
             shard.retain(|entry| {
                 let keep = entry.used_by > 0 || entry.expires_ms > now_ms;
                 if !keep {
@@ -358,20 +364,26 @@ impl Table {
         gone
     }
 
-    /// The living entries after a key, by key; `None` starts at the first.
+    /// How many shards there are, for [`Table::shard_entries`] and the like.
     #[must_use]
-    pub fn snapshot(&self, after: Option<&Key>, limit: usize, now_ms: u64) -> Vec<SnapshotEntry> {
-        let mut keys: Vec<Key> = Vec::new();
-        for shard in &self.shards {
-            let shard = shard.lock();
-            let mut living: Vec<&Key> =
-                shard.iter().filter(|e| e.expires_ms > now_ms).map(|e| &e.key).collect();
-            living.sort_unstable();
-            keys.extend(living.into_iter().filter(|k| after.is_none_or(|a| *k > a)).take(limit).cloned());
-        }
-        keys.sort_unstable();
-        keys.truncate(limit);
-        keys.iter().filter_map(|key| self.look(key, now_ms)).collect()
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// An entry as `show table` shows it, if it lives.
+    #[must_use]
+    pub fn look(&self, key: &Key, now_ms: u64) -> Option<SnapshotEntry> {
+        let (hash, shard) = self.shard(key);
+        let shard = shard.lock();
+        let entry = shard.find(hash, |e| e.key == *key).filter(|e| e.expires_ms > now_ms)?;
+        Some(self.snapshot_of(entry, now_ms))
+    }
+
+    /// Adds the keys of one shard's living entries, in no order; `false` behind the last shard.
+    pub(crate) fn shard_keys(&self, shard: usize, now_ms: u64, keys: &mut Vec<Key>) -> bool {
+        let Some(shard) = self.shards.get(shard) else { return false };
+        keys.extend(shard.lock().iter().filter(|e| e.expires_ms > now_ms).map(|e| e.key.clone()));
+        true
     }
 
     /// The living entries of one shard, in no order; `None` behind the last shard. A whole table is read
@@ -402,13 +414,6 @@ impl Table {
         keys.into_iter().filter_map(update).collect()
     }
 
-    fn look(&self, key: &Key, now_ms: u64) -> Option<SnapshotEntry> {
-        let (hash, shard) = self.shard(key);
-        let shard = shard.lock();
-        let entry = shard.find(hash, |e| e.key == *key).filter(|e| e.expires_ms > now_ms)?;
-        Some(self.snapshot_of(entry, now_ms))
-    }
-
     fn snapshot_of(&self, entry: &Entry, now_ms: u64) -> SnapshotEntry {
         let expires_in_ms = if self.schema.expire_ms.is_some() { entry.expires_ms - now_ms } else { 0 };
         let (key, values) = (entry.key.clone(), entry.values.to_vec());
@@ -419,7 +424,7 @@ impl Table {
     fn shard(&self, key: &Key) -> (u64, &Shard) {
         let hash = self.seed.hash_one(key);
         // The shard's own table uses the low and the highest bits; the shard is chosen by bits between.
-        (hash, &self.shards[(hash >> 40) as usize % SHARDS])
+        (hash, &self.shards[(hash >> 40) as usize % self.shards.len()])
     }
 
     fn expiry(&self, now_ms: u64) -> u64 {
@@ -489,6 +494,20 @@ impl Table {
             wake();
         }
     }
+}
+
+impl SnapshotEntry {
+    /// Its values by type.
+    pub fn row<'e>(&'e mut self, schema: &'e Schema) -> Row<'e> {
+        Row { columns: &schema.columns, values: &mut self.values }
+    }
+}
+
+/// Shards of a table of so many entries: a power of two.
+fn shards_of(size: u64) -> usize {
+    let wanted = size.div_ceil(SHARD_ENTRIES).checked_next_power_of_two();
+    let wanted = wanted.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_SHARDS);
+    wanted.clamp(MIN_SHARDS, MAX_SHARDS)
 }
 
 impl std::fmt::Debug for Table {

@@ -44,8 +44,4 @@ impl Log {
     pub(crate) fn after(&self, id: u64, limit: usize) -> Vec<(u64, Key)> {
         self.order.range(id + 1..).take(limit).map(|(id, key)| (*id, key.clone())).collect()
     }
-
-    pub(crate) fn clear(&mut self) {
-        self.order.clear();
-    }
 }

@@ -40,13 +40,13 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
             &["fullconn"],
-            &[Arg::Int("connections", 1, 10_000_000)],
-            "Connections at which servers reach their maxconn.",
+            &[Arg::Int("connections", 0, 10_000_000)],
+            "Connections at which servers reach their maxconn; 0 is as without the line.",
             "fullconn 1000"
         ),
         sections: BACK_OR_DEFAULTS,
         negatable: false,
-        apply: |d, a, _| d.fullconn = u32::try_from(a.int(0)).ok(),
+        apply: |d, a, _| d.fullconn = u32::try_from(a.int(0)).ok().filter(|most| *most > 0),
     },
     Keyword {
         spec: spec!(
@@ -284,7 +284,8 @@ fn table(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
             }
             "size" => parse_size(&value.text).map(|size| schema.size = size),
             "expire" => parse_duration(&value.text, Unit::Millis)
-                .map(|expire| schema.expire_ms = u64::try_from(expire.as_millis()).ok()),
+                // 0 is never, as in HAProxy.
+                .map(|expire| schema.expire_ms = u64::try_from(expire.as_millis()).ok().filter(|ms| *ms > 0)),
             "peers" => {
                 schema.peers = Some(value.text.clone());
                 peers = Some(value.clone());

@@ -4,6 +4,7 @@ use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, read_options};
 
 use super::spec;
 use crate::draft::{BindDraft, BindOptions, ProxyDraft};
+use crate::error_file::STATUSES;
 use crate::model::Mode;
 
 const FRONT: Sections = Sections::FRONTEND.or(Sections::LISTEN);
@@ -70,18 +71,28 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: Sections::PROXY,
         negatable: false,
-        apply: |d, a, _| d.error_files.push((u16::try_from(a.int(0)).unwrap_or(500), a.word(1).clone())),
+        apply: |d, a, r| match u16::try_from(a.int(0)).ok().filter(|status| STATUSES.contains(status)) {
+            Some(status) => d.error_files.push((status, a.word(1).clone())),
+            None => {
+                let known = STATUSES.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+                r.error(
+                    a.span,
+                    format!("'errorfile' : status {} is never sent by the proxy itself", a.int(0)),
+                )
+                .help(format!("error files are for {known}"));
+            }
+        },
     },
     Keyword {
         spec: spec!(
             &["maxconn"],
-            &[Arg::Int("connections", 1, 10_000_000)],
-            "Most connections of the frontend.",
+            &[Arg::Int("connections", 0, 10_000_000)],
+            "Most connections of the frontend; 0 is as without the line.",
             "maxconn 2000"
         ),
         sections: FRONT_OR_DEFAULTS,
         negatable: false,
-        apply: |d, a, _| d.maxconn = u32::try_from(a.int(0)).ok(),
+        apply: |d, a, _| d.maxconn = u32::try_from(a.int(0)).ok().filter(|most| *most > 0),
     },
     Keyword {
         spec: spec!(

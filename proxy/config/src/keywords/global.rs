@@ -116,13 +116,13 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword {
         spec: spec!(
             &["maxconn"],
-            &[Arg::Int("connections", 1, 10_000_000)],
-            "Most client connections of the process; without the line as many as its descriptors and its memory carry ('ulimit-n', 'fd-hard-limit').",
+            &[Arg::Int("connections", 0, 10_000_000)],
+            "Most client connections of the process; 0, or without the line, as many as its descriptors and its memory carry ('ulimit-n', 'fd-hard-limit').",
             "maxconn 2000"
         ),
         sections: HERE,
         negatable: false,
-        apply: |d, a, _| d.global.maxconn = u64::try_from(a.int(0)).ok(),
+        apply: |d, a, _| d.global.maxconn = u64::try_from(a.int(0)).ok().filter(|most| *most > 0),
     },
     Keyword {
         spec: spec!(
@@ -154,6 +154,17 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     },
     Keyword {
         spec: spec!(
+            &["stats maxconn"],
+            &[Arg::Int("connections", 1, 10_000)],
+            "Most connections to the runtime API that are served at a time; others wait. Without the line 10.",
+            "stats maxconn 20"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.global.stats_maxconn = u32::try_from(a.int(0)).ok(),
+    },
+    Keyword {
+        spec: spec!(
             &["stats socket"],
             &[Arg::Word("path"), Arg::Rest("mode <mode> level <level>")],
             "Socket of the runtime API.",
@@ -172,7 +183,12 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         ),
         sections: HERE,
         negatable: false,
-        apply: |d, a, _| d.global.stats_timeout = Some(a.duration(0)),
+        apply: |d, a, r| {
+            d.global.stats_timeout = Some(a.duration(0)).filter(|timeout| !timeout.is_zero());
+            if d.global.stats_timeout.is_none() {
+                r.error(a.span, "'stats timeout' expects a time above 0");
+            }
+        },
     },
     Keyword {
         spec: spec!(

@@ -111,6 +111,7 @@ fn server(draft: &mut PeersDraft, args: &Args, diagnostics: &mut Diagnostics) {
 
 fn peer(draft: &mut PeersDraft, args: &Args, diagnostics: &mut Diagnostics, address: Option<Word>) {
     let name = args.word(0).clone();
+    proxy_lang::check_name("a peer", &name, diagnostics);
     if let Some(first) = draft.peers.iter().find(|p| p.name.text == name.text) {
         let text = format!("peer '{}' stands in line {} already", name.text, first.name.span.line);
         diagnostics.error(name.span, text);

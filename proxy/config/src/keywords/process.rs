@@ -426,16 +426,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword::inert(
         HERE,
         false,
-        Spec::later(
-            &["stats maxconn"],
-            &[Arg::Int("connections", 1, 10_000_000)],
-            "Most connections to the runtime API.",
-            "stats maxconn 20",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
         Spec::accepted(
             ONE_PROCESS,
             &["stats bind-process"],

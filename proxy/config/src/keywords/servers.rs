@@ -1,8 +1,9 @@
 //! `server` and `default-server` lines and their options.
 
 use std::collections::btree_map::Entry;
+use std::time::Duration;
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, read_options};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, check_name, read_options};
 
 use super::spec;
 use crate::draft::{ProxyDraft, ServerDraft};
@@ -38,6 +39,7 @@ pub(super) const LINES: &[Keyword<ProxyDraft>] = &[
 
 fn server(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let name = args.word(0).clone();
+    check_name("a server", &name, diagnostics);
     match draft.server_lines.entry(name.text.clone()) {
         Entry::Occupied(first) => {
             let text = format!("server '{}' stands in line {} already", name.text, first.get());
@@ -51,6 +53,18 @@ fn server(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
         ServerDraft { name: Some(name), address: Some(args.word(1).clone()), ..draft.default_server.clone() };
     read_options(super::SERVER_OPTIONS, "server", args.words(2), &mut server, diagnostics);
     draft.servers.push(server);
+}
+
+/// A time that is more than nothing; checks without a pause between them would be all that a node does.
+fn pause(args: &Args, diagnostics: &mut Diagnostics) -> Option<Duration> {
+    let pause = args.duration(0);
+    if pause.is_zero() {
+        diagnostics
+            .error(args.span, format!("'{}' expects a time above 0", args.keyword.text))
+            .help("HAProxy's usual time between checks is 2s");
+        return None;
+    }
+    Some(pause)
 }
 
 fn narrow(args: &Args) -> Option<u32> {
@@ -100,7 +114,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         spec: spec!(&["downinter"], TIME, "Time between checks while it is down.", "downinter 5s"),
         sections: Sections::OPTION,
         negatable: false,
-        apply: |d, a, _| d.down_inter = Some(a.duration(0)),
+        apply: |d, a, r| d.down_inter = pause(a, r).or(d.down_inter),
     },
     Keyword {
         spec: spec!(&["enabled"], &[], "Starts in service.", "enabled"),
@@ -118,7 +132,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         spec: spec!(&["fastinter"], TIME, "Time between checks while its state changes.", "fastinter 500ms"),
         sections: Sections::OPTION,
         negatable: false,
-        apply: |d, a, _| d.fast_inter = Some(a.duration(0)),
+        apply: |d, a, r| d.fast_inter = pause(a, r).or(d.fast_inter),
     },
     Keyword {
         spec: spec!(&["id"], &[Arg::Int("id", 1, 2_000_000_000)], "The server's number.", "id 7"),
@@ -130,7 +144,7 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         spec: spec!(&["inter"], TIME, "Time between checks.", "inter 2s"),
         sections: Sections::OPTION,
         negatable: false,
-        apply: |d, a, _| d.inter = Some(a.duration(0)),
+        apply: |d, a, r| d.inter = pause(a, r).or(d.inter),
     },
     Keyword {
         spec: spec!(
@@ -155,10 +169,15 @@ pub(super) const OPTIONS: &[Keyword<ServerDraft>] = &[
         apply: |d, a, _| d.maxqueue = narrow(a),
     },
     Keyword {
-        spec: spec!(&["port"], &[Arg::Int("port", 1, 65_535)], "Port of checks.", "port 8080"),
+        spec: spec!(
+            &["port"],
+            &[Arg::Int("port", 0, 65_535)],
+            "Port of checks; 0 is the server's.",
+            "port 8080"
+        ),
         sections: Sections::OPTION,
         negatable: false,
-        apply: |d, a, _| d.port = u16::try_from(a.int(0)).ok(),
+        apply: |d, a, _| d.port = u16::try_from(a.int(0)).ok().filter(|port| *port > 0),
     },
     Keyword {
         spec: spec!(

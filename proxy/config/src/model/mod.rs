@@ -77,6 +77,8 @@ pub struct Global {
     pub log_tag: Option<String>,
     pub stats_sockets: Vec<StatsSocket>,
     pub stats_timeout: Option<Duration>,
+    /// Connections to the runtime API that are served at a time.
+    pub stats_maxconn: Option<u32>,
 }
 
 /// Where log lines go.

@@ -42,7 +42,7 @@ pub(super) const TABLE: &[ActionRow] = &[
     }),
     row(&["del-header"], &[Arg::Word("name")], HTTP, "Removes a header.", "del-header x-a", |n, a, c, d| {
         let [name] = expect(n, a, d)?;
-        Some(Action::DelHeader { name: name.text.clone(), response: is_response(c) })
+        Some(Action::DelHeader { name: field_name(name, d)?, response: is_response(c) })
     }),
     row(
         &["deny"],
