@@ -188,8 +188,9 @@ fn steering(head: &mut Head) -> Result<(), Refusal> {
     if hosts > 1 { one_host(head) } else { Ok(()) }
 }
 
-/// Several lengths that say the same are one, so that nobody behind us has to choose. A list in one field is a
-/// message that somebody has put together already: no client means it, and a request is refused (RFC 9112 6.3).
+/// Several lengths that say the same are one, so that nobody behind us has to choose. A list in one field is
+/// a message that somebody has put together already: no client means it, and a request is refused (RFC 9112
+/// 6.3).
 fn one_length(head: &mut Head, listed: bool) -> Result<(), Refusal> {
     if listed && head.status == 0 {
         return Err(Refusal::ContentLength);
@@ -216,9 +217,9 @@ fn one_host(head: &mut Head) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes a request whose target names a server agree with its Host field, or refuses it: rules look at the one,
-/// servers at the other (RFC 9112 3.2.2). A port that is the scheme's own goes; a Host field that is missing is
-/// written from the target.
+/// Makes a request whose target names a server agree with its Host field, or refuses it: rules look at the
+/// one, servers at the other (RFC 9112 3.2.2). A port that is the scheme's own goes; a Host field that is
+/// missing is written from the target.
 fn agree(head: &mut Head) -> Result<(), Refusal> {
     let target = head.target();
     let (scheme, authority, rest) = match target::absolute(target) {
