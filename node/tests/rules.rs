@@ -1,5 +1,5 @@
-//! What rules see of a request, and what becomes of what they write: each question is put to the real HAProxy too,
-//! on the same file and with the same bytes, where one is installed.
+//! What rules see of a request, and what becomes of what they write: each question is put to the real HAProxy
+//! too, on the same file and with the same bytes, where one is installed.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test that cannot go on says so by failing")]
 
 mod common;
@@ -465,7 +465,8 @@ fn samples_and_conditions_are_those_of_haproxy() {
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// A request line, its Host if it has one, and what HAProxy makes of it: the line and the Host it sends on, or 400.
+/// A request line, its Host if it has one, and what HAProxy makes of it: the line and the Host it sends on,
+/// or 400.
 const TARGETS: &[(&str, Option<&str>)] = &[
     ("GET http://a.example/p?q", Some("a.example")),
     ("GET http://A.Example/p", Some("a.example")),

@@ -210,7 +210,8 @@ fn fetch_args(takes: Takes, text: &str) -> Result<FetchArgs, String> {
     Ok(args)
 }
 
-/// The arguments in parentheses, which commas part, without the quotes and backslashes that protect bytes of them.
+/// The arguments in parentheses, which commas part, without the quotes and backslashes that protect bytes of
+/// them.
 fn arguments(text: &str) -> Vec<String> {
     let mut arguments = vec![String::new()];
     let (mut quote, mut chars) = (None, text.chars());

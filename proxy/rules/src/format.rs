@@ -107,8 +107,8 @@ impl Format {
         self.evaluate_with(exchange, view, |_, part, out| out.extend_from_slice(part))
     }
 
-    /// The text for a part of a URI: bytes that may not stand in one are percent-encoded, and those of `also`; those of
-    /// `sampled` only where they are not the file's own words.
+    /// The text for a part of a URI: bytes that may not stand in one are percent-encoded, and those of
+    /// `also`; those of `sampled` only where they are not the file's own words.
     #[must_use]
     pub fn evaluate_uri(
         &self,

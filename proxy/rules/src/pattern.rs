@@ -152,8 +152,8 @@ impl Patterns {
         }
     }
 
-    /// Whether the address lies in a range of its own family, or of the other one's where it stands for an address
-    /// there too.
+    /// Whether the address lies in a range of its own family, or of the other one's where it stands for an
+    /// address there too.
     fn has_address(&self, address: IpAddr) -> bool {
         let (v4, v6) = match address {
             IpAddr::V4(v4) => (Some(v4), v4.to_ipv6_mapped()),
@@ -184,8 +184,8 @@ fn holds(ranges: &[(u128, u128)], number: u128) -> bool {
     after > 0 && number <= ranges[after - 1].1
 }
 
-/// The IPv4 address inside an IPv6 one: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`) or 6to4 (`2002:aabb:ccdd::`),
-/// as HAProxy sees them.
+/// The IPv4 address inside an IPv6 one: mapped (`::ffff:a.b.c.d`), compatible (`::a.b.c.d`) or 6to4
+/// (`2002:aabb:ccdd::`), as HAProxy sees them.
 fn inside(address: Ipv6Addr) -> Option<Ipv4Addr> {
     match address.octets() {
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, a, b, c, d]

@@ -54,8 +54,8 @@ impl Sample<'_> {
     }
 }
 
-/// The number that a text begins with, which may have a sign; 0 where it begins with none. What is larger than can be
-/// counted is the largest number, so that no client can make a large one small.
+/// The number that a text begins with, which may have a sign; 0 where it begins with none. What is larger
+/// than can be counted is the largest number, so that no client can make a large one small.
 pub(crate) fn leading_number(text: &[u8]) -> i64 {
     let (negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
@@ -67,7 +67,8 @@ pub(crate) fn leading_number(text: &[u8]) -> i64 {
     if negative { -number } else { number }
 }
 
-/// The IPv4 address that a text begins with, and what follows it. Zeros before a number mean nothing, as for HAProxy.
+/// The IPv4 address that a text begins with, and what follows it. Zeros before a number mean nothing, as for
+/// HAProxy.
 pub(crate) fn ipv4(text: &[u8]) -> Option<(Ipv4Addr, &[u8])> {
     let (mut octets, mut rest) = ([0; 4], text);
     for (place, octet) in octets.iter_mut().enumerate() {

@@ -4,9 +4,9 @@
 use crate::h1::Head;
 use crate::list::unquoted;
 
-/// The values of the cookies of this name in a Cookie field; of all of them if the name is empty. As HAProxy reads
-/// them: a comma parts two as a semicolon does, quotes hold both together and are part of the value, and one that is
-/// named and has no value does not exist unless a semicolon follows.
+/// The values of the cookies of this name in a Cookie field; of all of them if the name is empty. As HAProxy
+/// reads them: a comma parts two as a semicolon does, quotes hold both together and are part of the value,
+/// and one that is named and has no value does not exist unless a semicolon follows.
 pub fn values<'a>(field: &'a [u8], name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let mut at = 0;
     std::iter::from_fn(move || {

@@ -1,7 +1,8 @@
 //! Values that are lists (RFC 9110 5.6.1).
 
-/// The items of a field's value: what stands between its commas, without the blanks around it. A comma in a quoted
-/// string parts nothing; in there, a backslash takes the meaning of what follows. An empty value is one empty item.
+/// The items of a field's value: what stands between its commas, without the blanks around it. A comma in a
+/// quoted string parts nothing; in there, a backslash takes the meaning of what follows. An empty value is
+/// one empty item.
 pub fn items(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {

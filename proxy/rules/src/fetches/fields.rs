@@ -1,4 +1,5 @@
-//! Fields of the request's and the response's head. `hdr` sees each item of a list, `fhdr` each line as it is.
+//! Fields of the request's and the response's head. `hdr` sees each item of a list, `fhdr` each line as it
+//! is.
 
 use std::borrow::Cow;
 use std::ops::ControlFlow;

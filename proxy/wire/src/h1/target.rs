@@ -1,4 +1,5 @@
-//! Request targets (RFC 9112 3.2): their forms, the parts of one, and how bytes that may not stand in one are written.
+//! Request targets (RFC 9112 3.2): their forms, the parts of one, and how bytes that may not stand in one are
+//! written.
 
 /// The method whose target is an authority alone. Methods are case-sensitive (RFC 9110 9.1).
 const CONNECT: &[u8] = b"CONNECT";
@@ -56,8 +57,8 @@ pub(super) fn fits(target: &[u8], method: &[u8]) -> bool {
     }
 }
 
-/// The host of an authority, and its port if a colon stands there. `None`: it is malformed, has no host, or has
-/// user information before it, which is how one server is made to look like another (RFC 9110 4.2.4).
+/// The host of an authority, and its port if a colon stands there. `None`: it is malformed, has no host, or
+/// has user information before it, which is how one server is made to look like another (RFC 9110 4.2.4).
 fn host_and_port(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let end = if authority.first() == Some(&b'[') {
         let end = authority.iter().position(|b| *b == b']')?;
@@ -86,8 +87,8 @@ fn host_and_port(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     good.then_some((host, Some(port)))
 }
 
-/// Whether a port need not be said: it is the scheme's own, or missing behind its colon. In a CONNECT, which has no
-/// scheme, HAProxy takes both well-known ones for such.
+/// Whether a port need not be said: it is the scheme's own, or missing behind its colon. In a CONNECT, which
+/// has no scheme, HAProxy takes both well-known ones for such.
 fn is_usual(port: &[u8], scheme: Option<&[u8]>) -> bool {
     match scheme {
         None => matches!(port, b"80" | b"443"),
@@ -123,13 +124,14 @@ pub(super) fn with_authority(target: &[u8], method: &[u8], authority: &[u8]) -> 
     })
 }
 
-/// Whether a byte must be written as `%XX` in a target and in a Location: controls, blanks, and what is not ASCII.
+/// Whether a byte must be written as `%XX` in a target and in a Location: controls, blanks, and what is not
+/// ASCII.
 fn must_escape(byte: u8) -> bool {
     byte <= b' ' || byte >= 0x7f
 }
 
-/// Appends bytes with those percent-encoded that may not stand in a URI (RFC 3986 2.1), and those of `also`. A percent
-/// sign stays: what is encoded already is not encoded twice.
+/// Appends bytes with those percent-encoded that may not stand in a URI (RFC 3986 2.1), and those of `also`.
+/// A percent sign stays: what is encoded already is not encoded twice.
 pub fn escape(bytes: &[u8], also: &[u8], out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for byte in bytes {
