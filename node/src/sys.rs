@@ -1,5 +1,8 @@
 //! The only unsafe code of this room.
-#![allow(unsafe_code, reason = "promises about descriptors that types cannot give, and system calls without a library")]
+#![allow(
+    unsafe_code,
+    reason = "promises about descriptors that types cannot give, and system calls without a library"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};

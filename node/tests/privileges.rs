@@ -111,7 +111,8 @@ fn who(pid: Pid) -> Vec<String> {
     for task in tasks.into_iter().flatten().flatten() {
         let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
         let own = |line: &&str| ASKED.iter().any(|asked| line.starts_with(asked));
-        let mut lines: Vec<String> = status.lines().filter(own).map(|line| line.trim_end().to_owned()).collect();
+        let mut lines: Vec<String> =
+            status.lines().filter(own).map(|line| line.trim_end().to_owned()).collect();
         if lines.is_empty() {
             continue;
         }
@@ -130,7 +131,8 @@ fn carrier(running: &Running, is_supervised: bool) -> Pid {
     let mut found = own;
     until(running, "dropped", || {
         let name = |pid: &Pid| std::fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
-        let carries = |pid: &Pid| name(pid).is_ok_and(|name| ["haproxy\n", "tandem-worker\n"].contains(&&*name));
+        let carries =
+            |pid: &Pid| name(pid).is_ok_and(|name| ["haproxy\n", "tandem-worker\n"].contains(&&*name));
         let candidate = if is_supervised { children(own).into_iter().find(carries) } else { Some(own) };
         candidate.is_some_and(|pid| {
             found = pid;
@@ -261,7 +263,8 @@ fn who_cannot_become_the_user_does_not_start() {
             }
         }
         let folder = folder("    user tandem-has-no-such-user\n", free_port());
-        let check = Command::new(program).arg("-c").arg("-f").arg(folder.path().join("t.cfg")).output().unwrap();
+        let check =
+            Command::new(program).arg("-c").arg("-f").arg(folder.path().join("t.cfg")).output().unwrap();
         assert_eq!(check.status.code(), Some(1), "{program} -c");
     }
     // Who is that user already needs no right to become it.
@@ -269,7 +272,8 @@ fn who_cannot_become_the_user_does_not_start() {
     let folder = folder("    user daemon\n    group daemon\n", port);
     let mut command = Command::new(TANDEM);
     command.args(["-db", "-f"]).arg(folder.path().join("t.cfg")).uid(DAEMON).gid(DAEMON);
-    let process = command.stdin(Stdio::null()).stderr(std::fs::File::create(folder.path().join("log")).unwrap());
+    let process =
+        command.stdin(Stdio::null()).stderr(std::fs::File::create(folder.path().join("log")).unwrap());
     let running = Running { process: process.spawn().unwrap(), folder, port };
     until(&running, "serving", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
 }

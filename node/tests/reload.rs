@@ -142,7 +142,10 @@ fn reload_of_a_file_without_listener_is_refused() {
         let status = node.status();
         let reasons = status["reasons"].to_string();
         assert_eq!(status["health"], "degraded", "{what}: {status}");
-        assert!(reasons.contains("the last reload was refused") && reasons.contains(why), "{what}: {reasons}");
+        assert!(
+            reasons.contains("the last reload was refused") && reasons.contains(why),
+            "{what}: {reasons}"
+        );
         assert_eq!(version(port), Some(1), "{what}");
     }
     // The original's rules, asked of the original: by a start, since its own reload applies the first two.

@@ -56,7 +56,8 @@ fn answers(port: u16) -> bool {
 /// Modes of the filters that the threads of a process have: 2 is a filter.
 fn filters(pid: u64) -> Vec<String> {
     let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
-    let text = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+    let text =
+        |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
     let mode = |text: String| text.lines().find_map(|l| Some(l.strip_prefix("Seccomp:")?.trim().to_owned()));
     tasks.flatten().filter_map(|task| mode(text(task))).collect()
 }
@@ -94,7 +95,10 @@ fn worker_and_control_are_confined_and_the_supervisor_is_not() {
     assert!(sandbox.contains("seccomp"), "{sandbox}");
     let pid = |name: &str| {
         let processes = status["processes"].as_array().unwrap().iter();
-        processes.filter(|process| process["name"] == name).find_map(|process| process["pid"].as_u64()).unwrap()
+        processes
+            .filter(|process| process["name"] == name)
+            .find_map(|process| process["pid"].as_u64())
+            .unwrap()
     };
     until("confined", || is_filtered(pid("worker")) && is_filtered(pid("control")));
     // It starts the others, and notify scripts.

@@ -170,7 +170,9 @@ mod tests {
         assert!(matches!(ask("-D -f a"), Ok(Asked::Run(o)) if o.style == Style::Background));
         assert!(matches!(ask("-D -db -f a"), Ok(Asked::Run(o)) if o.style == Style::Foreground));
         assert!(matches!(ask("-W -db -f a"), Ok(Asked::Run(o)) if o.style == Style::SupervisedForeground));
-        assert!(matches!(ask("-D -db -Ws -f a"), Ok(Asked::Run(o)) if o.style == Style::SupervisedForeground));
+        assert!(
+            matches!(ask("-D -db -Ws -f a"), Ok(Asked::Run(o)) if o.style == Style::SupervisedForeground)
+        );
     }
 
     #[test]

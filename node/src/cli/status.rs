@@ -143,7 +143,8 @@ fn page(status: &NodeStatus, colour: bool) -> String {
             Cell::new(process.restarts),
         ]);
     }
-    let confined = status.worker.as_ref().map(|worker| format!(" (the worker is confined by {})", worker.sandbox));
+    let confined =
+        status.worker.as_ref().map(|worker| format!(" (the worker is confined by {})", worker.sandbox));
     add(&format!("Processes{}", confined.unwrap_or_default()), processes);
     let Some(worker) = &status.worker else {
         page.push_str("\nPeers, tables and servers: unknown, the worker does not answer.\n");

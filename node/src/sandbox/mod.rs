@@ -83,7 +83,10 @@ mod tests {
             let errno = |error: rustix::io::Errno| std::io::Error::from(error).kind();
             // Another program, or another process at all.
             assert_eq!(Command::new("true").spawn().map(|_| ()).map_err(kind), DENIED);
-            assert_eq!(rustix::process::kill_process(other, rustix::process::Signal::KILL).map_err(errno), DENIED);
+            assert_eq!(
+                rustix::process::kill_process(other, rustix::process::Signal::KILL).map_err(errno),
+                DENIED
+            );
             // Sockets that see or make the packets of others.
             for family in [AddressFamily::NETLINK, AddressFamily::PACKET] {
                 assert_eq!(socket(family, SocketType::DGRAM), DENIED, "{family:?}");

@@ -58,7 +58,10 @@ const MAX_EVENTS: usize = 1_024;
 pub(crate) enum Event {
     Signal(Stopping, Ended),
     /// The files are to be read anew; who asked, by a signal or by command, hears how that went.
-    Reload { force: bool, asker: Option<oneshot::Sender<Done>> },
+    Reload {
+        force: bool,
+        asker: Option<oneshot::Sender<Done>>,
+    },
     /// They have been.
     FilesRead(Box<FilesRead>),
     /// A child said something; the number is that of its life.
@@ -250,7 +253,9 @@ fn listen_to_signals(events: &mpsc::Sender<Event>, dumps: Option<&Path>) -> std:
         let events = events.clone();
         spawn_local(async move {
             while source.recv().await.is_some() {
-                let event = stopping.map_or(Event::Reload { force: false, asker: None }, |(how, ended)| Event::Signal(how, ended));
+                let event = stopping.map_or(Event::Reload { force: false, asker: None }, |(how, ended)| {
+                    Event::Signal(how, ended)
+                });
                 if events.send(event).await.is_err() {
                     return;
                 }

@@ -181,7 +181,10 @@ impl Supervisor {
                 self.queue.reading = Some(Reading { number, requests, deadline });
             }
             Err(error) => {
-                self.refuse_reload(requests, &format!("no thread can be started to read the files: {error}\n"));
+                self.refuse_reload(
+                    requests,
+                    &format!("no thread can be started to read the files: {error}\n"),
+                );
             }
         }
     }

@@ -45,10 +45,11 @@ pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> No
         reasons: Vec::new(),
         cluster: cluster.map(|c| c.name.clone()),
         maintenance: supervisor.resting,
-        reload_refused: supervisor.queue.refused.as_ref().map(|(why, at)| crate::status::RefusedReload {
-            why: why.clone(),
-            since_ms: millis(*at),
-        }),
+        reload_refused: supervisor
+            .queue
+            .refused
+            .as_ref()
+            .map(|(why, at)| crate::status::RefusedReload { why: why.clone(), since_ms: millis(*at) }),
         virtual_routers: routers.map(|router| view(router, &name_of, &followed)).collect(),
         members: supervisor.members.views(),
         processes: processes(supervisor),

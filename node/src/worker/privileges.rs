@@ -5,8 +5,8 @@ use failover::users::{find_group, find_user};
 use proxy_config::model::{Account, Global};
 use rustix::process::{Gid, Resource, Rlimit, Uid, getrlimit, setrlimit};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs, set_thread_groups, set_thread_res_gid,
-    set_thread_res_uid,
+    CapabilitySet, CapabilitySets, capabilities, set_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
 };
 
 /// What helps who lacks the right to become somebody else.
@@ -31,9 +31,11 @@ pub(crate) fn drop_all(global: &Global) -> Result<Vec<String>, String> {
     if is_one_user_namespace() {
         // There is nobody else to become, and its root is none outside.
         let wanted = wanted.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        notes.extend(wanted.map(|(name, value)| {
-            format!("'{name} {value}' has no effect in a namespace that has one user")
-        }));
+        notes.extend(
+            wanted.map(|(name, value)| {
+                format!("'{name} {value}' has no effect in a namespace that has one user")
+            }),
+        );
     } else {
         become_other(global)?;
     }

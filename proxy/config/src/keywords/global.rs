@@ -59,7 +59,9 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         spec: spec!(&["group"], &[Arg::Word("name")], "Group of the worker.", "group haproxy"),
         sections: HERE,
         negatable: false,
-        apply: |d, a, diagnostics| d.global.group = once(d.global.group.take(), named(a.word(0)), a, diagnostics),
+        apply: |d, a, diagnostics| {
+            d.global.group = once(d.global.group.take(), named(a.word(0)), a, diagnostics)
+        },
     },
     Keyword {
         spec: spec!(
@@ -183,7 +185,9 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         spec: spec!(&["user"], &[Arg::Word("name")], "User of the worker.", "user haproxy"),
         sections: HERE,
         negatable: false,
-        apply: |d, a, diagnostics| d.global.user = once(d.global.user.take(), named(a.word(0)), a, diagnostics),
+        apply: |d, a, diagnostics| {
+            d.global.user = once(d.global.user.take(), named(a.word(0)), a, diagnostics)
+        },
     },
 ];
 
@@ -256,9 +260,9 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
         rest = after;
     }
     if let Some(wrong) = rest.first() {
-        diagnostics
-            .error(wrong.span, format!("'stats socket' does not understand '{}'", wrong.text))
-            .help("mode <octal>, level user|operator|admin, user|group <name>, uid|gid <number> are expected");
+        diagnostics.error(wrong.span, format!("'stats socket' does not understand '{}'", wrong.text)).help(
+            "mode <octal>, level user|operator|admin, user|group <name>, uid|gid <number> are expected",
+        );
     }
     draft.global.stats_sockets.push(socket);
 }
