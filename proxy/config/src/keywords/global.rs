@@ -71,7 +71,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         sections: HERE,
         negatable: false,
         apply: |d, a, diagnostics| {
-            d.global.group = once(d.global.group.take(), named(a.word(0)), a, diagnostics)
+            d.global.group = once(d.global.group.take(), named(a.word(0)), a, diagnostics);
         },
     },
     Keyword {
@@ -235,7 +235,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         sections: HERE,
         negatable: false,
         apply: |d, a, diagnostics| {
-            d.global.user = once(d.global.user.take(), named(a.word(0)), a, diagnostics)
+            d.global.user = once(d.global.user.take(), named(a.word(0)), a, diagnostics);
         },
     },
 ];
