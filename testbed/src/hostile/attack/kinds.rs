@@ -67,6 +67,8 @@ const FORGED: u32 = 100;
 pub(in crate::hostile) const DESCRIPTORS: [u32; 2] = [220, 240];
 /// A pause between two bytes of who is slow.
 const SLOW: Duration = Duration::from_millis(50);
+/// Of a server, on whose every byte a thousand others wait, too.
+const SLOWER: Duration = Duration::from_millis(200);
 /// Longest silence of who reads.
 const IDLE: Duration = Duration::from_millis(500);
 /// One place is as good as another: an attacker goes through them, and then begins anew.
@@ -128,7 +130,7 @@ pub(in crate::hostile) const KINDS: &[Kind] = &[
         let head = send(&text("POST /good HTTP/1.1", "Content-Length: 100000\r\n"));
         vec![head, Trickle(vec![b'a'; 2_000], SLOW)]
     }),
-    web("stalled-body", "a body of which half comes", RATE, |_| {
+    web("stalled-body", "a body of which half comes", 200, |_| {
         vec![send(&text("POST /good HTTP/1.1", "Content-Length: 100000\r\n")), Send(vec![b'a'; 50_000]), Hold]
     }),
     Kind {
@@ -216,8 +218,8 @@ pub(in crate::hostile) const KINDS: &[Kind] = &[
     behind("server-endless-head", "a response's head without end", HEAVY, |_| {
         vec![send(b"HTTP/1.1 200 OK\r\n"), Repeat(b"A: bbbbbbbbbbbbbbbbb\r\n".to_vec(), 20_000), Hold]
     }),
-    behind("server-slow", "a response, one byte at a time", RATE, |_| {
-        vec![Trickle(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n".repeat(20), SLOW)]
+    behind("server-slow", "a response's head, one byte at a time", RATE, |_| {
+        vec![Trickle(b"HTTP/1.1 200 OK\r\n".to_vec(), SLOWER), Hold]
     }),
     behind("server-silent", "no response at all", RATE, |_| vec![Hold]),
     behind("server-reset", "a reset before, in and behind a head", RATE, |n| match n % 3 {
