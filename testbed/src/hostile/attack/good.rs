@@ -26,7 +26,7 @@ pub(in crate::hostile) const PATIENCE: Duration = Duration::from_secs(2);
 /// Requests under way at most: what comes on top has failed.
 const UNDER_WAY: usize = 1_200;
 /// Kept connections that are idle at most.
-const IDLE: usize = 40;
+const IDLE: usize = 20;
 /// A kept connection that was idle for longer may have been closed meanwhile by right.
 const STALE: Duration = Duration::from_millis(500);
 const MAX_ANSWER: usize = 8_192;

@@ -218,7 +218,7 @@ pub(in crate::hostile) const KINDS: &[Kind] = &[
     behind("server-endless-head", "a response's head without end", HEAVY, |_| {
         vec![send(b"HTTP/1.1 200 OK\r\n"), Repeat(b"A: bbbbbbbbbbbbbbbbb\r\n".to_vec(), 20_000), Hold]
     }),
-    behind("server-slow", "a response's head, one byte at a time", RATE, |_| {
+    behind("server-slow", "a response's head, one byte at a time", 300, |_| {
         vec![Trickle(b"HTTP/1.1 200 OK\r\n".to_vec(), SLOWER), Hold]
     }),
     behind("server-silent", "no response at all", RATE, |_| vec![Hold]),

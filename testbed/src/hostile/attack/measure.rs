@@ -16,8 +16,8 @@ const BEFORE: Duration = Duration::from_millis(700);
 const WINDOWS: u32 = 3;
 /// Timeouts are one second, that of a peers greeting five: what is open longer is held for ever.
 const SILENCE: Duration = Duration::from_millis(6_500);
-/// Descriptors that good clients and checks may use more than before.
-const SLACK: usize = 30;
+/// Descriptors that may be open beyond those before: kept connections to servers of a moment when many requests waited.
+const SLACK: usize = 100;
 const LOOK: Duration = Duration::from_millis(50);
 /// Service after it, and how long the program's rest is measured.
 const AFTER: Duration = Duration::from_millis(300);
