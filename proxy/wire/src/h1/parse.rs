@@ -189,6 +189,10 @@ fn steering(head: &mut Head) -> Result<(), Refusal> {
         let is_length = |field: &Field| field.name.of(text) == b"content-length";
         head.fields.retain(|field| !is_length(field) || !std::mem::replace(&mut seen, true));
     }
+    let listed = |field: &&mut Field| field.role == Role::Left && field.name.of(&head.text) == b"content-length";
+    if lengths > 0 && head.fields.iter_mut().any(|mut field| listed(&&mut field)) {
+        one_length(head);
+    }
     leave_out(head);
     if hosts > 1 { one_host(head) } else { Ok(()) }
 }
