@@ -1,11 +1,12 @@
-//! What is written down without anybody waiting for the disk: the log and the journal of a supervisor, whose threads
-//! have addresses to keep. A disk that is busy takes half a second for a line.
+//! What is written down without anybody waiting for the disk, or for a reader that does not read: the log of each
+//! process and the journal of a supervisor, whose threads have addresses to keep. A disk that is busy takes half a second for a line.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
+
+use proxy::LogQueue;
 
 /// Things that may wait to be written.
 const MAX_WAITING: usize = 4_096;
@@ -45,51 +46,44 @@ impl<T> Drop for Behind<T> {
     }
 }
 
-static LOG: Mutex<Option<Behind<Vec<u8>>>> = Mutex::new(None);
-static LOST: AtomicU64 = AtomicU64::new(0);
+/// How long the end of a process waits for a log that is not read.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// While it lives, lines of the log are written behind. Dropping waits until every one is; those that follow are written
-/// where they are said.
+/// While it lives, lines of the log are written behind. Dropping waits for those that are not written yet, for a second
+/// at most.
 pub(crate) struct LogBehind(());
 
 impl LogBehind {
-    /// To be called when this process has given up what it does not need.
+    /// To be called when this process has given up what it does not need: the thread that writes has the rights of the
+    /// one that begins.
     pub(crate) fn begin() -> Self {
-        let write = |line: Vec<u8>| {
-            let mut to = io::stderr().lock();
-            // Nobody can be told that nobody reads the log.
-            let _ = to.write_all(&line);
-            let lost = LOST.swap(0, Ordering::Relaxed);
-            if lost > 0 {
-                let _ = writeln!(to, "{lost} lines of the log are lost: nobody took them in time");
-            }
-        };
-        // Without a thread lines are written where they are said.
-        *LOG.lock().unwrap_or_else(PoisonError::into_inner) = Behind::start("log", write).ok();
+        // Without a thread lines are written where they are said, or lost.
+        let _ = LogQueue::stderr().start("log");
         Self(())
     }
 }
 
 impl Drop for LogBehind {
     fn drop(&mut self) {
-        let log = LOG.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(log);
+        last_lines();
     }
 }
 
-/// Where lines of the log go: a writer for each.
+/// Waits until the log is written, for a second at most; before a process ends.
+pub(crate) fn last_lines() {
+    if LogQueue::stderr().is_started() {
+        LogQueue::stderr().flush(LAST_LINES);
+    }
+}
+
+/// Where lines of the log go: a writer for each. It never waits.
 pub(crate) struct Log;
 
 impl Write for Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        match &*LOG.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(log) => {
-                if !log.give(line.to_vec()) {
-                    LOST.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-            None => io::stderr().write_all(line)?,
-        }
+        let log = LogQueue::stderr();
+        // What is lost is counted there.
+        let _ = if log.is_started() { log.give(line) } else { log.write_now(line) };
         Ok(line.len())
     }
 
@@ -100,7 +94,7 @@ impl Write for Log {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 

@@ -609,7 +609,7 @@ pub(crate) fn alert(text: &str) {
     eprint!("{}", alert_line(text));
 }
 
-fn alert_line(text: &str) -> String {
+pub(crate) fn alert_line(text: &str) -> String {
     format!("[ALERT]    ({}) : {text}\n", std::process::id())
 }
 

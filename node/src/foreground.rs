@@ -5,6 +5,7 @@ use proxy_config::model::Config;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::haproxy::Options;
+use crate::behind::LogBehind;
 use crate::config::Everything;
 use crate::worker::{Before, Plan};
 use crate::{sockets, worker};
@@ -21,6 +22,7 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     let cores = everything.cores();
     let parts = sockets::open(&everything, &member, cores, None)?;
     let tls = worker::certificates(&everything)?;
+    let _log = LogBehind::begin();
     let plan = Plan { member, cores, everything, parts, identity, tls, before: Before::default() };
     let proxy = worker::start(plan, |service| async move {
         // Replication lives as long as the service that holds it.

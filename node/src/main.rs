@@ -12,6 +12,7 @@ mod dump;
 mod foreground;
 mod journal;
 mod link;
+mod log_limit;
 mod metrics;
 mod runtime_api;
 mod sockets;
@@ -20,7 +21,7 @@ mod supervisor;
 mod sys;
 mod worker;
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use args::haproxy::{self, Asked, Options, Style};
@@ -28,6 +29,8 @@ use args::{Cluster, Command, CommandLine, Keepalived, Maintenance};
 use clap::Parser;
 use config::{Everything, Texts, Warnings, alert};
 use supervisor::{Ended, Start, Tell};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
         sys::end_with_the_reader();
     }
     match command {
-        Command::Run(options) => finish(logged(|| {
+        Command::Run(options) => ended(logged(|| {
             let files = options.keepalived.beside(&options.files);
             let loaded = config::load_aloud(&files, Warnings::Say);
             let start = Start {
@@ -98,8 +101,8 @@ fn main() -> ExitCode {
         )),
         Command::Cluster(Cluster::Init(options)) => finish(cli::cluster::init(&options)),
         Command::Cluster(Cluster::Join(options)) => finish(cli::cluster::join(&options)),
-        Command::Worker => finish(logged(worker::run)),
-        Command::Control => finish(logged(control::run)),
+        Command::Worker => ended(logged(worker::run)),
+        Command::Control => ended(logged(control::run)),
     }
 }
 
@@ -175,7 +178,7 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
     let in_background = match options.style {
         Style::Foreground => {
             loaded.0.limit_connections(options.max_connections);
-            return Ok(finish(logged(|| foreground::run(loaded.0, &options))));
+            return Ok(ended(logged(|| foreground::run(loaded.0, &options))));
         }
         Style::Background => true,
         // The keyword holds beside `-W`, and not for systemd (manual chapter 3.1, `daemon`).
@@ -201,19 +204,33 @@ fn supervise(options: Options, loaded: (Everything, Texts), parent: Option<backg
         keepalived_dumps: None,
         tell: Tell { systemd, parent, before: options.before, ..Tell::default() },
     };
-    let mut ended = Ended::Asked;
-    let result = logged(|| supervisor::run(start).map(|how| ended = how));
-    match ended {
+    let mut how_it_ended = Ended::Asked;
+    let result = logged(|| supervisor::run(start).map(|how| how_it_ended = how));
+    match how_it_ended {
         Ended::Signal(number) if signals && result.is_ok() => ExitCode::from(128 + number),
-        Ended::Signal(_) | Ended::Asked => finish(result),
+        Ended::Signal(_) | Ended::Asked => ended(result),
     }
 }
 
 /// Runs something whose news go to standard error.
 fn logged(run: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let colour = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(|| behind::Log).init();
-    run()
+    let log = tracing_subscriber::fmt().with_target(false).with_ansi(colour).with_writer(|| behind::Log);
+    log.finish().with(log_limit::LogLimit::default()).init();
+    // What a thread says before it ends goes where everything goes: standard error may have no reader.
+    std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
+    let result = run();
+    // The last word, and no longer than that.
+    if let Err(why) = &result {
+        let _ = behind::Log.write_all(config::alert_line(why).as_bytes());
+    }
+    behind::last_lines();
+    result
+}
+
+/// The exit code of something that was logged: why it failed has been said.
+fn ended(result: Result<(), String>) -> ExitCode {
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::from(FAILURE) }
 }
 
 fn finish(result: Result<(), String>) -> ExitCode {

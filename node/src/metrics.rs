@@ -22,6 +22,7 @@ pub(crate) fn text(status: Option<&NodeStatus>) -> String {
         families.extend(of_routers(&status.virtual_routers));
         families.extend(of_members(&status.members));
         families.extend(of_processes(status));
+        families.extend(of_logs(status));
         families.extend(status.worker.iter().flat_map(of_worker));
     }
     families.iter().map(ToString::to_string).collect()
@@ -246,6 +247,19 @@ fn of_processes(status: &NodeStatus) -> Vec<Family> {
         }
     }
     vec![running, restarts]
+}
+
+fn of_logs(status: &NodeStatus) -> Vec<Family> {
+    let help = "Log lines that nobody took in time.";
+    let mut dropped = Family::new("tandem_log_lines_dropped_total", Kind::Counter, help);
+    let help = "Log lines that were left out because there were many like them.";
+    let mut suppressed = Family::new("tandem_log_lines_suppressed_total", Kind::Counter, help);
+    let worker = status.worker.as_ref().map(|worker| ("worker", worker.log));
+    for (process, log) in [("supervisor", status.log)].into_iter().chain(worker) {
+        dropped.add(&[("process", process)], log.dropped);
+        suppressed.add(&[("process", process)], log.suppressed);
+    }
+    vec![dropped, suppressed]
 }
 
 fn of_worker(worker: &WorkerView) -> Vec<Family> {

@@ -50,6 +50,9 @@ pub(crate) struct NodeStatus {
     #[serde(default)]
     pub(crate) members: Vec<MemberView>,
     pub(crate) processes: Vec<ProcessView>,
+    /// The supervisor's own log.
+    #[serde(default)]
+    pub(crate) log: LogView,
     /// What the worker says; `null`: it does not answer, so nobody knows.
     pub(crate) worker: Option<WorkerView>,
 }
@@ -198,6 +201,17 @@ pub(crate) struct WorkerView {
     /// One of them does not, or none can be asked.
     #[serde(default)]
     pub(crate) deaf: bool,
+    #[serde(default)]
+    pub(crate) log: LogView,
+}
+
+/// Lines that are in no log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogView {
+    /// Nobody took them in time.
+    pub(crate) dropped: u64,
+    /// They were like too many others.
+    pub(crate) suppressed: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod address_text;
+mod aside;
 mod buffer;
 mod checks;
 pub mod clock;
@@ -15,6 +16,7 @@ mod mux;
 mod orders;
 mod selftest;
 mod session;
+mod sessions;
 mod shared;
 pub mod stats;
 mod stream;
@@ -41,12 +43,17 @@ use tokio::sync::{Notify, mpsc};
 pub use clock::now_ms;
 pub use inherit::KnownServer;
 pub use listener::{Sockets, open_socket};
-pub use orders::{OrderRefused, ServerOrder, ServerView, SessionRow};
+pub use log::{LogQueue, MAX_QUEUED_BYTES, MAX_QUEUED_LINES};
+pub use orders::{OrderRefused, ServerOrder, ServerView};
+pub use sessions::{SessionRow, Sessions, SessionsStep};
 pub use tls::{TlsBinds, load_tls};
 
 use crate::core::{MAX_MAIL, Mail};
 use shared::{LastCheck, ServerState, Shared};
 use stats::counters::CoreCounters;
+
+/// The target of events about servers that come and go: their number is bounded by the checks, and each is wanted.
+pub const SERVER_STATE: &str = "server-state";
 
 /// Called on a change; must not block.
 pub type Callback = Box<dyn Fn() + Send + Sync>;
@@ -120,6 +127,8 @@ impl Proxy {
             master: AtomicBool::new(false),
             on_server_change: Mutex::default(),
             selftest: Arc::new(selftest::SelfTest::new(config.frontends.len(), config.binds.len())),
+            dropped_logs: AtomicU64::new(0),
+            aside: aside::Aside::default(),
             options,
             config,
             tls,
@@ -127,11 +136,13 @@ impl Proxy {
         Self { shared: Arc::new(shared), service: Arc::default() }
     }
 
-    /// Starts the cores and the service thread.
+    /// Starts the cores, the service thread, and those beside them that no traffic waits for.
     ///
     /// # Errors
     /// A thread could not be started.
     pub fn start(&self, mut sockets: Sockets) -> io::Result<()> {
+        log::start(&self.shared.config)?;
+        self.shared.aside.start()?;
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.service.write() = Some(sender);
         let shared = Arc::clone(&self.shared);
@@ -162,6 +173,15 @@ impl Proxy {
             // The service thread lives as long as the process.
             let _ = service.send(start);
         }
+    }
+
+    /// Runs a future on the thread for commands: it may take its time, and nothing of the proxy waits for it. `false`:
+    /// that thread has too much to do.
+    pub fn spawn_aside<F: Future<Output = ()> + 'static>(
+        &self,
+        start: impl FnOnce() -> F + Send + 'static,
+    ) -> bool {
+        self.shared.aside.spawn(start)
     }
 
     /// The configuration it was built from.
@@ -262,10 +282,16 @@ impl Proxy {
         self.shared.master.store(master, Relaxed);
     }
 
-    /// Rows of `show stat`.
+    /// Rows of `show stat`, each made when it is asked for.
+    pub fn stats(&self) -> impl Iterator<Item = stats::Row> + use<> {
+        let proxy = self.clone();
+        stats::places(&self.shared).into_iter().map(move |place| stats::row(&proxy.shared, place))
+    }
+
+    /// Log lines that nobody took.
     #[must_use]
-    pub fn stats(&self) -> Vec<stats::Row> {
-        stats::rows(&self.shared)
+    pub fn dropped_logs(&self) -> u64 {
+        stats::dropped_logs(&self.shared)
     }
 
     /// Fields of `show info`.

@@ -1,21 +1,13 @@
 //! What operators and neighbours may ask of a running proxy, beyond traffic: server states, orders,
 //! sessions.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::mpsc;
-use std::time::Duration;
 
 use proxy_backend::Admin;
 
 use crate::clock::now_ms;
 use crate::{Callback, Proxy};
-
-/// How long a core may take to answer a question.
-const MAIL_WAIT: Duration = Duration::from_millis(500);
-/// Most sessions listed at once.
-const MAX_LISTED: usize = 10_000;
 
 /// An order about one server.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -77,27 +69,6 @@ pub struct ServerView {
     pub check_status: &'static str,
     /// Sessions now.
     pub sessions: u32,
-}
-
-/// One session for `show sess`.
-#[derive(Clone, Debug)]
-pub struct SessionRow {
-    /// The core it lives on.
-    pub core: usize,
-    /// Its place there.
-    pub place: usize,
-    /// The frontend's name.
-    pub frontend: String,
-    /// The client.
-    pub source: SocketAddr,
-    /// The backend's name, once chosen.
-    pub backend: Option<String>,
-    /// The server's name, once chosen.
-    pub server: Option<String>,
-    /// Milliseconds since it was accepted.
-    pub age_ms: u64,
-    /// Requests so far.
-    pub requests: u64,
 }
 
 impl Proxy {
@@ -204,65 +175,6 @@ impl Proxy {
         }
     }
 
-    /// The sessions of all cores; a core that does not answer in time is left out.
-    #[must_use]
-    pub fn sessions(&self) -> Vec<SessionRow> {
-        let (sender, receiver) = mpsc::channel();
-        let asked = self.on_every_core(move |core| {
-            let config = &core.shared.config;
-            let now = now_ms();
-            let sessions = core.sessions.borrow();
-            let rows = sessions.iter().take(MAX_LISTED).map(|(place, mark)| SessionRow {
-                core: core.id,
-                place,
-                frontend: config.frontends[mark.frontend].name.clone(),
-                source: mark.source,
-                backend: mark.backend.get().map(|b| config.backends[b].name.clone()),
-                server: mark
-                    .backend
-                    .get()
-                    .zip(mark.server.get())
-                    .map(|(b, s)| config.backends[b].servers[s].name.clone()),
-                age_ms: now - mark.began_ms,
-                requests: mark.requests.get(),
-            });
-            let _ = sender.send(rows.collect::<Vec<_>>());
-        });
-        let mut rows = Vec::new();
-        for _ in 0..asked {
-            match receiver.recv_timeout(MAIL_WAIT) {
-                Ok(some) => rows.extend(some),
-                Err(_) => break,
-            }
-        }
-        rows.sort_unstable_by_key(|row| (row.core, row.place));
-        rows
-    }
-
-    /// Idle connections to servers, by backend and server name.
-    #[must_use]
-    pub fn idle_connections(&self) -> BTreeMap<(String, String), usize> {
-        let (sender, receiver) = mpsc::channel();
-        let asked = self.on_every_core(move |core| {
-            let idle = core.idle.borrow();
-            let config = &core.shared.config;
-            let mut counts = Vec::new();
-            for (b, backend) in config.backends.iter().enumerate() {
-                for (s, server) in backend.servers.iter().enumerate() {
-                    counts.push(((backend.name.clone(), server.name.clone()), idle.count(b, s)));
-                }
-            }
-            let _ = sender.send(counts);
-        });
-        let mut sums = BTreeMap::new();
-        for _ in 0..asked {
-            for (key, count) in receiver.recv_timeout(MAIL_WAIT).unwrap_or_default() {
-                *sums.entry(key).or_insert(0) += count;
-            }
-        }
-        sums
-    }
-
     pub(crate) fn find(&self, backend: &str, server: &str) -> Result<(usize, usize), OrderRefused> {
         let backends = &self.shared.config.backends;
         let Some(b) = backends.iter().position(|row| row.name == backend) else {
@@ -274,11 +186,10 @@ impl Proxy {
         Ok((b, s))
     }
 
-    fn on_every_core(
-        &self,
-        ask: impl FnOnce(&std::rc::Rc<crate::core::Core>) + Clone + Send + 'static,
-    ) -> usize {
-        let mailboxes = self.shared.mailboxes.read();
-        mailboxes.iter().filter(|mailbox| mailbox.try_send(Box::new(ask.clone())).is_ok()).count()
+    fn on_every_core(&self, ask: impl FnOnce(&std::rc::Rc<crate::core::Core>) + Clone + Send + 'static) {
+        for mailbox in self.shared.mailboxes.read().iter() {
+            // A core that is so far behind has other worries than its idle connections.
+            let _ = mailbox.try_send(Box::new(ask.clone()));
+        }
     }
 }

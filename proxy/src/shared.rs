@@ -11,6 +11,7 @@ use proxy_config::model::{Config, LogAddress};
 use proxy_table::Table;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+use crate::aside::Aside;
 use crate::clock::now_ms;
 use crate::core::Mail;
 use crate::log;
@@ -63,6 +64,9 @@ pub(crate) struct Shared {
     pub(crate) master: AtomicBool,
     pub(crate) on_server_change: Mutex<Vec<Callback>>,
     pub(crate) selftest: Arc<SelfTest>,
+    /// Lines about servers that were lost.
+    pub(crate) dropped_logs: AtomicU64,
+    pub(crate) aside: Aside,
 }
 
 impl LastCheck {
@@ -204,12 +208,14 @@ impl Shared {
 
     /// Says what happened to a backend: here, and to its log targets.
     fn say(&self, backend: usize, severity: u8, line: &str) {
-        tracing::warn!("{line}");
+        tracing::warn!(target: crate::SERVER_STATE, "{line}");
         let tag = self.config.global.log_tag.as_deref().unwrap_or("haproxy");
         let targets = self.config.backends[backend].log.iter().filter(|t| t.max_level >= severity);
         for target in targets.filter(|t| !matches!(t.address, LogAddress::Stdout | LogAddress::Stderr)) {
             // A full socket loses the line, as it loses others.
-            let _ = log::send(target, severity, tag, line.as_bytes());
+            if !log::send(target, severity, tag, line.as_bytes()) {
+                self.dropped_logs.fetch_add(1, Relaxed);
+            }
         }
     }
 

@@ -66,6 +66,15 @@ fn page(status: &NodeStatus, colour: bool) -> String {
             page.push_str(&format!("{margin}{}\n", painted(line, status.health, colour)));
         }
     }
+    let worker = status.worker.as_ref().map(|worker| worker.log).unwrap_or_default();
+    let (dropped, suppressed) =
+        (status.log.dropped + worker.dropped, status.log.suppressed + worker.suppressed);
+    if dropped > 0 {
+        page.push_str(&format!("  log: {dropped} lines were dropped, as nobody took them in time\n"));
+    }
+    if suppressed > 0 {
+        page.push_str(&format!("  log: {suppressed} lines were left out, as there were many like them\n"));
+    }
     let mut add = |title: &str, table: Table| page.push_str(&format!("\n{title}\n{table}\n"));
     if !status.virtual_routers.is_empty() {
         let mut table = table(&["name", "role", "since", "address", "prio", "master", "why"]);
@@ -319,6 +328,7 @@ pub(crate) mod tests {
                 last_death: None,
                 refused: 0,
             }],
+            log: crate::status::LogView::default(),
             worker: Some(WorkerView {
                 sessions: 3,
                 checks_done: true,
@@ -364,6 +374,7 @@ pub(crate) mod tests {
                     cores: 2,
                 }],
                 deaf: false,
+                log: crate::status::LogView::default(),
             }),
         }
     }

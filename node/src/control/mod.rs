@@ -6,6 +6,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 
+use crate::behind::LogBehind;
 use crate::link::{AsyncLink, Body, Heard, Link, Reached};
 use crate::worker::{self, Handed};
 
@@ -17,6 +18,7 @@ pub(crate) fn run() -> Result<(), String> {
     let identity = worker::identity(&handed.everything, &handed.member)?;
     // The worker says what could not be done; once is enough.
     worker::drop_privileges(&handed.everything.proxy.global)?;
+    let _log = LogBehind::begin();
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(LocalOptions::default()).map_err(|e| e.to_string())?;

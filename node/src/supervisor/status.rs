@@ -8,9 +8,10 @@ use failover::{Role, RouterStatus};
 use failover_vrrp::{Track, Watch};
 
 use super::Supervisor;
+use crate::log_limit;
 use crate::status::{
-    AddressView, DRAINING, FollowedView, GatewayView, Health, NodeStatus, PREPARING, ProcessView, RouterView,
-    WorkerView,
+    AddressView, DRAINING, FollowedView, GatewayView, Health, LogView, NodeStatus, PREPARING, ProcessView,
+    RouterView, WorkerView,
 };
 
 pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> NodeStatus {
@@ -48,6 +49,7 @@ pub(super) fn collect(supervisor: &Supervisor, worker: Option<WorkerView>) -> No
         virtual_routers: routers.map(|router| view(router, &name_of, &followed)).collect(),
         members: supervisor.members.views(),
         processes: processes(supervisor),
+        log: LogView { dropped: proxy::LogQueue::stderr().dropped(), suppressed: log_limit::suppressed() },
         worker,
     };
     status.judge();

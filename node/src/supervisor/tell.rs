@@ -4,8 +4,12 @@
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a word to systemd waits for room in its socket.
+const SYSTEMD_ROOM: Duration = Duration::from_secs(1);
 
 /// Whom to tell.
 #[derive(Debug, Default)]
@@ -59,7 +63,9 @@ impl Tell {
                 Some(name) => SocketAddr::from_abstract_name(name)?,
                 None => SocketAddr::from_pathname(path)?,
             };
-            UnixDatagram::unbound()?.send_to_addr(words.as_bytes(), &address).map(|_| ())
+            let socket = UnixDatagram::unbound()?;
+            socket.set_write_timeout(Some(SYSTEMD_ROOM))?;
+            socket.send_to_addr(words.as_bytes(), &address).map(|_| ())
         };
         if let Err(error) = send() {
             tracing::warn!(%error, "systemd cannot be told");

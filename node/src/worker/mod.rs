@@ -14,6 +14,7 @@ use rustix::process::{Signal, set_parent_process_death_signal};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
+use crate::behind::{LogBehind, last_lines};
 use crate::config::{Everything, Texts};
 use crate::link::{AsyncLink, Body, Kind, Link, Nothing, Report, Word, seal, unseal};
 
@@ -45,6 +46,7 @@ pub(crate) fn run() -> Result<(), String> {
     for note in drop_privileges(&handed.everything.proxy.global)? {
         tracing::warn!("{note}");
     }
+    let _log = LogBehind::begin();
     // After the change of user, which clears it.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
     let Handed { member, cores, everything, parts, before } = handed;
@@ -59,7 +61,7 @@ pub(crate) fn run() -> Result<(), String> {
             if let Err(error) = why {
                 tracing::error!(%error, "the link to the supervisor broke");
             }
-            std::process::exit(0);
+            end();
         }
     })?;
     loop {
@@ -165,7 +167,7 @@ fn obey(
             service.proxy.set_stopping();
             tokio::task::spawn_local(drain(Rc::clone(link), Rc::clone(service)));
         }
-        Some(Body::Stop(_)) => std::process::exit(0),
+        Some(Body::Stop(_)) => end(),
         _ => tracing::warn!("the supervisor said something unexpected"),
     }
     Ok(())
@@ -179,6 +181,12 @@ async fn drain(link: Rc<AsyncLink>, service: Rc<Service>) {
     // Where nobody listens any more, nobody waits for it.
     let _ = link.send(0, Body::NetworkLeft(Nothing {}), &[]);
     drained(&service.proxy).await;
+    end();
+}
+
+/// Ends this process; its last words are written if somebody takes them.
+fn end() -> ! {
+    last_lines();
     std::process::exit(0);
 }
 

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use proxy::{KnownServer, Options as Running, Proxy, Sockets, TlsBinds, now_ms};
 use replication::{
@@ -19,8 +19,9 @@ use replication::{
 use tokio::sync::watch;
 
 use crate::config::Everything;
+use crate::log_limit;
 use crate::runtime_api::{self, Node};
-use crate::status::{ListenerView, PeerTableView, PeerView, ServerView, TableView, WorkerView};
+use crate::status::{ListenerView, LogView, PeerTableView, PeerView, ServerView, TableView, WorkerView};
 
 /// How often a soft stop looks whether the last session has ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
@@ -115,12 +116,14 @@ pub(crate) fn start<F: Future<Output = ()> + 'static>(
     let running = Running { member: member.clone(), cores, log_to_stdout: false, hold: before.hold };
     let proxy = Proxy::build(Arc::clone(&everything.proxy), tls, running, seed());
     proxy.inherit(&before.servers);
-    let node = Arc::new(Node { proxy: proxy.clone(), member: member.clone(), started: Instant::now() });
+    let node = Arc::new(Node::new(proxy.clone(), member.clone()));
     proxy.start(parts.sockets).map_err(|e| format!("cannot start: {e}"))?;
     let levels = everything.proxy.global.stats_sockets.iter().map(|s| s.level);
     for (socket, level) in parts.stats.into_iter().zip(levels) {
         let node = Arc::clone(&node);
-        proxy.spawn_service(move || runtime_api::serve(node, socket, level));
+        if !proxy.spawn_aside(move || runtime_api::serve(node, socket, level)) {
+            return Err("there are too many stats sockets".to_owned());
+        }
     }
     let shared = proxy.clone();
     let followed = everything.followed_backends();
@@ -330,6 +333,7 @@ impl Service {
             servers: servers.collect(),
             listeners: self.proxy.listeners().into_iter().map(listener).collect(),
             deaf: self.proxy.is_deaf(),
+            log: LogView { dropped: self.proxy.dropped_logs(), suppressed: log_limit::suppressed() },
         }
     }
 }

@@ -1,12 +1,14 @@
-//! Log lines out: what a stream was, in the frontend's format, to each of its targets. A full socket
-//! loses the line and counts it: traffic never waits for a log.
+//! Log lines out: what a stream was, in the frontend's format, to each of its targets. A full socket or
+//! queue loses the line and counts it: traffic never waits for a log.
 
 pub(crate) mod date;
+mod queue;
 mod sender;
 
-use proxy_config::model::LogTarget;
+use proxy_config::model::{Config, LogAddress, LogTarget};
 use proxy_rules::LogFacts;
 
+pub use queue::{LogQueue, MAX_QUEUED_BYTES, MAX_QUEUED_LINES};
 pub(crate) use sender::Sender;
 
 use crate::clock::now_ms;
@@ -18,6 +20,25 @@ const INFO: u8 = 6;
 thread_local! {
     /// For threads that are no cores.
     static OTHERS: Sender = Sender::default();
+}
+
+/// Starts the threads that write to standard output and error, where the file logs there.
+pub(crate) fn start(config: &Config) -> std::io::Result<()> {
+    let targets = config.frontends.iter().flat_map(|f| &f.log);
+    let targets = targets.chain(config.backends.iter().flat_map(|b| &b.log));
+    for target in targets {
+        match target.address {
+            LogAddress::Stdout => LogQueue::stdout().start("log stdout")?,
+            LogAddress::Stderr => LogQueue::stderr().start("log stderr")?,
+            LogAddress::Udp(_) | LogAddress::Unix(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Lines that were lost on their way to standard output and error.
+pub(crate) fn dropped() -> u64 {
+    LogQueue::stdout().dropped() + LogQueue::stderr().dropped()
 }
 
 /// Sends a line that belongs to no stream, from any thread; `false` if it was lost.

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixDatagram;
 
 use proxy_config::model::{LogAddress, LogTarget};
 
-use super::date;
+use super::{LogQueue, date};
 use crate::clock::now_ms;
 
 /// One core's sockets, opened at their first use.
@@ -37,8 +37,15 @@ impl Sender {
             }
         }
         match &target.address {
-            LogAddress::Stdout => std::io::stdout().lock().write_all(&datagram).is_ok(),
-            LogAddress::Stderr => std::io::stderr().lock().write_all(&datagram).is_ok(),
+            // Lost lines are counted where all lines of the process meet: another lost line than ours is none of ours.
+            LogAddress::Stdout => {
+                LogQueue::stdout().give(&datagram);
+                true
+            }
+            LogAddress::Stderr => {
+                LogQueue::stderr().give(&datagram);
+                true
+            }
             LogAddress::Udp(address) => {
                 let (cell, any): (_, IpAddr) = if address.is_ipv4() {
                     (&self.v4, Ipv4Addr::UNSPECIFIED.into())

@@ -103,18 +103,28 @@ const COLUMNS: &[&str] = &[
 /// Every row in HAProxy's format (management guide, chapter 9.1).
 #[must_use]
 pub fn csv(rows: &[Row]) -> String {
-    let mut text = format!("# {},\n", COLUMNS.join(","));
-    for row in rows {
-        for column in COLUMNS {
-            let value = row.get(column).map_or("", String::as_str);
-            if value.contains([',', '"']) {
-                text.push_str(&format!("\"{}\",", value.replace('"', "\"\"")));
-            } else {
-                text.push_str(value);
-                text.push(',');
-            }
+    rows.iter().fold(csv_head(), |text, row| text + &csv_line(row))
+}
+
+/// The line of that format which names the columns.
+#[must_use]
+pub fn csv_head() -> String {
+    format!("# {},\n", COLUMNS.join(","))
+}
+
+/// A row in that format.
+#[must_use]
+pub fn csv_line(row: &Row) -> String {
+    let mut text = String::new();
+    for column in COLUMNS {
+        let value = row.get(column).map_or("", String::as_str);
+        if value.contains([',', '"']) {
+            text.push_str(&format!("\"{}\",", value.replace('"', "\"\"")));
+        } else {
+            text.push_str(value);
+            text.push(',');
         }
-        text.push('\n');
     }
+    text.push('\n');
     text
 }

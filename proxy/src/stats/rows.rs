@@ -1,5 +1,6 @@
 //! The rows of `show stat` (HAProxy's management guide, chapter 9.1) and the fields of `show info`.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::Relaxed;
 
 use proxy_backend::{Admin, Server};
@@ -12,25 +13,44 @@ use crate::shared::Shared;
 
 const CLASS_COLUMNS: [&str; 6] = ["hrsp_1xx", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx", "hrsp_other"];
 
+/// What a row is about, by its place in the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Frontend(usize),
+    Server(usize, usize),
+    Backend(usize),
+}
+
 /// All rows: for each proxy in the file's order its frontend, its servers, its backend.
-pub(crate) fn rows(shared: &Shared) -> Vec<Row> {
+pub(crate) fn places(shared: &Shared) -> Vec<Place> {
     let config = &shared.config;
-    let mut order: Vec<(u32, &str)> =
-        config.frontends.iter().map(|f| (f.proxy_id, f.name.as_str())).collect();
-    order.extend(config.backends.iter().map(|b| (b.proxy_id, b.name.as_str())));
-    order.sort_unstable();
-    order.dedup();
-    let mut rows = Vec::new();
-    for (_, name) in order {
-        if let Some(index) = config.frontends.iter().position(|f| f.name == name) {
-            rows.push(frontend(shared, index));
-        }
-        if let Some(index) = config.backends.iter().position(|b| b.name == name) {
-            rows.extend((0..config.backends[index].servers.len()).map(|s| server(shared, index, s)));
-            rows.push(backend(shared, index));
+    // A `listen` section is both, under one number.
+    let mut proxies: BTreeMap<u32, (Option<usize>, Option<usize>)> = BTreeMap::new();
+    for (index, frontend) in config.frontends.iter().enumerate() {
+        proxies.entry(frontend.proxy_id).or_default().0 = Some(index);
+    }
+    for (index, backend) in config.backends.iter().enumerate() {
+        proxies.entry(backend.proxy_id).or_default().1 = Some(index);
+    }
+    let mut places = Vec::new();
+    for (front, back) in proxies.into_values() {
+        places.extend(front.map(Place::Frontend));
+        if let Some(back) = back {
+            let servers = 0..config.backends[back].servers.len();
+            places.extend(servers.map(|server| Place::Server(back, server)));
+            places.push(Place::Backend(back));
         }
     }
-    rows
+    places
+}
+
+/// One row.
+pub(crate) fn row(shared: &Shared, place: Place) -> Row {
+    match place {
+        Place::Frontend(index) => frontend(shared, index),
+        Place::Server(index, own) => server(shared, index, own),
+        Place::Backend(index) => backend(shared, index),
+    }
 }
 
 struct Sum<'a>(&'a Shared);
@@ -227,6 +247,12 @@ fn backend(shared: &Shared, index: usize) -> Row {
     row
 }
 
+/// Log lines that nobody took.
+pub(crate) fn dropped_logs(shared: &Shared) -> u64 {
+    let own = Sum(shared).number(|c| &c.dropped_logs) + shared.dropped_logs.load(Relaxed);
+    own + crate::log::dropped()
+}
+
 /// Fields of `show info` that the running proxy knows.
 pub(crate) fn info(shared: &Shared) -> Row {
     let sum = Sum(shared);
@@ -239,7 +265,7 @@ pub(crate) fn info(shared: &Shared) -> Row {
     fields.insert("SessRate", sum.rate(|c| &c.connection_rate));
     fields.insert("MaxConnRate", sum.of(|c| &c.connection_rate.most));
     fields.insert("MaxSessRate", sum.of(|c| &c.connection_rate.most));
-    fields.insert("DroppedLogs", sum.of(|c| &c.dropped_logs));
+    fields.insert("DroppedLogs", dropped_logs(shared).to_string());
     fields.insert("Listeners", shared.config.binds.len().to_string());
     fields.insert("Stopping", u8::from(shared.is_stopping()).to_string());
     if let Some(limit) = shared.config.global.maxconn {

@@ -42,10 +42,10 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     request::read_head(stream).await?;
     capture::request(stream);
     rules::frontend(stream).await?;
-    statistics::of_frontend(stream)?;
+    statistics::of_frontend(stream).await?;
     rules::choose_backend(stream)?;
     rules::backend(stream).await?;
-    statistics::of_backend(stream)?;
+    statistics::of_backend(stream).await?;
     server::find_persistence(stream);
     loop {
         server::choose(stream).await?;

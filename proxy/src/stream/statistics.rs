@@ -1,5 +1,7 @@
 //! Station: the statistics page, where the file asks for one (manual chapter 4.2, `stats uri`).
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proxy_config::model::StatsPage;
@@ -17,24 +19,24 @@ const USUAL_URI: &str = "/haproxy?stats";
 const USUAL_REALM: &str = "HAProxy Statistics";
 
 /// Answers if this is the page of the frontend's section.
-pub(super) fn of_frontend(stream: &mut Stream<'_>) -> Step {
-    let shared = stream.shared();
+pub(super) async fn of_frontend(stream: &mut Stream<'_>) -> Step {
+    let shared = Arc::clone(&stream.session.core.shared);
     match &shared.config.frontends[stream.session.frontend].stats {
-        Some(page) => answer(stream, &shared, page),
+        Some(page) => Box::pin(answer(stream, &shared, page)).await,
         None => Ok(()),
     }
 }
 
 /// Answers if this is the page of the chosen backend.
-pub(super) fn of_backend(stream: &mut Stream<'_>) -> Step {
-    let shared = stream.shared();
+pub(super) async fn of_backend(stream: &mut Stream<'_>) -> Step {
+    let shared = Arc::clone(&stream.session.core.shared);
     match &shared.config.backends[stream.backend.unwrap_or(0)].stats {
-        Some(page) if stream.meets_backend_rules() => answer(stream, &shared, page),
+        Some(page) if stream.meets_backend_rules() => Box::pin(answer(stream, &shared, page)).await,
         _ => Ok(()),
     }
 }
 
-fn answer(stream: &mut Stream<'_>, shared: &Shared, page: &StatsPage) -> Step {
+async fn answer(stream: &mut Stream<'_>, shared: &Arc<Shared>, page: &StatsPage) -> Step {
     let uri = page.uri.as_deref().unwrap_or(USUAL_URI);
     let head = &stream.scratch.request;
     let Some(rest) = head.target().strip_prefix(uri.as_bytes()) else { return Ok(()) };
@@ -42,7 +44,11 @@ fn answer(stream: &mut Stream<'_>, shared: &Shared, page: &StatsPage) -> Step {
         forbidden(page)
     } else if matches!(head.method_kind(), Method::Get | Method::Head) {
         let wants = |option: &[u8]| rest.split(|b| *b == b';').any(|o| o == option);
-        shown(shared, page, uri, wants(b"csv"), !wants(b"norefresh"))
+        let (csv, refresh) = (wants(b"csv"), !wants(b"norefresh"));
+        let (page, uri) = (page.clone(), uri.to_owned());
+        // Thousands of servers make megabytes: too much for a thread that carries traffic.
+        let made = shared.made_aside(move |shared| shown(shared, &page, &uri, csv, refresh)).await;
+        made.ok_or_else(|| Stream::error(503, By::Local, At::Request))?
     } else {
         let body = b"This page changes nothing.\n".to_vec();
         Reply { status: 501, content_type: b"text/plain".to_vec(), headers: Vec::new(), body }
@@ -87,7 +93,8 @@ fn forbidden(page: &StatsPage) -> Reply {
 }
 
 fn shown(shared: &Shared, page: &StatsPage, uri: &str, csv: bool, refresh: bool) -> Reply {
-    let rows = stats::rows(shared);
+    let rows = stats::places(shared).into_iter().map(|place| stats::row(shared, place));
+    let rows: Vec<stats::Row> = rows.collect();
     let scope = |row: &stats::Row| {
         page.scope.is_empty() || row.get("pxname").is_some_and(|name| page.scope.contains(name))
     };

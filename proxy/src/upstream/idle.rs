@@ -60,9 +60,4 @@ impl IdlePool {
             });
         }
     }
-
-    /// Idle connections to one server.
-    pub(crate) fn count(&self, backend: usize, server: usize) -> usize {
-        self.0[backend][server].len()
-    }
 }

@@ -1,34 +1,35 @@
 //! What the process is and does: `show info`, `show stat`, `show sess`.
 
+use proxy::{SessionRow, SessionsStep};
 use proxy_config::model::Level;
 
-use super::Command;
-use crate::runtime_api::Node;
+use super::{Command, Run};
+use crate::runtime_api::{Answer, Node, Piece};
 
 pub(super) const TABLE: &[Command] = &[
     Command {
         words: &["show", "info"],
         level: Level::User,
         doc: "report information about the running process",
-        run: show_info,
+        run: Run::Short(show_info),
     },
     Command {
         words: &["show", "sess"],
         level: Level::Operator,
         doc: "report the list of current sessions",
-        run: show_sess,
+        run: Run::Long(show_sess),
     },
     Command {
         words: &["show", "stat"],
         level: Level::User,
         doc: "report counters for each proxy and server",
-        run: show_stat,
+        run: Run::Long(show_stat),
     },
     Command {
         words: &["show", "version"],
         level: Level::User,
         doc: "show version of the current process",
-        run: |_, _| format!("{}\n", env!("CARGO_PKG_VERSION")),
+        run: Run::Short(|_, _| format!("{}\n", env!("CARGO_PKG_VERSION"))),
     },
 ];
 
@@ -75,25 +76,41 @@ fn show_info(node: &Node, _: &[&str]) -> String {
     INFO.iter().filter_map(line).collect()
 }
 
-fn show_stat(node: &Node, _: &[&str]) -> String {
-    proxy::stats::csv(&node.proxy.stats())
+/// Rows made in one piece of an answer: a millisecond or two.
+const ROWS_A_PIECE: usize = 32;
+
+fn show_stat(node: &Node, _: &[&str]) -> Answer {
+    let mut head = Some(proxy::stats::csv_head());
+    let mut rows = node.proxy.stats();
+    Answer::Long(Box::new(move || {
+        if let Some(head) = head.take() {
+            return Piece::Text(head);
+        }
+        let text: String = rows.by_ref().take(ROWS_A_PIECE).map(|row| proxy::stats::csv_line(&row)).collect();
+        if text.is_empty() { Piece::Over } else { Piece::Text(text) }
+    }))
 }
 
-fn show_sess(node: &Node, _: &[&str]) -> String {
-    let mut text = String::new();
-    for row in node.proxy.sessions() {
-        text.push_str(&format!(
-            "0x{:x}: proto=tcpv4 src={} fe={} be={} srv={} ts=00 epoch=0 age={} calls={} cpu=0 lat=0\n",
-            (row.core << 32) | row.place,
-            row.source,
-            row.frontend,
-            row.backend.as_deref().unwrap_or("<NONE>"),
-            row.server.as_deref().unwrap_or("<none>"),
-            age(row.age_ms / 1000),
-            row.requests,
-        ));
-    }
-    text
+fn show_sess(node: &Node, _: &[&str]) -> Answer {
+    let mut sessions = node.proxy.sessions();
+    Answer::Long(Box::new(move || match sessions.step() {
+        SessionsStep::Rows(rows) => Piece::Text(rows.iter().map(session).collect()),
+        SessionsStep::Later => Piece::Later,
+        SessionsStep::Over => Piece::Over,
+    }))
+}
+
+fn session(row: &SessionRow) -> String {
+    format!(
+        "0x{:x}: proto=tcpv4 src={} fe={} be={} srv={} ts=00 epoch=0 age={} calls={} cpu=0 lat=0\n",
+        (row.core << 32) | row.place,
+        row.source,
+        row.frontend,
+        row.backend.as_deref().unwrap_or("<NONE>"),
+        row.server.as_deref().unwrap_or("<none>"),
+        age(row.age_ms / 1000),
+        row.requests,
+    )
 }
 
 fn age(seconds: u64) -> String {

@@ -6,25 +6,35 @@ mod tables;
 
 use proxy_config::model::Level;
 
-use super::Node;
+use super::{Answer, Node};
 
 /// A row: a command.
 pub(super) struct Command {
     pub(super) words: &'static [&'static str],
     pub(super) level: Level,
     pub(super) doc: &'static str,
-    pub(super) run: fn(&Node, &[&str]) -> String,
+    pub(super) run: Run,
+}
+
+/// What a command does: what is short is said at once, the rest bit by bit.
+#[derive(Clone, Copy)]
+pub(super) enum Run {
+    Short(fn(&Node, &[&str]) -> String),
+    Long(fn(&Node, &[&str]) -> Answer),
 }
 
 const TABLES: &[&[Command]] = &[information::TABLE, servers::TABLE, tables::TABLE];
 
 /// Runs one command; the answer ends with a line end.
-pub(super) fn run(node: &Node, level: Level, words: &[&str]) -> String {
+pub(super) fn run(node: &Node, level: Level, words: &[&str]) -> Answer {
     let rows = || TABLES.iter().flat_map(|table| table.iter());
     let row = rows().filter(|row| words.starts_with(row.words)).max_by_key(|row| row.words.len());
     match row {
-        Some(row) if row.level > level => "Permission denied\n".to_owned(),
-        Some(row) => (row.run)(node, &words[row.words.len()..]),
+        Some(row) if row.level > level => Answer::Text("Permission denied\n".to_owned()),
+        Some(row) => match row.run {
+            Run::Short(run) => Answer::Text(run(node, &words[row.words.len()..])),
+            Run::Long(run) => run(node, &words[row.words.len()..]),
+        },
         None => {
             let mut text = if words == ["help"] {
                 String::new()
@@ -36,7 +46,7 @@ pub(super) fn run(node: &Node, level: Level, words: &[&str]) -> String {
             }
             text.push_str(&format!("  {:<40}: {}\n", "prompt", "toggle interactive mode with prompt"));
             text.push_str(&format!("  {:<40}: {}\n", "quit", "disconnect"));
-            text
+            Answer::Text(text)
         }
     }
 }

@@ -3,7 +3,7 @@
 use proxy::ServerOrder;
 use proxy_config::model::Level;
 
-use super::Command;
+use super::{Command, Run};
 use crate::runtime_api::Node;
 
 pub(super) const TABLE: &[Command] = &[
@@ -11,52 +11,52 @@ pub(super) const TABLE: &[Command] = &[
         words: &["disable", "server"],
         level: Level::Admin,
         doc: "disable a server for maintenance",
-        run: |n, w| order(n, w, ServerOrder::Maint),
+        run: Run::Short(|n, w| order(n, w, ServerOrder::Maint)),
     },
     Command {
         words: &["enable", "server"],
         level: Level::Admin,
         doc: "enable a disabled server",
-        run: |n, w| order(n, w, ServerOrder::Ready),
+        run: Run::Short(|n, w| order(n, w, ServerOrder::Ready)),
     },
     Command {
         words: &["disable", "health"],
         level: Level::Admin,
         doc: "disable a server's health checks",
-        run: |n, w| order(n, w, ServerOrder::Check(false)),
+        run: Run::Short(|n, w| order(n, w, ServerOrder::Check(false))),
     },
     Command {
         words: &["enable", "health"],
         level: Level::Admin,
         doc: "enable a server's health checks",
-        run: |n, w| order(n, w, ServerOrder::Check(true)),
+        run: Run::Short(|n, w| order(n, w, ServerOrder::Check(true))),
     },
     Command {
         words: &["get", "weight"],
         level: Level::User,
         doc: "report a server's current weight",
-        run: get_weight,
+        run: Run::Short(get_weight),
     },
     Command {
         words: &["set", "server"],
         level: Level::Admin,
         doc: "change a server's state, weight, address",
-        run: set_server,
+        run: Run::Short(set_server),
     },
     Command {
         words: &["set", "weight"],
         level: Level::Admin,
         doc: "change a server's weight",
-        run: |n, w| match w {
+        run: Run::Short(|n, w| match w {
             [server, weight] => set_server(n, &[server, "weight", weight]),
             _ => "Require 'backend/server' and a weight.\n".to_owned(),
-        },
+        }),
     },
     Command {
         words: &["show", "servers", "state"],
         level: Level::User,
         doc: "dump volatile server information",
-        run: show_state,
+        run: Run::Short(show_state),
     },
 ];
 
