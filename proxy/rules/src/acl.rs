@@ -16,8 +16,37 @@ struct Test {
 }
 
 impl Test {
-    fn holds(&self, exchange: &Exchange<'_>, view: &dyn View) -> bool {
-        self.expr.any(exchange, view, |sample| self.patterns.matches(sample))
+    fn holds(&self, exchange: &Exchange<'_>, view: &dyn View) -> Holds {
+        exchange.may_change.set(false);
+        if self.expr.any(exchange, view, |sample| self.patterns.matches(sample)) {
+            Holds::Yes
+        } else if exchange.may_change.replace(false) {
+            Holds::Unknown
+        } else {
+            Holds::No
+        }
+    }
+}
+
+/// Whether something holds. Ordered, so that all of several hold as the least of them does, and any as the greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Holds {
+    /// It does not.
+    No,
+    /// It does not yet: more of what the client sends may decide otherwise (`tcp-request inspect-delay`).
+    Unknown,
+    /// It does.
+    Yes,
+}
+
+impl Holds {
+    /// The opposite, where it is asked for; what is not known stays so.
+    fn negated(self, negated: bool) -> Self {
+        match self {
+            Self::No if negated => Self::Yes,
+            Self::Yes if negated => Self::No,
+            other => other,
+        }
     }
 }
 
@@ -153,18 +182,45 @@ impl Condition {
         good.then_some(condition)
     }
 
-    /// Whether the rule applies to this exchange.
+    /// Whether the rule applies to this exchange, where no more of it can come.
     pub fn holds(&self, acls: &AclSet, exchange: &mut Exchange<'_>, view: &dyn View) -> bool {
+        self.decide(acls, exchange, view) == Holds::Yes
+    }
+
+    /// Whether the rule applies to this exchange, as far as that is known.
+    pub fn decide(&self, acls: &AclSet, exchange: &mut Exchange<'_>, view: &dyn View) -> Holds {
         let exchange = &*exchange;
         let term = |term: &Term| {
             let holds = match &term.what {
-                What::Named(place) => acls.tests[*place].iter().any(|t| t.holds(exchange, view)),
+                What::Named(place) => any(acls.tests[*place].iter().map(|t| t.holds(exchange, view))),
                 What::Inline(test) => test.holds(exchange, view),
             };
-            holds != term.negated
+            holds.negated(term.negated)
         };
-        self.groups.iter().any(|group| group.iter().all(term)) != self.unless
+        let all = |group: &Vec<Term>| {
+            let mut least = Holds::Yes;
+            for holds in group.iter().map(term) {
+                least = least.min(holds);
+                if least == Holds::No {
+                    break;
+                }
+            }
+            least
+        };
+        any(self.groups.iter().map(all)).negated(self.unless)
     }
+}
+
+/// The greatest; what comes behind one that holds is not looked at.
+fn any(several: impl Iterator<Item = Holds>) -> Holds {
+    let mut greatest = Holds::No;
+    for holds in several {
+        greatest = greatest.max(holds);
+        if greatest == Holds::Yes {
+            break;
+        }
+    }
+    greatest
 }
 
 fn named(

@@ -1,5 +1,6 @@
 //! What rules look at: one exchange, and the process around it.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -37,6 +38,21 @@ pub struct Exchange<'e> {
     pub response: Option<&'e mut Head>,
     /// What the stream follows.
     pub tracked: &'e mut [Option<Tracked>; 3],
+    /// What the client has sent and nobody has consumed.
+    pub input: &'e [u8],
+    /// Nothing more will be known than is now: what is not there is not there.
+    pub is_final: bool,
+    /// A fetch has given less than it may give later; only where `is_final` is not set.
+    pub may_change: Cell<bool>,
+}
+
+impl Exchange<'_> {
+    /// Notes that a fetch may give something else later.
+    pub(crate) fn note_change(&self) {
+        if !self.is_final {
+            self.may_change.set(true);
+        }
+    }
 }
 
 /// What rules may ask about the running process.

@@ -18,7 +18,7 @@ mod ruleset;
 mod sample;
 mod stick;
 
-pub use acl::{AclSet, Condition, criterion};
+pub use acl::{AclSet, Condition, Holds, criterion};
 pub use context::{Context, Stage};
 pub use converters::{CONVERTERS, Converter};
 pub use exchange::{Exchange, Tracked, View};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_lang::{Diagnostics, Status, Word, nearest};
 
 use crate::actions::{self, Action, Effect};
-use crate::{AclSet, Condition, Context, Exchange, View};
+use crate::{AclSet, Condition, Context, Exchange, Holds, View};
 
 /// The kinds of rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub enum Wait {
     },
     /// For a time the file gives.
     Pause(Duration),
+    /// For more of what the client sends, until `tcp-request inspect-delay` has passed.
+    Data,
 }
 
 /// A reply a rule gives.
@@ -203,8 +205,10 @@ impl Ruleset {
         view: &dyn View,
     ) -> Verdict {
         for (place, rule) in self.0.iter().enumerate().skip(cursor) {
-            if rule.condition.as_ref().is_some_and(|c| !c.holds(acls, exchange, view)) {
-                continue;
+            match rule.condition.as_ref().map_or(Holds::Yes, |c| c.decide(acls, exchange, view)) {
+                Holds::Yes => {}
+                Holds::No => continue,
+                Holds::Unknown => return Verdict::Suspend { why: Wait::Data, cursor: place },
             }
             match rule.action.run(exchange, view) {
                 Effect::Next => {}

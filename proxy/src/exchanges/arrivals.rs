@@ -7,7 +7,7 @@ use proxy_wire::h1::{self, Body, Decoder, Head, Limits, Method, Parsed, Refusal}
 use super::world::{Act, Outcome, World, shared};
 use crate::shared::Shared;
 
-const CONFIG: &str = "\
+pub(super) const CONFIG: &str = "\
 defaults
     mode http
     timeout client 5s
@@ -70,7 +70,7 @@ fn pieces<'a>(bytes: &'a [u8], cuts: &[usize], act: fn(&'a [u8]) -> Act<'a>) -> 
     acts
 }
 
-fn whole(
+pub(super) fn whole(
     world: &mut World,
     request: &str,
     response: &str,
@@ -116,13 +116,14 @@ fn unchunked(bytes: &[u8], parse: Parse, method: Method) -> String {
 type Parse = fn(&[u8], &Limits, &mut Head) -> Result<Parsed, Refusal>;
 
 /// An outcome as both sides understand it.
-fn understood(outcome: &Outcome, asks: &str) -> (String, Vec<String>) {
+pub(super) fn understood(outcome: &Outcome, asks: &str) -> (String, Vec<String>) {
     let method = if asks == "head" { Method::Head } else { Method::Get };
     let servers = outcome.servers.iter().map(|bytes| unchunked(bytes, h1::parse_request, Method::Get));
     (unchunked(&outcome.client, h1::parse_response, method), servers.collect())
 }
 
-fn pairs() -> impl Iterator<Item = ((&'static str, &'static str), (&'static str, &'static str, bool))> {
+pub(super) fn pairs()
+-> impl Iterator<Item = ((&'static str, &'static str), (&'static str, &'static str, bool))> {
     REQUESTS.iter().flat_map(|request| RESPONSES.iter().map(move |response| (*request, *response)))
 }
 

@@ -47,6 +47,39 @@ fn content_rules_act_on_every_request_of_both_sections() {
     }
 }
 
+/// Contents in mode tcp: what is decided at once, what bytes decide, and what only time does.
+#[test]
+fn content_rules_wait_for_bytes_as_long_as_they_may() {
+    let proxy = |delay: &str| {
+        shared(&format!(
+            "defaults\n    timeout client 9s\n    timeout server 9s\n    timeout connect 1s\nfrontend raw\n    bind 192.0.2.1:80\n\
+             {delay}    tcp-request content reject if {{ req.len gt 5 }}\n    tcp-request content accept if {{ req.len ge 3 }}\n    \
+             tcp-request content reject unless WAIT_END\n    default_backend app\nbackend app\n    server s1 192.0.2.21:80\n"
+        ))
+    };
+    let delayed = proxy("    tcp-request inspect-delay 2s\n");
+    let mut world = World::new(&delayed, 65_536);
+    world.play(&[Act::Client(b"ab"), Act::Passes(1_900)]);
+    assert_eq!(world.outcome().servers.len(), 0, "it waits");
+    world.play(&[Act::Client(b"c")]);
+    assert_eq!(world.outcome().servers.len(), 0, "the third byte does not decide the first rule");
+    world.play(&[Act::Passes(300)]);
+    assert_eq!(world.outcome().sent(), ["abc"]);
+
+    let mut world = World::new(&delayed, 65_536);
+    world.play(&[Act::Client(b"abcdef")]);
+    let outcome = world.outcome();
+    assert!(outcome.ended && outcome.servers.is_empty(), "six bytes are refused at once: {outcome:?}");
+
+    let mut world = World::new(&delayed, 65_536);
+    world.play(&[Act::Client(b"a"), Act::ClientEnds]);
+    assert_eq!(world.outcome().sent(), ["a"], "an end is waited for no longer");
+
+    let mut world = World::new(&proxy(""), 65_536);
+    world.play(&[Act::Client(b"a")]);
+    assert_eq!(world.outcome().sent(), ["a"], "nor is anything without a time");
+}
+
 #[test]
 fn what_a_connection_tracks_counts_each_request() {
     let table = "    stick-table type ip size 10 store conn_cnt,conn_cur,sess_cnt,http_req_cnt\n";

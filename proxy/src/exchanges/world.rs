@@ -63,8 +63,13 @@ pub(super) struct Outcome {
     pub(super) over: bool,
 }
 
-/// A configuration that was read, and its running parts.
+/// The running parts of a configuration.
 pub(super) fn shared(text: &str) -> Arc<Shared> {
+    build(text).shared
+}
+
+/// A configuration that was read, and what runs by it.
+pub(super) fn build(text: &str) -> Proxy {
     let mut sources = Sources::default();
     let file = sources.add("test.cfg", text);
     let mut diagnostics = Diagnostics::default();
@@ -77,7 +82,7 @@ pub(super) fn shared(text: &str) -> Arc<Shared> {
     let config = config.unwrap_or_else(|| panic!("{said:?}"));
     let limits = Limits { connections: 100, reserve: 0, allowed: 1_000, short: None };
     let options = Options { member: "test".to_owned(), cores: 1, log_to_stdout: false, hold: false, limits };
-    Proxy::build(Arc::new(config), TlsBinds::default(), options, 1).shared
+    Proxy::build(Arc::new(config), TlsBinds::default(), options, 1)
 }
 
 /// Whether the task was woken.

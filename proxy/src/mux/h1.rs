@@ -6,16 +6,26 @@ use crate::clock::now_ms;
 use crate::session::{self, Session};
 use crate::stream::{self, After};
 
+/// Requests that were sent ahead and are answered in one turn before other clients get theirs.
+const MAX_AHEAD: usize = 4;
+
 /// Runs streams until the connection ends.
 pub(crate) async fn run(session: &mut Session) {
-    let mut first = true;
+    let (mut first, mut ahead) = (true, 0);
     let mut advance = Advance::default();
     loop {
         advance.assert(|| {
             (session.client.received(), session.client.input().len(), session.mark.requests.get())
         });
         let idle_since_ms = now_ms();
-        if session.client.input().is_empty() {
+        if !session.client.input().is_empty() {
+            ahead += 1;
+            if ahead == MAX_AHEAD {
+                ahead = 0;
+                tokio::task::yield_now().await;
+            }
+        } else {
+            ahead = 0;
             let timeouts = &session.settings().timeouts;
             let wait = if first {
                 timeouts.http_request.or(timeouts.client)

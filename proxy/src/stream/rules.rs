@@ -1,9 +1,10 @@
 //! Stations: the frontend's rules, the choice of the backend, the backend's rules.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use proxy_config::model::{BackendChoice, ForwardFor};
+use proxy_config::model::{BackendChoice, ForwardFor, Mode};
 use proxy_rules::{AclSet, Exchange, Final, Ruleset, Verdict, Wait};
 
 use super::state::{Running, Step, Stop, Stream};
@@ -17,7 +18,7 @@ use crate::session::Slots;
 pub(super) async fn frontend_content(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     let settings = &shared.config.frontends[stream.session.frontend];
-    run(stream, &settings.tcp_request_content, &settings.acls, Of::Content).await
+    run(stream, &settings.tcp_request_content, &settings.acls, Of::Content(settings.timeouts.inspect)).await
 }
 
 /// Runs the backend's `tcp-request content` rules.
@@ -27,7 +28,7 @@ pub(super) async fn backend_content(stream: &mut Stream<'_>) -> Step {
     if !stream.meets_backend_rules() {
         return Ok(());
     }
-    run(stream, &settings.tcp_request_content, &settings.acls, Of::Content).await
+    run(stream, &settings.tcp_request_content, &settings.acls, Of::Content(settings.timeouts.inspect)).await
 }
 
 /// Runs the frontend's `http-request` rules.
@@ -127,6 +128,9 @@ pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots
         request: None,
         response: None,
         tracked: slots,
+        input: &[],
+        is_final: true,
+        may_change: Cell::new(false),
     };
     match rules.eval(0, &settings.acls, &mut exchange, &Running(shared)) {
         Verdict::Done | Verdict::Stop(Final::Allow) => true,
@@ -153,14 +157,17 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
         request: Some(&mut scratch.request),
         response: status.is_some().then_some(&mut scratch.response),
         tracked,
+        input: session.client.input(),
+        is_final: true,
+        may_change: Cell::new(false),
     }
 }
 
 /// Whose rules are run, as far as that changes what becomes of their last word.
 #[derive(Clone, Copy)]
 enum Of {
-    /// `tcp-request content`.
-    Content,
+    /// `tcp-request content`; how long it may wait for bytes.
+    Content(Option<Duration>),
     /// `http-request`; how long an abuser waits in a tarpit.
     Request(Option<Duration>),
     /// `http-response`.
@@ -174,9 +181,19 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, of: Of) ->
     }
     let shared = stream.shared();
     let mut cursor = 0;
+    let mut inspected = match of {
+        Of::Content(Some(delay)) => Inspected::Until(now_ms() + super::millis(delay)),
+        Of::Content(None) | Of::Request(_) | Of::Response => Inspected::Whole,
+    };
     loop {
-        let verdict = rules.eval(cursor, acls, &mut exchange(stream), &Running(&shared));
+        let mut exchange = exchange(stream);
+        exchange.is_final = matches!(inspected, Inspected::Whole);
+        let verdict = rules.eval(cursor, acls, &mut exchange, &Running(&shared));
         match verdict {
+            Verdict::Suspend { why: Wait::Data, cursor: next } => {
+                cursor = next;
+                inspected = more(stream, inspected).await;
+            }
             Verdict::Done => return Ok(()),
             Verdict::Stop(last) => return stop(stream, last, of),
             Verdict::Suspend { why: Wait::Tarpit { status }, .. } => {
@@ -193,6 +210,34 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, of: Of) ->
     }
 }
 
+/// How much of what a client sends a ruleset can still be told.
+#[derive(Clone, Copy)]
+enum Inspected {
+    /// More, until this time of the core's clock.
+    Until(u64),
+    /// Nothing more.
+    Whole,
+}
+
+/// Waits for more of what the client sends. In mode http the head is whole, and time is all that rules can wait for.
+async fn more(stream: &mut Stream<'_>, inspected: Inspected) -> Inspected {
+    let Inspected::Until(deadline) = inspected else { return Inspected::Whole };
+    let session = &mut *stream.session;
+    session.timer.set(Some(deadline));
+    if session.settings().mode == Mode::Http {
+        stream.until_timer().await;
+        return Inspected::Whole;
+    }
+    if session.client.input_is_full() {
+        return Inspected::Whole;
+    }
+    match session.client.fill(&session.core, &session.timer).await {
+        Ok(_) => inspected,
+        // The end, or the time: what is there is all.
+        Err(_) => Inspected::Whole,
+    }
+}
+
 fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
     let at = if matches!(of, Of::Response) { At::Headers } else { At::Request };
     match (last, of) {
@@ -201,7 +246,7 @@ fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
             count_denied(stream);
             Err(Stream::error(502, By::Proxy, at))
         }
-        (Final::Deny { .. } | Final::Drop | Final::Reject, Of::Content)
+        (Final::Deny { .. } | Final::Drop | Final::Reject, Of::Content(_))
         | (Final::Drop | Final::Reject, _) => {
             count_denied(stream);
             Err(Stop::Close(Termination::new(By::Proxy, at)))

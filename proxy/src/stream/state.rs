@@ -201,6 +201,11 @@ impl<'s> Stream<'s> {
     /// Waits, by the session's timer.
     pub(crate) async fn rest(&mut self, time: Duration) {
         self.arm(Some(time));
+        self.until_timer().await;
+    }
+
+    /// Waits until the session's deadline.
+    pub(crate) async fn until_timer(&self) {
         let timer = &self.session.timer;
         std::future::poll_fn(|_| match timer.expired(now_ms()) {
             true => std::task::Poll::Ready(()),

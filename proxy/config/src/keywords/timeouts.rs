@@ -14,6 +14,17 @@ const ARGS: &[Arg] = &[Arg::Duration("timeout", Unit::Millis)];
 pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
+            &["tcp-request inspect-delay"],
+            ARGS,
+            "Longest time 'tcp-request content' rules wait for bytes that decide them. Default: not at all.",
+            "tcp-request inspect-delay 5s"
+        ),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, a, _| d.timeouts.inspect = limit(a),
+    },
+    Keyword {
+        spec: spec!(
             &["timeout check"],
             ARGS,
             "Longest time a health check may take once connected.",

@@ -485,16 +485,6 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
     ),
     Keyword::inert(
-        Sections::PROXY,
-        false,
-        Spec::later(
-            &["tcp-request inspect-delay"],
-            &[Arg::Duration("time", Unit::Millis)],
-            "How long rules wait for bytes.",
-            "tcp-request inspect-delay 5s",
-        ),
-    ),
-    Keyword::inert(
         BACK,
         false,
         Spec::later(

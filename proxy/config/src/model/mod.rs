@@ -224,6 +224,8 @@ pub struct Timeouts {
     pub tarpit: Option<Duration>,
     pub http_request: Option<Duration>,
     pub http_keep_alive: Option<Duration>,
+    /// `tcp-request inspect-delay`.
+    pub inspect: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -9,6 +9,38 @@ use crate::{Kind, Sample, Stage};
 
 pub(super) const TABLE: &[Fetch] = &[
     Fetch {
+        spec: Spec::full(
+            &["req.len", "req_len"],
+            &[],
+            "How many bytes the client has sent that nobody has read; more may come while rules wait.",
+            "req.len",
+        ),
+        yields: Kind::Int,
+        needs: Stage::Connection,
+        takes: Takes::Nothing,
+        suffixes: false,
+        eval: Eval::One(|ex, _, _| {
+            ex.note_change();
+            Some(Sample::Int(i64::try_from(ex.input.len()).unwrap_or(i64::MAX)))
+        }),
+    },
+    Fetch {
+        spec: Spec::full(
+            &["wait_end"],
+            &[],
+            "True once rules of contents wait no longer: 'tcp-request inspect-delay' has passed, or nothing more can come.",
+            "wait_end",
+        ),
+        yields: Kind::Bool,
+        needs: Stage::Connection,
+        takes: Takes::Nothing,
+        suffixes: false,
+        eval: Eval::One(|ex, _, _| {
+            ex.note_change();
+            ex.is_final.then_some(Sample::Bool(true))
+        }),
+    },
+    Fetch {
         spec: Spec::full(&["always_true"], &[], "Always true.", "always_true"),
         yields: Kind::Bool,
         needs: Stage::Connection,

@@ -82,8 +82,6 @@ pub(super) const TABLE: &[Fetch] = &[
         Kind::Int,
         Stage::Connection,
         &[
-            "req.len",
-            "req_len",
             "req.payload",
             "payload",
             "req.payload_lv",
@@ -103,7 +101,7 @@ pub(super) const TABLE: &[Fetch] = &[
             "distcc_param",
         ],
         "The client's first bytes.",
-        "req.len",
+        "req.payload(0,10)",
     ),
     waiting(
         Kind::Text,
@@ -115,7 +113,7 @@ pub(super) const TABLE: &[Fetch] = &[
     waiting(
         Kind::Bool,
         Stage::Connection,
-        &["req.proto_http", "req_proto_http", "req.ssl_ec_ext", "wait_end"],
+        &["req.proto_http", "req_proto_http", "req.ssl_ec_ext"],
         "What is known of the client's first bytes.",
         "req.proto_http",
     ),
