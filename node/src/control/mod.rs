@@ -18,9 +18,10 @@ pub(crate) fn run() -> Result<(), String> {
     let identity = worker::identity(&handed.everything, &handed.member)?;
     // The worker says what could not be done; once is enough.
     worker::drop_privileges(&handed.everything.proxy.global)?;
-    let _log = LogBehind::begin();
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
     crate::sandbox::confine();
+    // Its thread is confined as the others are.
+    let _log = LogBehind::begin();
     let mut builder = Builder::new_current_thread();
     let runtime = builder.enable_all().build_local(LocalOptions::default()).map_err(|e| e.to_string())?;
     runtime.block_on(async {

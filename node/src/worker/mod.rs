@@ -47,10 +47,11 @@ pub(crate) fn run() -> Result<(), String> {
     for note in drop_privileges(&handed.everything.proxy.global)? {
         tracing::warn!("{note}");
     }
-    let _log = LogBehind::begin();
     // After the change of user, which clears it.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| e.to_string())?;
     crate::sandbox::confine();
+    // Its thread is confined as the others are.
+    let _log = LogBehind::begin();
     let Handed { member, cores, everything, parts, before } = handed;
     let link = SendLink(link);
     start(Plan { member, cores, everything, parts, identity, tls, limits, before }, move |service| {

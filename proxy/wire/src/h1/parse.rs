@@ -189,12 +189,21 @@ fn steering(head: &mut Head) -> Result<(), Refusal> {
         let is_length = |field: &Field| field.name.of(text) == b"content-length";
         head.fields.retain(|field| !is_length(field) || !std::mem::replace(&mut seen, true));
     }
-    let listed = |field: &&mut Field| field.role == Role::Left && field.name.of(&head.text) == b"content-length";
-    if lengths > 0 && head.fields.iter_mut().any(|mut field| listed(&&mut field)) {
+    if lengths > 0 {
         one_length(head);
     }
     leave_out(head);
     if hosts > 1 { one_host(head) } else { Ok(()) }
+}
+
+/// A list of lengths that say the same (in a response) is one number to everybody behind the parser.
+fn one_length(head: &mut Head) {
+    let is_list = |f: &Field| f.role == Role::Left && f.name.of(&head.text) == b"content-length";
+    if let (Some(place), Some(length)) = (head.fields.iter().position(is_list), head.steering.content_length)
+    {
+        head.set_value(place, Some(length.to_string().as_bytes()));
+        head.fields[place].role = Role::Length;
+    }
 }
 
 /// Marks received fields that are for one hop only because a Connection field names them (RFC 9110 7.6.1).
