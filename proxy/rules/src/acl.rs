@@ -42,10 +42,10 @@ pub enum Holds {
 impl Holds {
     /// The opposite, where it is asked for; what is not known stays so.
     fn negated(self, negated: bool) -> Self {
-        match self {
-            Self::No if negated => Self::Yes,
-            Self::Yes if negated => Self::No,
-            other => other,
+        match (self, negated) {
+            (Self::No, true) => Self::Yes,
+            (Self::Yes, true) => Self::No,
+            (Self::No | Self::Unknown | Self::Yes, _) => self,
         }
     }
 }
