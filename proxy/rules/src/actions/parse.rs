@@ -309,6 +309,7 @@ fn reply(
 ) -> Option<Action> {
     let (mut status, mut content_type, mut headers, mut body) =
         (200, Vec::new(), Vec::new(), Body::Fixed(Vec::new()));
+    let mut content: Option<&Word> = None;
     let mut rest = arguments;
     while let [keyword, after @ ..] = rest {
         let Some(value) = after.first() else {
@@ -323,10 +324,19 @@ fn reply(
                 return None;
             }
             "content-type" => content_type = value.text.clone().into_bytes(),
-            "string" => body = Body::Fixed(value.text.clone().into_bytes()),
-            "lf-string" => body = Body::Format(Format::parse(value, context, diagnostics)?),
+            "string" => {
+                body = Body::Fixed(value.text.clone().into_bytes());
+                content = Some(keyword);
+            }
+            "lf-string" => {
+                body = Body::Format(Format::parse(value, context, diagnostics)?);
+                content = Some(keyword);
+            }
             "file" => match (context.file)(value) {
-                Ok(text) => body = Body::Fixed(text.into_bytes()),
+                Ok(text) => {
+                    body = Body::Fixed(text.into_bytes());
+                    content = Some(keyword);
+                }
                 Err(why) => {
                     diagnostics.error(value.span, format!("cannot read '{}' : {why}", value.text));
                     return None;
@@ -349,6 +359,12 @@ fn reply(
                 return None;
             }
         }
+    }
+    if let Some(content) = content.filter(|_| matches!(status, 204 | 304)) {
+        diagnostics
+            .error(content.span, format!("a response with status {status} has no body"))
+            .help("leave the content out, or choose another status (RFC 9110 6.4.1)");
+        return None;
     }
     Some(Action::Reply { status, content_type, headers, body })
 }
