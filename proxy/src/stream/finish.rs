@@ -66,7 +66,9 @@ fn complete(stream: &mut Stream<'_>) -> bool {
         if never || upstream.is_private() {
             stream.session.keep_private(backend, server, upstream);
         } else {
-            stream.session.core.idle.borrow_mut().give(backend, server, upstream, now_ms());
+            let core = &stream.session.core;
+            let used = core.counters.servers[backend][server].current.read();
+            core.idle.borrow_mut().give((backend, server), upstream, used, now_ms());
         }
     }
     stream.client_keeps && uploaded && !matches!(stream.response_body, Body::Tunnel)

@@ -12,6 +12,9 @@ use crate::core::Core;
 /// Body bytes up to this size are copied behind the head and sent with it in one call.
 const COPY_LIMIT: usize = 4_096;
 
+/// Bytes that one flow moves before others get their turn: some 20 us of a core.
+const MAX_TURN: u64 = 64 * 1_024;
+
 /// Which side of a flow failed, and how.
 #[derive(Debug)]
 pub(crate) enum Broken {
@@ -153,7 +156,13 @@ impl Flow {
         sink: &mut Connection,
     ) -> Poll<Result<(), Broken>> {
         let mut advance = Advance::default();
+        let begin = self.bytes;
         loop {
+            if self.bytes - begin >= MAX_TURN {
+                self.waits = WaitsFor::Nothing;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             advance.assert(|| {
                 (source.received(), source.input().len(), self.bytes, self.out.len(), self.source_done)
             });

@@ -13,28 +13,50 @@ struct Idle {
     since_ms: u64,
 }
 
+/// What is kept of one server.
+#[derive(Default)]
+struct OfServer {
+    idle: Vec<Idle>,
+    /// Most connections in use at a time in this period, and in the one before.
+    most: [u64; 2],
+}
+
+impl OfServer {
+    /// Whether another idle connection would be one that was needed of late. Where each client's first request must have a
+    /// connection of its own (`http-reuse safe`), more become idle than are ever used again.
+    fn is_needed(&self, used: u64) -> bool {
+        let needed = used.max(self.most[0]).max(self.most[1]);
+        self.idle.is_empty() || (self.idle.len() < MAX_IDLE && used + self.idle.len() as u64 <= needed)
+    }
+}
+
 /// Idle connections, by backend and server.
-pub(crate) struct IdlePool(Vec<Vec<Vec<Idle>>>);
+pub(crate) struct IdlePool {
+    servers: Vec<Vec<OfServer>>,
+    period_ms: u64,
+}
 
 impl IdlePool {
     /// `servers`: how many servers each backend has.
     pub(crate) fn new(servers: &[usize]) -> Self {
-        let empty = |n: &usize| (0..*n).map(|_| Vec::new()).collect();
-        Self(servers.iter().map(empty).collect())
+        let empty = |n: &usize| (0..*n).map(|_| OfServer::default()).collect();
+        Self { servers: servers.iter().map(empty).collect(), period_ms: 0 }
     }
 
-    /// Keeps a connection whose last response has been read to its end.
-    pub(crate) fn give(&mut self, backend: usize, server: usize, connection: Connection, now_ms: u64) {
-        let list = &mut self.0[backend][server];
-        if list.len() < MAX_IDLE && connection.input().is_empty() {
-            list.push(Idle { connection, since_ms: now_ms });
+    /// Keeps a connection whose last response has been read to its end, if as many were needed of late. `used`: how many
+    /// this core uses now to this server, this one included.
+    pub(crate) fn give(&mut self, at: (usize, usize), connection: Connection, used: u64, now_ms: u64) {
+        let of_server = &mut self.servers[at.0][at.1];
+        of_server.most[0] = of_server.most[0].max(used);
+        if connection.input().is_empty() && of_server.is_needed(used) {
+            of_server.idle.push(Idle { connection, since_ms: now_ms });
         }
     }
 
     /// The newest connection that has not stirred while it was idle: one that said anything, even
     /// its end, is not in the state the next request needs. `proven`: only one that was used again before.
     pub(crate) fn take(&mut self, backend: usize, server: usize, proven: bool) -> Option<Connection> {
-        let list = &mut self.0[backend][server];
+        let list = &mut self.servers[backend][server].idle;
         loop {
             let place = list.iter().rposition(|idle| !proven || idle.connection.is_proven())?;
             let mut idle = list.remove(place);
@@ -46,7 +68,7 @@ impl IdlePool {
 
     /// Closes the oldest idle connection; whether there was one.
     pub(crate) fn evict(&mut self) -> bool {
-        let lists = self.0.iter_mut().flatten().filter(|list| !list.is_empty());
+        let lists = self.servers.iter_mut().flatten().map(|s| &mut s.idle).filter(|list| !list.is_empty());
         let oldest = lists.min_by_key(|list| list[0].since_ms);
         // The newest stands last.
         oldest.map(|list| list.remove(0)).is_some()
@@ -54,18 +76,25 @@ impl IdlePool {
 
     /// Closes all idle connections.
     pub(crate) fn clear(&mut self) {
-        self.0.iter_mut().flatten().for_each(Vec::clear);
+        self.servers.iter_mut().flatten().for_each(|s| s.idle.clear());
     }
 
     /// Closes every idle connection to a server, when it leaves or moves.
     pub(crate) fn forget(&mut self, backend: usize, server: usize) {
-        self.0[backend][server].clear();
+        self.servers[backend][server].idle.clear();
     }
 
     /// Closes what has been idle too long or was closed by its server.
     pub(crate) fn purge(&mut self, now_ms: u64, store: &mut Store) {
-        for list in self.0.iter_mut().flatten() {
-            list.retain_mut(|idle| {
+        let turns = now_ms - self.period_ms >= MAX_IDLE_MS;
+        if turns {
+            self.period_ms = now_ms;
+        }
+        for of_server in self.servers.iter_mut().flatten() {
+            if turns {
+                of_server.most = [0, of_server.most[0]];
+            }
+            of_server.idle.retain_mut(|idle| {
                 let keep = now_ms - idle.since_ms < MAX_IDLE_MS && !idle.connection.has_stirred();
                 if !keep {
                     idle.connection.retire(store);
@@ -73,5 +102,41 @@ impl IdlePool {
                 keep
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::socket::{Socket, memory::pair};
+
+    #[test]
+    fn no_more_idle_connections_are_kept_than_were_used_at_a_time() {
+        let mut pool = IdlePool::new(&[1]);
+        let mut others = Vec::new();
+        let mut connection = || {
+            let (ours, theirs) = pair(16);
+            others.push(theirs);
+            Connection::new(Socket::Memory(ours))
+        };
+        // Three at a time, which end one after the other; then many that are used one by one and never again.
+        for used in [3, 2, 1] {
+            pool.give((0, 0), connection(), used, 10_000);
+        }
+        assert_eq!(pool.servers[0][0].idle.len(), 3);
+        for _ in 0..100 {
+            pool.give((0, 0), connection(), 1, 10_000);
+        }
+        assert_eq!(pool.servers[0][0].idle.len(), 3);
+        let mut store = Store::default();
+        for now in [15_000, 20_000] {
+            pool.purge(now, &mut store);
+        }
+        assert!(pool.servers[0][0].idle.is_empty(), "after their time");
+        for _ in 0..100 {
+            pool.give((0, 0), connection(), 1, 20_000);
+        }
+        assert_eq!(pool.servers[0][0].idle.len(), 1, "what was needed long ago is forgotten");
+        assert!(pool.take(0, 0, false).is_some() && pool.take(0, 0, false).is_none());
     }
 }
