@@ -77,7 +77,10 @@ fn is_bodiless(status: u16) -> bool {
 
 /// Whether the client may still be sending when its stream has ended.
 pub(super) fn is_unread(stream: &Stream<'_>) -> bool {
+    // Requests that were sent ahead of an answer that ends the connection.
+    let ahead = !stream.session.client.input().is_empty();
     match (&stream.upload, stream.times.requested) {
+        _ if ahead => true,
         (_, None) => true,
         (Some(upload), _) => !upload.has_read_all(),
         (None, _) => !matches!(stream.request_body, Body::None),

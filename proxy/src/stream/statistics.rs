@@ -53,6 +53,8 @@ async fn answer(stream: &mut Stream<'_>, shared: &Arc<Shared>, page: &StatsPage)
         let body = b"This page changes nothing.\n".to_vec();
         Reply { status: 501, content_type: b"text/plain".to_vec(), headers: Vec::new(), body }
     };
+    // A page is dear: a client that has sent further requests ahead of it gets this one and no other.
+    stream.client_keeps &= stream.session.client.input().is_empty();
     let front = &stream.session.core.counters.frontends[stream.session.frontend];
     front.intercepted.add(1);
     Err(Stop::Reply(Box::new(reply), Termination::new(By::Local, At::Request)))

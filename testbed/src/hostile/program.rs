@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -208,9 +209,24 @@ pub(super) fn usage(processes: &[u32]) -> Usage {
 
 /// An address of loopback on which nothing listens now.
 pub(super) fn free_address() -> Result<SocketAddrV4, String> {
-    let any = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
-    any.map(|a| SocketAddrV4::new(Ipv4Addr::LOCALHOST, a.port())).map_err(|e| e.to_string())
+    // Not of those that the kernel gives to connections: a flood has them all.
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let count = LAST_PORT - FIRST_PORT;
+    // Another process may run beside this one.
+    let begin = u16::try_from(std::process::id() % u32::from(count)).map_err(|e| e.to_string())?;
+    for _ in 0..count {
+        let place = (u32::from(begin) + u32::from(NEXT.fetch_add(1, Relaxed))) % u32::from(count);
+        let port = FIRST_PORT + u16::try_from(place).map_err(|e| e.to_string())?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(SocketAddrV4::new(Ipv4Addr::LOCALHOST, port));
+        }
+    }
+    Err("no port is free".to_owned())
 }
+
+/// Ports of programs and servers: below those that the kernel gives to connections.
+const FIRST_PORT: u16 = 12_000;
+const LAST_PORT: u16 = 32_000;
 
 /// Keeps the calling thread, and what it starts, on one core.
 pub(super) fn pin(core: usize) -> std::io::Result<()> {
