@@ -18,7 +18,7 @@ const P99_TIMES: f64 = 2.0;
 /// Memory that an attack may cost, in bytes.
 const MEMORY: u64 = 64 << 20;
 /// CPU time of the program once nobody asks, in percent of a core.
-const RESTING_PERCENT: f64 = 10.0;
+pub(super) const RESTING_PERCENT: f64 = 10.0;
 /// Bytes of log that an attack may cause.
 const LOG: u64 = 4 << 20;
 
