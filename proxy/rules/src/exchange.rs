@@ -38,8 +38,8 @@ pub struct Exchange<'e> {
     pub response: Option<&'e mut Head>,
     /// What the stream follows.
     pub tracked: &'e mut [Option<Tracked>; 3],
-    /// What the client has sent and nobody has consumed.
-    pub input: &'e [u8],
+    /// Bytes of the client that are here: in mode http those of this request's head too.
+    pub received: usize,
     /// Nothing more will be known than is now: what is not there is not there.
     pub is_final: bool,
     /// A fetch has given less than it may give later; only where `is_final` is not set.

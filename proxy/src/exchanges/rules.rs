@@ -80,6 +80,37 @@ fn content_rules_wait_for_bytes_as_long_as_they_may() {
     assert_eq!(world.outcome().sent(), ["a"], "nor is anything without a time");
 }
 
+/// The head of a request counts, and one that is here to its end is not waited for (as HAProxy 2.6 does).
+#[test]
+fn content_rules_of_mode_http_know_a_whole_request() {
+    let delay = "    tcp-request inspect-delay 2s\n";
+    for (rule, get, post) in [
+        ("tcp-request content reject if { req.len gt 10 }", "", ""),
+        ("http-request deny if { req.len gt 10 }", "HTTP/1.1 403 ", "HTTP/1.1 403 "),
+        ("tcp-request content reject unless { req.len gt 10 }", "HTTP/1.1 200 ", "HTTP/1.1 200 "),
+        ("tcp-request content reject if WAIT_END", "", ""),
+    ] {
+        let shared = proxy(&format!("{delay}    {rule}\n"), "");
+        let body = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nab";
+        for (request, expected) in [(GET, get), (&body[..], post)] {
+            let mut world = World::new(&shared, 65_536);
+            world.play(&[Act::Client(request), Act::Server(OK)]);
+            let text = world.outcome().text();
+            assert!(text.starts_with(expected) && text.is_empty() == expected.is_empty(), "{rule}: {text}");
+            assert!(!expected.is_empty() || world.outcome().ended, "{rule}: at once");
+        }
+    }
+    let shared = proxy(&format!("{delay}    tcp-request content accept if WAIT_END\n"), "");
+    let mut world = World::new(&shared, 65_536);
+    world.play(&[
+        Act::Client(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\na"),
+        Act::Passes(1_000),
+    ]);
+    assert!(world.outcome().servers.is_empty(), "half a body is waited for");
+    world.play(&[Act::Client(b"b")]);
+    assert_eq!(world.outcome().servers.len(), 1);
+}
+
 #[test]
 fn what_a_connection_tracks_counts_each_request() {
     let table = "    stick-table type ip size 10 store conn_cnt,conn_cur,sess_cnt,http_req_cnt\n";

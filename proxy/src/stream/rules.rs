@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use proxy_config::model::{BackendChoice, ForwardFor, Mode};
 use proxy_rules::{AclSet, Exchange, Final, Ruleset, Verdict, Wait};
+use proxy_wire::h1::Body;
 
 use super::state::{Running, Step, Stop, Stream};
 use super::termination::{At, By, Termination};
@@ -128,7 +129,7 @@ pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots
         request: None,
         response: None,
         tracked: slots,
-        input: &[],
+        received: 0,
         is_final: true,
         may_change: Cell::new(false),
     };
@@ -140,7 +141,7 @@ pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots
 
 /// What rules see of this stream.
 pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
-    let Stream { session, scratch, tracked, backend, server, status, .. } = stream;
+    let Stream { session, scratch, tracked, backend, server, status, bytes_in, .. } = stream;
     let shared = &session.core.shared;
     let backend = backend.map(|b| &shared.config.backends[b]);
     Exchange {
@@ -157,7 +158,9 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
         request: Some(&mut scratch.request),
         response: status.is_some().then_some(&mut scratch.response),
         tracked,
-        input: session.client.input(),
+        received: usize::try_from(*bytes_in)
+            .unwrap_or(usize::MAX)
+            .saturating_add(session.client.input().len()),
         is_final: true,
         may_change: Cell::new(false),
     }
@@ -182,8 +185,8 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, of: Of) ->
     let shared = stream.shared();
     let mut cursor = 0;
     let mut inspected = match of {
-        Of::Content(Some(delay)) => Inspected::Until(now_ms() + super::millis(delay)),
-        Of::Content(None) | Of::Request(_) | Of::Response => Inspected::Whole,
+        Of::Content(Some(delay)) if !is_whole(stream) => Inspected::Until(now_ms() + super::millis(delay)),
+        Of::Content(_) | Of::Request(_) | Of::Response => Inspected::Whole,
     };
     loop {
         let mut exchange = exchange(stream);
@@ -219,22 +222,28 @@ enum Inspected {
     Whole,
 }
 
-/// Waits for more of what the client sends. In mode http the head is whole, and time is all that rules can wait for.
+/// Whether a request is here to its end; a stream of mode tcp has none that could be known.
+fn is_whole(stream: &Stream<'_>) -> bool {
+    stream.frontend().mode == Mode::Http
+        && match stream.request_body {
+            Body::None => true,
+            Body::Length(length) => stream.session.client.input().len() as u64 >= length,
+            Body::Chunked | Body::UntilClose | Body::Tunnel => false,
+        }
+}
+
+/// Waits for more of what the client sends.
 async fn more(stream: &mut Stream<'_>, inspected: Inspected) -> Inspected {
     let Inspected::Until(deadline) = inspected else { return Inspected::Whole };
     let session = &mut *stream.session;
     session.timer.set(Some(deadline));
-    if session.settings().mode == Mode::Http {
-        stream.until_timer().await;
-        return Inspected::Whole;
-    }
     if session.client.input_is_full() {
         return Inspected::Whole;
     }
     match session.client.fill(&session.core, &session.timer).await {
-        Ok(_) => inspected,
+        Ok(_) if !is_whole(stream) => inspected,
         // The end, or the time: what is there is all.
-        Err(_) => Inspected::Whole,
+        Ok(_) | Err(_) => Inspected::Whole,
     }
 }
 

@@ -12,7 +12,7 @@ pub(super) const TABLE: &[Fetch] = &[
         spec: Spec::full(
             &["req.len", "req_len"],
             &[],
-            "How many bytes the client has sent that nobody has read; more may come while rules wait.",
+            "How many bytes of the client are here, in mode http those of the request's head too; more may come while rules wait.",
             "req.len",
         ),
         yields: Kind::Int,
@@ -21,7 +21,7 @@ pub(super) const TABLE: &[Fetch] = &[
         suffixes: false,
         eval: Eval::One(|ex, _, _| {
             ex.note_change();
-            Some(Sample::Int(i64::try_from(ex.input.len()).unwrap_or(i64::MAX)))
+            Some(Sample::Int(i64::try_from(ex.received).unwrap_or(i64::MAX)))
         }),
     },
     Fetch {
