@@ -12,8 +12,8 @@ use crate::core::Core;
 /// Body bytes up to this size are copied behind the head and sent with it in one call.
 const COPY_LIMIT: usize = 4_096;
 
-/// Bytes that one flow moves before others get their turn: two full buffers, some 10 us of a core.
-const MAX_TURN: u64 = 32 * 1_024;
+/// Bytes that one flow moves before others get their turn: a full buffer, as HAProxy does, some 5 us of a core.
+const MAX_TURN: u64 = 16 * 1_024;
 
 /// Which side of a flow failed, and how.
 #[derive(Debug)]
