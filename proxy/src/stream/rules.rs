@@ -58,10 +58,8 @@ pub(super) async fn backend(stream: &mut Stream<'_>) -> Step {
 pub(super) async fn response(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     if stream.meets_backend_rules() {
-        let settings = stream.backend.map(|b| &shared.config.backends[b]);
-        if let Some(settings) = settings {
-            run(stream, &settings.http_response, &settings.acls, Of::Response).await?;
-        }
+        let settings = &shared.config.backends[stream.backend.unwrap_or(0)];
+        run(stream, &settings.http_response, &settings.acls, Of::Response).await?;
     }
     let front = &shared.config.frontends[stream.session.frontend];
     run(stream, &front.http_response, &front.acls, Of::Response).await

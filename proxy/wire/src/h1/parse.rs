@@ -168,19 +168,21 @@ fn steering(head: &mut Head) -> Result<(), Refusal> {
     if !scan::is_sound(text) {
         return Err(Refusal::Header);
     }
-    let (mut hosts, mut lengths) = (0, 0);
+    let (mut hosts, mut lengths, mut listed) = (0, 0, false);
     for field in fields {
         if STEERING_LENGTHS & 1 << field.name.length().min(31) != 0 {
             let (name, value) = (field.name.of(text), field.value.of(text));
             hosts += usize::from(name == b"host");
-            // A list in one field is a message that somebody has put together already: no client means it, and a request
-            // is refused (RFC 9112 6.3).
-            lengths += usize::from(name == b"content-length");
-            if name == b"content-length" && *status == 0 && value.contains(&b',') {
-                return Err(Refusal::ContentLength);
+            if name == b"content-length" {
+                lengths += 1;
+                listed |= value.contains(&b',');
+                // A list in one field is a message that somebody has put together already: no client means it, and a
+                // request is refused (RFC 9112 6.3).
+                if listed && *status == 0 {
+                    return Err(Refusal::ContentLength);
+                }
             }
-            let role = steer(steering, name, value)?;
-            field.role = role;
+            field.role = steer(steering, name, value)?;
         }
     }
     if lengths > 1 {
@@ -189,7 +191,7 @@ fn steering(head: &mut Head) -> Result<(), Refusal> {
         let is_length = |field: &Field| field.name.of(text) == b"content-length";
         head.fields.retain(|field| !is_length(field) || !std::mem::replace(&mut seen, true));
     }
-    if lengths > 0 {
+    if listed {
         one_length(head);
     }
     leave_out(head);
