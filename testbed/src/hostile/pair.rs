@@ -43,13 +43,29 @@ pub(super) struct Pair {
     _switch: Switch,
 }
 
+/// What makes a pair of two nodes, whatever they serve.
+const SECTIONS: &str = "\
+cluster prod
+    member lb1 192.0.2.11
+    member lb2 192.0.2.12
+    port 7400
+    crt \"${TANDEM_ETC-/etc/tandem}/cluster.pem\" ca-file \"${TANDEM_ETC-/etc/tandem}/cluster-ca.pem\"
+virtual-router web
+    interface eth0
+    vrid 51
+    address 192.0.2.100/24
+    priority lb1 150
+    priority lb2 100
+    advert-interval \"${TANDEM_ADVERT-100ms}\"
+";
+
 impl Pair {
-    /// Builds the lab around nodes that will run this file, kept on a core if one is given.
+    /// Builds the lab around nodes that will run this file and [`SECTIONS`], kept on a core if one is given.
     pub(super) fn build(folder: &Path, text: &str, core: Option<usize>) -> Result<Self, String> {
         let say = |e: std::io::Error| format!("the lab cannot be built: {e}");
         let tandem = build_tandem::beside_us()?;
         let file = folder.join("pair.cfg");
-        std::fs::write(&file, text).map_err(say)?;
+        std::fs::write(&file, format!("{text}{SECTIONS}")).map_err(say)?;
         let mut switch = Switch::new().map_err(say)?;
         let mut plug = |port: &str, addresses: &[Ipv4Addr]| {
             let addresses: Vec<IpAddr> = addresses.iter().copied().map(IpAddr::V4).collect();

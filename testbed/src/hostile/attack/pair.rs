@@ -170,16 +170,4 @@ listen raw
     mode tcp
     bind 192.0.2.100:3306
     server s1 192.0.2.21:8080
-cluster prod
-    member lb1 192.0.2.11
-    member lb2 192.0.2.12
-    port 7400
-    crt \"${TANDEM_ETC-/etc/tandem}/cluster.pem\" ca-file \"${TANDEM_ETC-/etc/tandem}/cluster-ca.pem\"
-virtual-router web
-    interface eth0
-    vrid 51
-    address 192.0.2.100/24
-    priority lb1 150
-    priority lb2 100
-    advert-interval \"${TANDEM_ADVERT-100ms}\"
 ";

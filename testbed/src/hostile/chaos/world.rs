@@ -167,18 +167,6 @@ frontend web
 backend app
     server s1 192.0.2.21:8080 check inter 200ms
     server s2 192.0.2.21:8080 check inter 200ms disabled
-cluster prod
-    member lb1 192.0.2.11
-    member lb2 192.0.2.12
-    port 7400
-    crt \"${TANDEM_ETC-/etc/tandem}/cluster.pem\" ca-file \"${TANDEM_ETC-/etc/tandem}/cluster-ca.pem\"
-virtual-router web
-    interface eth0
-    vrid 51
-    address 192.0.2.100/24
-    priority lb1 150
-    priority lb2 100
-    advert-interval \"${TANDEM_ADVERT-100ms}\"
 ";
 
 #[cfg(test)]
