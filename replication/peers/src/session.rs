@@ -18,6 +18,8 @@ pub const UPDATE_BATCH: usize = 200;
 pub const HEARTBEAT_MS: u64 = 3_000;
 /// A peer that says nothing for two of these in a row is gone.
 pub const SILENCE_MS: u64 = 5_000;
+/// Changes of a table are sent at most so often: what changes meanwhile goes in one batch, each key once.
+const GATHER_MS: u64 = 2;
 /// Most tables one peer may define.
 const MAX_TABLES: usize = 4_096;
 /// A message with its class, type and length.
@@ -85,6 +87,8 @@ pub enum Timer {
     Heartbeat,
     /// Look whether the peer said something.
     Silence,
+    /// Send what has changed since the last batch.
+    Gather,
 }
 
 /// A table as the peer numbers it.
@@ -143,6 +147,9 @@ pub struct Session {
     ended: bool,
     heartbeat_ms: u64,
     silence_ms: u64,
+    /// When the next batch of changes may leave, and whether one waits for that.
+    gather_ms: u64,
+    gathers: bool,
     heard: bool,
     now_ms: u64,
 }
@@ -171,6 +178,8 @@ impl Session {
             ended: false,
             heartbeat_ms: now_ms + HEARTBEAT_MS,
             silence_ms: now_ms + SILENCE_MS,
+            gather_ms: now_ms,
+            gathers: false,
             heard: true,
             now_ms,
         }
@@ -193,13 +202,12 @@ impl Session {
     /// When to call [`Session::handle_timeout`], and for which timer.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<(u64, Timer)> {
-        if self.ended {
-            None
-        } else if self.heartbeat_ms <= self.silence_ms {
-            Some((self.heartbeat_ms, Timer::Heartbeat))
-        } else {
-            Some((self.silence_ms, Timer::Silence))
-        }
+        let timers = [
+            Some((self.heartbeat_ms, Timer::Heartbeat)),
+            Some((self.silence_ms, Timer::Silence)),
+            self.gathers.then_some((self.gather_ms, Timer::Gather)),
+        ];
+        timers.into_iter().flatten().min_by_key(|(deadline, _)| *deadline).filter(|_| !self.ended)
     }
 
     /// A deadline has passed; waking early is harmless.
@@ -385,6 +393,12 @@ impl Session {
     }
 
     fn push(&mut self, out: &mut Vec<u8>) {
+        self.gathers = false;
+        if self.now_ms < self.gather_ms {
+            let mut pairs = self.tables.iter().zip(&self.cursors);
+            self.gathers = pairs.any(|(table, cursor)| table.last_update() > cursor.pushed);
+            return;
+        }
         for place in 0..self.tables.len() {
             let table = Arc::clone(&self.tables[place]);
             let last = table.last_update();
@@ -403,6 +417,9 @@ impl Session {
             if more {
                 return;
             }
+        }
+        if !out.is_empty() {
+            self.gather_ms = self.now_ms + GATHER_MS;
         }
     }
 

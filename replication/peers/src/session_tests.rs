@@ -102,6 +102,25 @@ fn changes_arrive_are_acknowledged_and_not_sent_back() {
 }
 
 #[test]
+fn what_changes_soon_after_a_batch_waits_for_the_next_and_goes_once() {
+    let (mut a, mut b) = pair();
+    a.count(0, "first", 10);
+    a.session.handle_timeout(10);
+    talk(&mut a, &mut b, 10, 100);
+    assert_eq!(b.value(0, "first", 10), Some(1), "what comes after a pause goes at once");
+    assert_eq!(a.session.poll_timeout().unwrap().1, Timer::Heartbeat, "nothing waits");
+    (0..300).for_each(|_| a.count(0, "busy", 11));
+    assert_eq!((a.drain(11).len(), a.session.lag()), (0, 300));
+    assert_eq!(a.session.poll_timeout(), Some((10 + GATHER_MS, Timer::Gather)));
+    a.session.handle_timeout(10 + GATHER_MS);
+    let batch = a.drain(10 + GATHER_MS);
+    assert!(batch.len() < 40, "one update for the key: {} bytes", batch.len());
+    b.session.handle_input(13, Input::Bytes(&batch));
+    b.drain(13);
+    assert_eq!(b.value(0, "busy", 13), Some(300));
+}
+
+#[test]
 fn a_restarted_node_is_taught_everything_even_what_its_teacher_learnt() {
     let (mut a, mut b) = pair();
     for n in 0..1_000 {
