@@ -10,8 +10,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use common::{assert_turned, free_port};
@@ -345,6 +345,39 @@ fn idle_connections_to_servers_make_room_for_others() {
     assert_eq!(running.info("Shortages"), 0);
     let connections = ["one,s,", "two,s,"].map(|row| running.stat(row, "connect").parse::<usize>().unwrap());
     assert!(connections.iter().all(|count| (6..=60).contains(count)), "{connections:?}");
+}
+
+/// Whoever ends a connection first keeps its port for a minute; in a minute of new clients that would be all of them.
+#[test]
+fn a_connection_to_a_server_that_ends_here_keeps_no_port() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (ends, ended) = mpsc::channel();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut buffer = [0; 1_024];
+            let received = stream.read(&mut buffer).unwrap();
+            if !buffer[..received].ends_with(b"\r\n\r\n") {
+                continue;
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+            let end = stream.read(&mut buffer).map_err(|error| error.kind());
+            ends.send(end).unwrap();
+        }
+    });
+    let rest = format!("backend app\n    http-reuse never\n    server s1 127.0.0.1:{port}\n");
+    let plan =
+        Plan { soft: 1_024, hard: 1_024, global: "", frontend: "    default_backend app\n", rest: &rest };
+    for program in [Some(TANDEM), haproxy::installed()].into_iter().flatten() {
+        let running = Running::start(program, &plan);
+        for _ in 0..5 {
+            let client = running.connect();
+            assert_eq!(request(&client), "200", "{program}");
+            drop(client);
+            let end = ended.recv_timeout(PATIENCE).unwrap();
+            assert_eq!(end, Err(std::io::ErrorKind::ConnectionReset), "{program}");
+        }
+    }
 }
 
 /// Connections of both cores count against one limit.

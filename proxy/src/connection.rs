@@ -58,18 +58,44 @@ pub(crate) struct Connection {
     private: bool,
     /// A server's: it has carried a second request before.
     proven: bool,
+    /// The other side has said that nothing follows.
+    ended: bool,
     /// Towards a server: its place, free again when the connection is gone.
-    _place: Option<ServerPlace>,
+    place: Option<ServerPlace>,
+}
+
+/// Whoever ends a TCP connection first keeps its port for a minute. Towards a server that would use up the ports of this
+/// machine, so a connection that the server has not ended is reset, as HAProxy does; by then its answer is here, or
+/// nobody waits for it any more.
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if self.place.is_some()
+            && !self.ended
+            && let Io::Plain(io) = &self.io
+        {
+            io.reset_on_close();
+        }
+    }
 }
 
 impl Connection {
     pub(crate) fn new(io: Socket) -> Self {
-        Self { io: Io::Plain(io), input: None, received: 0, private: false, proven: false, _place: None }
+        Self {
+            io: Io::Plain(io),
+            input: None,
+            received: 0,
+            private: false,
+            proven: false,
+            ended: false,
+            place: None,
+        }
     }
 
     /// Towards a server.
     pub(crate) fn to_server(io: Socket, place: ServerPlace) -> Self {
-        Self { _place: Some(place), ..Self::new(io) }
+        let mut connection = Self::new(io);
+        connection.place = Some(place);
+        connection
     }
 
     /// Binds it to the session it is used by.
@@ -185,6 +211,7 @@ impl Connection {
                 let count = read.filled().len();
                 buffer.received(count);
                 self.received += count as u64;
+                self.ended |= count == 0;
                 Poll::Ready(if count == 0 { Err(Ended::Closed) } else { Ok(count) })
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),

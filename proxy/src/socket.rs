@@ -29,6 +29,16 @@ impl Socket {
             Self::Memory(end) => end.is_readable(),
         }
     }
+
+    /// Closing it is a reset: the other side hears it at once, and this side keeps no port.
+    pub(crate) fn reset_on_close(&self) {
+        match self {
+            // A socket that is gone already needs none.
+            Self::Tcp(io) => drop(io.set_zero_linger()),
+            #[cfg(test)]
+            Self::Memory(_) => {}
+        }
+    }
 }
 
 impl AsyncRead for Socket {

@@ -43,9 +43,9 @@ pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen 
         Ok(Err(error)) => return seen(Outcome::Failed, "L4CON", None, began, &describe(&error)),
         Err(_) => return seen(Outcome::Failed, "L4TOUT", None, began, ""),
     };
+    // Reset instead of closing: the server's accept queue forgets us at once, and no port is kept here.
+    let _ = socket.set_zero_linger();
     let Some(http) = &settings.httpchk else {
-        // Reset instead of closing: the server's accept queue forgets us at once.
-        let _ = socket.set_zero_linger();
         return seen(Outcome::Passed, "L4OK", None, began, "");
     };
     match timeout(limit, ask(&mut socket, address, http)).await {
