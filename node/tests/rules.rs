@@ -7,7 +7,7 @@ mod common;
 mod haproxy;
 
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
+use std::io::{ErrorKind, Read, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -82,12 +82,17 @@ impl Seen {
 impl Running {
     /// Starts a program with rules in its frontend.
     fn start(program: &str, rules: &str, origin: u16) -> Self {
+        Self::start_with(program, rules, "", origin)
+    }
+
+    /// The same with lines of its backend.
+    fn start_with(program: &str, rules: &str, backend: &str, origin: u16) -> Self {
         let (port, folder) = (free_port(), TempDir::new().unwrap());
         let file = folder.path().join("rules.cfg");
         let text = format!(
             "defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
              frontend f\n    bind 127.0.0.1:{port}\n{rules}    default_backend b\n\
-             backend b\n    server s 127.0.0.1:{origin}\n"
+             backend b\n{backend}    server s 127.0.0.1:{origin}\n"
         );
         std::fs::write(&file, text).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
@@ -124,12 +129,14 @@ impl Running {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         // Every character is a byte here: those beyond ASCII too.
         let bytes: Vec<u8> = request.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
-        stream.write_all(&bytes).unwrap();
+        // Whom a rule refuses may be reset before he has said anything.
+        let _ = stream.write_all(&bytes);
         let (mut reply, mut bytes) = (String::new(), [0; 65_536]);
         while !is_whole(&reply) {
-            match stream.read(&mut bytes).unwrap() {
-                0 => break,
-                count => reply.extend(bytes[..count].iter().copied().map(char::from)),
+            match stream.read(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("no answer"),
+                Ok(0) | Err(_) => break,
+                Ok(count) => reply.extend(bytes[..count].iter().copied().map(char::from)),
             }
         }
         let (head, body) = reply.split_once("\r\n\r\n").unwrap_or((&reply, ""));
@@ -679,4 +686,117 @@ fn argument_that_a_fetch_does_not_take_is_refused() {
             assert_eq!(output.status.success(), good, "{program} {fetch}: {said}");
         }
     }
+}
+
+#[test]
+fn connection_session_and_content_rules_run_in_mode_http_as_in_haproxy() {
+    let origin = origin();
+    let programs = [Some(env!("CARGO_BIN_EXE_tandem")), haproxy::installed()];
+    for (rule, refused) in [
+        ("tcp-request connection reject if { src 127.0.0.0/8 }", ["none", "none"]),
+        ("tcp-request connection reject if { src 10.0.0.0/8 }", ["200", "200"]),
+        ("tcp-request session reject if { src 127.0.0.0/8 }", ["none", "none"]),
+        ("tcp-request content reject if { path_beg /no }", ["none", "200"]),
+        ("tcp-request content reject if { req.hdr(x) -m found }", ["none", "200"]),
+    ] {
+        for program in programs.into_iter().flatten() {
+            let running = Running::start(program, &format!("    {rule}\n"), origin);
+            let seen = ["GET /no", "GET /yes"].map(|line| {
+                let fields: &[&str] = if line == "GET /no" { &["Host: a", "X: 1"] } else { &["Host: a"] };
+                running.ask(line, fields).status
+            });
+            assert_eq!(seen, refused, "{program}: {rule}");
+        }
+    }
+}
+
+#[test]
+fn a_client_cannot_name_away_what_rules_and_options_add() {
+    let rules = "    option forwardfor\n    http-request set-header X-Real-IP 192.0.2.9\n    \
+                 http-request add-header X-User %[src]\n";
+    let origin = origin();
+    for program in [Some(env!("CARGO_BIN_EXE_tandem")), haproxy::installed()].into_iter().flatten() {
+        let running = Running::start(program, rules, origin);
+        let names = "Connection: close, X-Forwarded-For, X-Real-IP, X-User";
+        let seen = running.ask("GET /", &["Host: a", names]);
+        let values = |name| Seen::values(&seen.sent, name);
+        assert_eq!(values("x-forwarded-for"), ["127.0.0.1"], "{program}: {:?}", seen.sent);
+        assert_eq!(values("x-real-ip"), ["192.0.2.9"], "{program}");
+        assert_eq!(values("x-user"), ["127.0.0.1"], "{program}");
+    }
+}
+
+/// An origin that asks for a name by NTLM or Negotiate and then knows whose connection it is.
+fn knowing_origin(scheme: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let mut is_known = false;
+                loop {
+                    let (mut head, mut byte) = (Vec::new(), [0]);
+                    while !head.ends_with(b"\r\n\r\n") {
+                        if stream.read(&mut byte).unwrap_or(0) == 0 {
+                            return;
+                        }
+                        head.push(byte[0]);
+                    }
+                    is_known |= String::from_utf8_lossy(&head).to_lowercase().contains("authorization:");
+                    let answer = if is_known {
+                        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret".to_owned()
+                    } else {
+                        format!(
+                            "HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: {scheme}\r\nContent-Length: 0\r\n\r\n"
+                        )
+                    };
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_connection_that_knows_its_user_serves_nobody_else() {
+    for (scheme, backend) in [
+        ("NTLM", ""),
+        ("Negotiate", ""),
+        ("NTLM", "    http-reuse always\n"),
+        ("Negotiate", "    http-reuse aggressive\n"),
+    ] {
+        let origin = knowing_origin(scheme);
+        for program in [Some(env!("CARGO_BIN_EXE_tandem")), haproxy::installed()].into_iter().flatten() {
+            let running = Running::start_with(program, "", backend, origin);
+            let user = TcpStream::connect(("127.0.0.1", running.port)).unwrap();
+            let statuses = ["", "Authorization: x y\r\n", ""].map(|field| status_of(&user, field));
+            assert_eq!(statuses, ["401", "200", "200"], "{program} {scheme} {backend}");
+            let stranger = || {
+                let stream = TcpStream::connect(("127.0.0.1", running.port)).unwrap();
+                [status_of(&stream, ""), status_of(&stream, "")]
+            };
+            let strangers = [stranger(), stranger()];
+            drop(user);
+            for told in strangers.into_iter().chain([stranger(), stranger()]) {
+                assert_eq!(told, ["401", "401"], "{program} {scheme} {backend}");
+            }
+        }
+    }
+}
+
+/// The status of the next answer on a connection that is kept.
+fn status_of(mut stream: &TcpStream, field: &str) -> String {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: a\r\n{field}\r\n").as_bytes()).unwrap();
+    let (mut reply, mut bytes) = (String::new(), [0; 4_096]);
+    while !is_whole(&reply) {
+        match stream.read(&mut bytes).unwrap() {
+            0 => break,
+            count => reply.push_str(&String::from_utf8_lossy(&bytes[..count])),
+        }
+    }
+    reply.split(' ').nth(1).unwrap_or("none").to_owned()
 }
