@@ -243,3 +243,41 @@ fn denied_request_that_was_read_keeps_its_connection() {
     let text = world.outcome().text();
     assert!(text.starts_with("HTTP/1.1 403 ") && text.ends_with("\r\n\r\nok"), "{text}");
 }
+
+#[test]
+fn body_that_is_here_is_passed_over_when_a_rule_answers() {
+    let shared = proxy(
+        "    http-request return status 200 if { path /return }\n    http-request deny if { path /deny }\n",
+        "",
+    );
+    for (path, length, status) in
+        [("return", "5", "200"), ("deny", "5", "403"), ("return", "6", "200"), ("deny", "4", "403")]
+    {
+        let mut world = World::new(&shared, 65_536);
+        let post = format!("POST /{path} HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\nhello");
+        world.play(&[Act::Client(post.as_bytes()), Act::Client(GET), Act::Server(OK)]);
+        let outcome = world.finish(10_000);
+        let text = outcome.text();
+        assert!(text.starts_with(&format!("HTTP/1.1 {status} ")), "{text}");
+        match length {
+            // Exactly the body: the next request is served.
+            "5" => assert!(
+                text.ends_with("ok") && outcome.sent() == ["GET / HTTP/1.1\r\nhost: x\r\n\r\n"],
+                "{text}"
+            ),
+            // The rest of a body that was not here as a whole is never taken for a request.
+            "6" => assert!(text.contains("connection: close") && outcome.servers.is_empty(), "{text}"),
+            // Nor is a byte of what follows lost.
+            _ => assert_eq!(outcome.sent(), ["oGET / HTTP/1.1\r\nhost: x\r\n\r\n"], "{text}"),
+        }
+    }
+}
+
+#[test]
+fn chunks_of_an_old_server_end_both_connections() {
+    let mut world = World::new(&proxy("", ""), 65_536);
+    let answer = b"HTTP/1.0 200 OK\r\ntransfer-encoding: chunked\r\nconnection: keep-alive\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    world.play(&[Act::Client(GET), Act::Server(answer)]);
+    let outcome = world.outcome();
+    assert!(outcome.ended && outcome.text().contains("connection: close"), "{outcome:?}");
+}

@@ -1,7 +1,7 @@
 //! The sockets log lines leave by: one set per core, never blocking.
 
 use std::cell::OnceCell;
-use std::io::Write;
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 
@@ -13,9 +13,18 @@ use crate::clock::now_ms;
 /// One core's sockets, opened at their first use.
 #[derive(Default)]
 pub(crate) struct Sender {
-    v4: OnceCell<Option<UdpSocket>>,
-    v6: OnceCell<Option<UdpSocket>>,
-    unix: OnceCell<Option<UnixDatagram>>,
+    v4: OnceCell<UdpSocket>,
+    v6: OnceCell<UdpSocket>,
+    unix: OnceCell<UnixDatagram>,
+}
+
+/// The socket that is kept; one that cannot be opened now may be at the next line.
+fn kept<S>(cell: &OnceCell<S>, open: impl FnOnce() -> io::Result<S>) -> Option<&S> {
+    if cell.get().is_none() {
+        // Nobody else opened it meanwhile: a sender is of one core.
+        let _ = cell.set(open().ok()?);
+    }
+    cell.get()
 }
 
 impl Sender {
@@ -52,21 +61,32 @@ impl Sender {
                 } else {
                     (&self.v6, Ipv6Addr::UNSPECIFIED.into())
                 };
-                let socket = cell.get_or_init(|| {
-                    let socket = UdpSocket::bind((any, 0)).ok()?;
-                    socket.set_nonblocking(true).ok()?;
-                    Some(socket)
+                let socket = kept(cell, || {
+                    let socket = UdpSocket::bind((any, 0))?;
+                    socket.set_nonblocking(true).map(|()| socket)
                 });
-                socket.as_ref().is_some_and(|s| s.send_to(&datagram, address).is_ok())
+                socket.is_some_and(|s| s.send_to(&datagram, address).is_ok())
             }
             LogAddress::Unix(path) => {
-                let socket = self.unix.get_or_init(|| {
-                    let socket = UnixDatagram::unbound().ok()?;
-                    socket.set_nonblocking(true).ok()?;
-                    Some(socket)
+                let socket = kept(&self.unix, || {
+                    let socket = UnixDatagram::unbound()?;
+                    socket.set_nonblocking(true).map(|()| socket)
                 });
-                socket.as_ref().is_some_and(|s| s.send_to(&datagram, path).is_ok())
+                socket.is_some_and(|s| s.send_to(&datagram, path).is_ok())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socket_that_could_not_be_opened_is_opened_for_the_next_line() {
+        let cell = OnceCell::new();
+        assert_eq!(kept(&cell, || Err::<u8, _>(io::ErrorKind::QuotaExceeded.into())), None);
+        assert_eq!(kept(&cell, || Ok(7)), Some(&7));
+        assert_eq!(kept(&cell, || Ok(8)), Some(&7));
     }
 }

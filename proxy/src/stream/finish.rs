@@ -16,6 +16,9 @@ use crate::watchdog::Station;
 /// Finishes a stream and says what becomes of its session.
 pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
     stream.enter(Station::Finish);
+    if matches!(step, Err(Stop::Error(..) | Stop::Reply(..))) {
+        reply::pass_over_body(stream);
+    }
     let unread = reply::is_unread(stream);
     let (after, termination) = match step {
         Ok(()) if complete(stream) => (After::KeepAlive, Termination::default()),

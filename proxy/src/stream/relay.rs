@@ -48,7 +48,7 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
                 if status < 200 && status != 101 {
                     interim += 1;
                     if interim > MAX_INTERIM {
-                        return Err(bad_response(stream));
+                        return Err(bad_response(stream, By::Proxy));
                     }
                     forward_interim(stream).await?;
                     continue;
@@ -57,7 +57,7 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
                 stream.status = Some(status);
                 return Ok(true);
             }
-            Heard::Nonsense => return Err(bad_response(stream)),
+            Heard::Nonsense => return Err(bad_response(stream, By::Proxy)),
             Heard::Late(By::ClientTimeout) => {
                 return Err(Stream::error(408, By::ClientTimeout, At::Headers));
             }
@@ -82,7 +82,7 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
                     sides = Sides::new(client, server);
                     continue;
                 }
-                return Err(bad_response(stream));
+                return Err(bad_response(stream, By::Server));
             }
         }
     }
@@ -99,13 +99,14 @@ fn encode_request(stream: &mut Stream<'_>) {
     stream.upload = Some(Flow::new(stream.request_body, framing, out));
 }
 
-fn bad_response(stream: &Stream<'_>) -> Stop {
+/// `by`: the server, whose connection ended, or the proxy, which does not take what it said.
+pub(super) fn bad_response(stream: &Stream<'_>, by: By) -> Stop {
     if let Some((backend, server)) = stream.backend.zip(stream.server) {
         let counters = &stream.session.core.counters;
         counters.servers[backend][server].response_errors.add(1);
         counters.backends[backend].response_errors.add(1);
     }
-    Stream::error(502, By::Server, At::Headers)
+    Stream::error(502, by, At::Headers)
 }
 
 fn retire_upstream(stream: &mut Stream<'_>) {

@@ -75,6 +75,20 @@ fn is_bodiless(status: u16) -> bool {
     status < 200 || status == 204 || status == 304
 }
 
+/// Passes over a request's body that is here as a whole and that no server gets: the next request begins behind it.
+pub(super) fn pass_over_body(stream: &mut Stream<'_>) {
+    if stream.upload.is_none()
+        && stream.times.requested.is_some()
+        && let Body::Length(length) = stream.request_body
+        && length <= stream.session.client.input().len() as u64
+    {
+        let session = &mut *stream.session;
+        session.client.consume(usize::try_from(length).unwrap_or(0), &session.core);
+        stream.bytes_in += length;
+        stream.request_body = Body::None;
+    }
+}
+
 /// Whether the client may still be sending when its stream has ended.
 pub(super) fn is_unread(stream: &Stream<'_>) -> bool {
     // Requests that were sent ahead of an answer that ends the connection.

@@ -5,18 +5,22 @@ use proxy_wire::h1::{self, Body, Framing, Head};
 
 use super::rules::exchange;
 use super::state::{CookieSeen, Running, Step, Stream};
-use super::termination::{At, By};
+use super::termination::By;
 
 /// Makes the response's head ready to be sent.
 pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     let request = &stream.scratch.request;
     let framing = h1::response_body(&stream.scratch.response, request.method_kind(), request.upgrade());
-    stream.response_body = framing.map_err(|_| Stream::error(502, By::Server, At::Headers))?;
+    stream.response_body = framing.map_err(|_| super::relay::bad_response(stream, By::Proxy))?;
     let shared = stream.shared();
     let backend = stream.backend.unwrap_or(0);
     let settings = &shared.config.backends[backend];
+    // Chunks in HTTP/1.0: a faulty frame, after which nothing on either side is to be believed (RFC 9112 section 6.1).
+    let doubtful =
+        stream.scratch.response.version() == h1::Version::Http10 && stream.response_body == Body::Chunked;
     stream.server_keeps = stream.scratch.response.keeps_alive()
         && !matches!(stream.response_body, Body::UntilClose | Body::Tunnel)
+        && !doubtful
         && !stream.closes_servers();
     if is_bound_to_client(&stream.scratch.request, &stream.scratch.response)
         && let Some(upstream) = &mut stream.upstream
@@ -38,6 +42,7 @@ pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     // What only the connection's end can end, ends it.
     stream.client_keeps = stream.client_keeps
         && uploaded
+        && !doubtful
         && !closes
         && framing != Framing::UntilClose
         && !matches!(stream.response_body, Body::Tunnel);

@@ -429,9 +429,13 @@ impl Head {
         is_path && self.set_target(&target)
     }
 
-    /// Replaces what follows the path. `false`: there is no path, or that would be no target; nothing is changed.
+    /// Replaces what follows the path; an empty query adds nothing. `false`: there is no path, or that would be no target;
+    /// nothing is changed.
     pub fn set_query(&mut self, query: &[u8]) -> bool {
         let (path, old) = target::split(self.target());
+        if query.is_empty() && old.is_none() {
+            return true;
+        }
         if path.is_empty() {
             return false;
         }

@@ -189,6 +189,9 @@ fn target_is_rewritten_whole_or_not_at_all() {
     for (line, query, expected) in [
         ("GET /p?q", "z=1", Some("/p?z=1")),
         ("GET /p", "?z", Some("/p??z")),
+        ("GET /p?q", "", Some("/p?")),
+        ("GET /p", "", Some("/p")),
+        ("OPTIONS *", "", Some("*")),
         ("GET http://a/p", "z", Some("http://a/p?z")),
         ("GET http://a", "z", None),
         ("OPTIONS *", "z", None),
