@@ -2,11 +2,14 @@
 //! (TLS, buffers, streams) sees only this, so that whole exchanges run without a network and without a clock.
 
 use std::io::{self, IoSlice};
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+
+use crate::sys::unacknowledged;
 
 #[cfg(test)]
 pub(crate) mod memory;
@@ -30,11 +33,15 @@ impl Socket {
         }
     }
 
-    /// Closing it is a reset: the other side hears it at once, and this side keeps no port.
+    /// Closing it is a reset: the other side hears it at once, and this side keeps no port. Not where the other side has
+    /// still to get something: a reset would take that back.
     pub(crate) fn reset_on_close(&self) {
         match self {
-            // A socket that is gone already needs none.
-            Self::Tcp(io) => drop(io.set_zero_linger()),
+            Self::Tcp(io) if unacknowledged(io.as_fd()).is_ok_and(|count| count == 0) => {
+                // A socket that is gone already needs none.
+                let _ = io.set_zero_linger();
+            }
+            Self::Tcp(_) => {}
             #[cfg(test)]
             Self::Memory(_) => {}
         }
@@ -100,5 +107,49 @@ impl AsyncWrite for Socket {
                 Poll::Ready(Ok(()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// A socket to a server, the server's end of it, and what was written: as much as both ends' buffers take, or nothing.
+    async fn written(fills: bool) -> (Socket, std::net::TcpStream, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let io = TcpStream::from_std(ours).unwrap();
+        io.writable().await.unwrap();
+        let mut count = 0;
+        while fills && let Ok(more) = io.try_write(&[b'z'; 65_536]) {
+            count += more;
+        }
+        assert_eq!(count > 100_000, fills);
+        (Socket::Tcp(io), listener.accept().unwrap().0, count)
+    }
+
+    #[tokio::test]
+    async fn what_a_server_has_still_to_get_is_not_taken_back() {
+        let (socket, mut server, count) = written(true).await;
+        socket.reset_on_close();
+        drop(socket);
+        let got = tokio::task::spawn_blocking(move || {
+            let mut got = Vec::new();
+            server.read_to_end(&mut got).map(|_| got.len())
+        });
+        assert_eq!(got.await.unwrap().unwrap(), count, "all of it, and then an end");
+    }
+
+    #[tokio::test]
+    async fn a_server_that_has_everything_is_told_by_a_reset() {
+        let (socket, mut server, _) = written(false).await;
+        socket.reset_on_close();
+        drop(socket);
+        let end = server.read(&mut [0; 1]).unwrap_err();
+        assert_eq!(end.kind(), io::ErrorKind::ConnectionReset);
     }
 }

@@ -1,8 +1,20 @@
 //! The only unsafe code of this room.
-#![allow(unsafe_code, reason = "the clock of another thread has no safe interface")]
+#![allow(unsafe_code, reason = "the clock of another thread and a socket's queue have no safe interface")]
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
+
+/// Bytes that a socket has taken and that the other side has not acknowledged.
+///
+/// # Errors
+/// It is no such socket, or the kernel does not say.
+pub(crate) fn unacknowledged(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: the socket is open while it is borrowed, and the number is written to a variable of this function.
+    let code = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut count) };
+    if code == 0 { Ok(usize::try_from(count).unwrap_or(0)) } else { Err(io::Error::last_os_error()) }
+}
 
 /// The clock of the CPU time that a thread has used. It names no memory: when the thread has ended the kernel refuses
 /// to read it.
