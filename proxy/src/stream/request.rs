@@ -31,7 +31,8 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
                 break;
             }
             Ok(Parsed::Partial) if session.client.input_is_full() => return Err(refuse(stream, 400)),
-            Ok(Parsed::Partial) => {}
+            // What there is of it is in the buffer: while the rest is waited for, no copy is kept.
+            Ok(Parsed::Partial) => stream.scratch.request = h1::Head::default(),
             Err(refusal) => return Err(refuse(stream, refusal.status())),
         }
         match session.client.fill(&session.core, &session.timer).await {
