@@ -51,7 +51,7 @@ fn origin() -> u16 {
 struct Running {
     child: Child,
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Drop for Running {
@@ -90,9 +90,11 @@ impl Running {
         let (port, folder) = (free_port(), TempDir::new().unwrap());
         let file = folder.path().join("rules.cfg");
         let text = format!(
-            "defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
+            "global\n    stats socket {} level admin\n\
+             defaults\n    mode http\n    timeout connect 5s\n    timeout client 10s\n    timeout server 10s\n\
              frontend f\n    bind 127.0.0.1:{port}\n{rules}    default_backend b\n\
-             backend b\n{backend}    server s 127.0.0.1:{origin}\n"
+             backend b\n{backend}    server s 127.0.0.1:{origin}\n",
+            folder.path().join("stats.sock").display()
         );
         std::fs::write(&file, text).unwrap();
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
@@ -111,7 +113,7 @@ impl Running {
             assert!(began.elapsed() < PATIENCE, "{program} does not listen: {}", log());
             std::thread::yield_now();
         }
-        Self { child, port, _folder: folder }
+        Self { child, port, folder }
     }
 
     fn ours(rules: &str, origin: u16) -> Self {
@@ -799,4 +801,121 @@ fn status_of(mut stream: &TcpStream, field: &str) -> String {
         }
     }
     reply.split(' ').nth(1).unwrap_or("none").to_owned()
+}
+
+/// An origin that answers with the status its path asks for, or with none.
+fn telling_origin() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                let (mut head, mut byte) = (Vec::new(), [0]);
+                while !head.ends_with(b"\r\n\r\n") {
+                    if stream.read(&mut byte).unwrap_or(0) == 0 {
+                        return;
+                    }
+                    head.push(byte[0]);
+                }
+                let path =
+                    String::from_utf8_lossy(&head).split([' ', '/']).nth(2).unwrap_or_default().to_owned();
+                let answer = match path.parse::<u16>() {
+                    Ok(status) => {
+                        format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok")
+                    }
+                    Err(_) if path == "nonsense" => "nonsense\r\n\r\n".to_owned(),
+                    Err(_) => String::new(),
+                };
+                let _ = stream.write_all(answer.as_bytes());
+            });
+        }
+    });
+    port
+}
+
+/// What a client sends, whether it ends then, and what that adds to its requests, errors and failures: where its
+/// connection is tracked, and where its requests are.
+type Counted = (&'static [u8], bool, [u64; 3], [u64; 3]);
+const COUNTED: &[Counted] = &[
+    (b"GET /200 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /404 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 1, 0], [1, 1, 0]),
+    (b"GET /499 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 1, 0], [1, 1, 0]),
+    (b"GET /500 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 1], [1, 0, 1]),
+    (b"GET /501 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /505 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /nonsense HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 1], [1, 0, 1]),
+    (b"GET /silence HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 1], [1, 0, 1]),
+    (b"GET /nobody HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /deny HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 1, 0], [1, 1, 0]),
+    (b"GET /deny-503 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 1, 0], [1, 1, 0]),
+    (b"GET /tarpit HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 1, 0], [1, 1, 0]),
+    (b"GET /reject HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /return-404 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /return-503 HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /redirect HTTP/1.1\r\nHost: a\r\n\r\n", false, [1, 0, 0], [1, 0, 0]),
+    (b"GET /content HTTP/1.1\r\nHost: a\r\n\r\n", false, [0, 0, 0], [0, 0, 0]),
+    (b"GET /x HTTP/1.1\r\nfoo\r\n\r\n", false, [1, 1, 0], [0, 0, 0]),
+    (b"GET /x HTTP/1.1\r\nfoo", true, [1, 1, 0], [0, 0, 0]),
+    (b"", true, [1, 1, 0], [0, 0, 0]),
+];
+
+#[test]
+fn requests_errors_and_failures_of_tracked_clients_are_those_of_haproxy() {
+    let origin = telling_origin();
+    for (place, track) in ["tcp-request connection", "http-request"].into_iter().enumerate() {
+        let rules = format!(
+            "    stick-table type ip size 1k expire 1m store http_req_cnt,http_err_cnt,http_fail_cnt\n    \
+             timeout tarpit 1ms\n    tcp-request content reject if {{ path /content }}\n    {track} track-sc0 src\n    \
+             http-request deny if {{ path /deny }}\n    http-request deny deny_status 503 if {{ path /deny-503 }}\n    \
+             http-request tarpit if {{ path /tarpit }}\n    http-request reject if {{ path /reject }}\n    \
+             http-request return status 404 if {{ path /return-404 }}\n    \
+             http-request return status 503 if {{ path /return-503 }}\n    \
+             http-request redirect location / if {{ path /redirect }}\n    use_backend nobody if {{ path /nobody }}\n"
+        );
+        for program in [Some(env!("CARGO_BIN_EXE_tandem")), haproxy::installed()].into_iter().flatten() {
+            let backend = format!("    server s 127.0.0.1:{origin}\nbackend nobody\n    retries 0\n");
+            let running = Running::start_with(program, &rules, &backend, free_port());
+            // A connection that said nothing has shown that it listens: that counts, too.
+            let mut before = running.counters();
+            while place == 0 && before[0] == 0 {
+                before = running.counters();
+            }
+            for (sent, ends, by_connection, by_request) in COUNTED {
+                let mut stream = TcpStream::connect(("127.0.0.1", running.port)).unwrap();
+                stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                stream.write_all(sent).unwrap();
+                if *ends {
+                    stream.shutdown(std::net::Shutdown::Write).unwrap();
+                }
+                let (mut reply, mut bytes) = (String::new(), [0; 4_096]);
+                while !is_whole(&reply) {
+                    match stream.read(&mut bytes) {
+                        Ok(0) | Err(_) => break,
+                        Ok(count) => reply.push_str(&String::from_utf8_lossy(&bytes[..count])),
+                    }
+                }
+                let after = running.counters();
+                let added: Vec<u64> =
+                    after.iter().zip(before).map(|(after, before)| after - before).collect();
+                let expected = if place == 0 { by_connection } else { by_request };
+                assert_eq!(added, expected, "{program}, {track}: {}", String::from_utf8_lossy(sent));
+                before = after;
+            }
+        }
+    }
+}
+
+impl Running {
+    /// What `show table` says of the only client: requests, errors and failures.
+    fn counters(&self) -> [u64; 3] {
+        let mut socket =
+            std::os::unix::net::UnixStream::connect(self.folder.path().join("stats.sock")).unwrap();
+        socket.write_all(b"show table f\n").unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        ["http_req_cnt", "http_err_cnt", "http_fail_cnt"].map(|name| {
+            let value = text.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
+            value.map_or(0, |value| value.parse().unwrap())
+        })
+    }
 }

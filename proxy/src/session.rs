@@ -92,21 +92,29 @@ impl Session {
         own.map(|p| p.server)
     }
 
-    /// Adds to what it tracks.
-    fn count(&self, types: [DataType; 2]) {
-        let now = now_ms();
-        for tracked in self.tracked.iter().flat_map(|slots| slots.iter().flatten()) {
-            self.core.shared.tables[tracked.table.0 as usize].touch(&tracked.key, now, |row| {
-                for data_type in types {
-                    row.add(data_type, now, 1);
-                }
-            });
+    /// Counts a request for what the connection tracks.
+    pub(crate) fn count_request(&self) {
+        self.count(&[(DataType::HttpReqCnt, 1), (DataType::HttpReqRate, 1)]);
+    }
+
+    /// Counts a request that never became one: for its frontend and for what the connection tracks. `by_client`: it was
+    /// wrong or broken off, and not only late.
+    pub(crate) fn count_bad_request(&self, by_client: bool) {
+        let front = &self.core.counters.frontends[self.frontend];
+        front.requests.add(1);
+        front.request_rate.hit(now_ms());
+        front.request_errors.add(1);
+        self.count_request();
+        if by_client {
+            self.count(&CLIENT_ERROR);
         }
     }
 
-    /// Counts a request for what the connection tracks.
-    pub(crate) fn count_request(&self) {
-        self.count([DataType::HttpReqCnt, DataType::HttpReqRate]);
+    /// Adds to what its connection tracks.
+    fn count(&self, adds: &[(DataType, u64)]) {
+        if let Some(slots) = &self.tracked {
+            count(&self.core, slots, adds);
+        }
     }
 
     /// Runs the rules of the session (manual chapter 4.2, `tcp-request session`); whether it may begin.
@@ -132,8 +140,25 @@ impl Session {
                 return false;
             }
         }
-        self.count([DataType::SessCnt, DataType::SessRate]);
+        self.count(&[(DataType::SessCnt, 1), (DataType::SessRate, 1)]);
         true
+    }
+}
+
+/// What a client's mistake adds to the entries that it is tracked by.
+pub(crate) const CLIENT_ERROR: [(DataType, u64); 2] = [(DataType::HttpErrCnt, 1), (DataType::HttpErrRate, 1)];
+
+/// Adds to entries that are tracked; those of tables that store none of it stay as they are.
+pub(crate) fn count(core: &Core, slots: &Slots, adds: &[(DataType, u64)]) {
+    let now = now_ms();
+    for tracked in slots.iter().flatten() {
+        let table = &core.shared.tables[tracked.table.0 as usize];
+        let stores = |data_type| table.schema().columns.iter().any(|column| column.data_type == data_type);
+        if adds.iter().any(|(data_type, _)| stores(*data_type)) {
+            table.touch(&tracked.key, now, |row| {
+                adds.iter().for_each(|(data_type, events)| row.add(*data_type, now, *events));
+            });
+        }
     }
 }
 

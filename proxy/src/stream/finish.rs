@@ -2,6 +2,7 @@
 //! line, and the server connection's way back to the idle ones.
 
 use proxy_config::model::HttpReuse;
+use proxy_table::DataType;
 use proxy_wire::h1::Body;
 
 use super::reply;
@@ -10,7 +11,7 @@ use super::termination::{At, By, Termination};
 use crate::clock::now_ms;
 use crate::connection::Ended;
 use crate::log;
-use crate::session::Session;
+use crate::session::{CLIENT_ERROR, Session};
 use crate::watchdog::Station;
 
 /// Finishes a stream and says what becomes of its session.
@@ -18,6 +19,9 @@ pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
     stream.enter(Station::Finish);
     if matches!(step, Err(Stop::Error(..) | Stop::Reply(..))) {
         reply::pass_over_body(stream);
+    }
+    if is_refused(stream, &step) {
+        stream.count_tracked(&CLIENT_ERROR);
     }
     let unread = reply::is_unread(stream);
     let (after, termination) = match step {
@@ -45,6 +49,12 @@ pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
     after
 }
 
+/// Whether a rule refused the request with an answer. One that never became a request has been counted before.
+fn is_refused(stream: &Stream<'_>, step: &Step) -> bool {
+    let Err(Stop::Error(_, end) | Stop::Reply(_, end)) = step else { return false };
+    stream.times.requested.is_some() && end.by == By::Proxy && matches!(end.at, At::Request | At::Tarpit)
+}
+
 /// Counters, the log line, and the place on the server.
 fn settle(stream: &mut Stream<'_>, termination: Termination) {
     if let Some(mut upload) = stream.upload.take() {
@@ -52,6 +62,15 @@ fn settle(stream: &mut Stream<'_>, termination: Termination) {
         stream.session.core.store.borrow_mut().give_output(upload.take_unsent());
     }
     count(stream, termination);
+    if stream.times.requested.is_some() {
+        let (received, sent) = (stream.bytes_in, stream.bytes_out);
+        stream.count_tracked(&[
+            (DataType::BytesInCnt, received),
+            (DataType::BytesInRate, received),
+            (DataType::BytesOutCnt, sent),
+            (DataType::BytesOutRate, sent),
+        ]);
+    }
     log::stream(stream, termination);
     stream.release_place();
 }
@@ -136,10 +155,9 @@ pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended)
         Ended::TimedOut => (408, Termination::new(By::ClientTimeout, At::Request)),
         Ended::Closed | Ended::Failed(_) => (400, Termination::new(By::Client, At::Request)),
     };
-    let front = &stream.session.core.counters.frontends[stream.session.frontend];
-    if matches!(ended, Ended::TimedOut) {
-        front.request_errors.add(1);
-        front.classes.hit(status);
+    stream.session.count_bad_request(!matches!(ended, Ended::TimedOut));
+    stream.session.core.counters.frontends[stream.session.frontend].classes.hit(status);
+    if !matches!(ended, Ended::Failed(_)) {
         let mut out = stream.session.core.store.borrow_mut().take_output();
         reply::error(&stream, status, &mut out);
         // Whether it was taken or not, the session is over.

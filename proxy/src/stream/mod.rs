@@ -47,6 +47,7 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     stream.enter(Station::Rules);
     capture::request(stream);
     rules::frontend_content(stream).await?;
+    request::count(stream);
     rules::frontend(stream).await?;
     statistics::of_frontend(stream).await?;
     rules::choose_backend(stream)?;

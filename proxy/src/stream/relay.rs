@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use proxy_table::DataType;
 use proxy_wire::h1::{self, Body, Framing, Hop, Limits, Parsed, encode};
 
 use super::flow::{Broken, Flow};
@@ -14,6 +15,7 @@ use super::{connect, millis};
 use crate::advance::Advance;
 use crate::clock::now_ms;
 use crate::connection::Ended;
+use crate::session::CLIENT_ERROR;
 
 /// Most interim (1xx) responses before the final one.
 const MAX_INTERIM: usize = 16;
@@ -55,14 +57,19 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
                 }
                 stream.times.responded = Some(now_ms());
                 stream.status = Some(status);
+                count_answer(stream, status);
                 return Ok(true);
             }
             Heard::Nonsense => return Err(bad_response(stream, By::Proxy)),
             Heard::Late(By::ClientTimeout) => {
                 return Err(Stream::error(408, By::ClientTimeout, At::Headers));
             }
-            Heard::Late(_) => return Err(Stream::error(504, By::ServerTimeout, At::Headers)),
+            Heard::Late(_) => {
+                stream.count_tracked(&SERVER_FAILURE);
+                return Err(Stream::error(504, By::ServerTimeout, At::Headers));
+            }
             Heard::Broken(Broken::Nonsense) => {
+                stream.count_tracked(&CLIENT_ERROR);
                 return Err(Stream::error(400, By::Client, At::Data));
             }
             Heard::Broken(Broken::Source(_)) => {
@@ -99,6 +106,20 @@ fn encode_request(stream: &mut Stream<'_>) {
     stream.upload = Some(Flow::new(stream.request_body, framing, out));
 }
 
+/// What a server's failure adds to the entries that its client is tracked by.
+const SERVER_FAILURE: [(DataType, u64); 2] = [(DataType::HttpFailCnt, 1), (DataType::HttpFailRate, 1)];
+
+/// Counts a server's answer as its client's mistake or as its own failure (manual chapter 4.2, `stick-table`).
+fn count_answer(stream: &Stream<'_>, status: u16) {
+    match status {
+        400..500 => stream.count_tracked(&CLIENT_ERROR),
+        // What a server cannot do, or not in this version, is no failure of it.
+        501 | 505 => {}
+        500.. => stream.count_tracked(&SERVER_FAILURE),
+        0..400 => {}
+    }
+}
+
 /// `by`: the server, whose connection ended, or the proxy, which does not take what it said.
 pub(super) fn bad_response(stream: &Stream<'_>, by: By) -> Stop {
     if let Some((backend, server)) = stream.backend.zip(stream.server) {
@@ -106,6 +127,7 @@ pub(super) fn bad_response(stream: &Stream<'_>, by: By) -> Stop {
         counters.servers[backend][server].response_errors.add(1);
         counters.backends[backend].response_errors.add(1);
     }
+    stream.count_tracked(&SERVER_FAILURE);
     Stream::error(502, by, At::Headers)
 }
 

@@ -39,12 +39,12 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
             Ok(_) => {}
             Err(Ended::TimedOut) => {
                 keep_line(stream, 0);
-                count_error(stream);
+                stream.session.count_bad_request(false);
                 return Err(Stream::error(408, By::ClientTimeout, At::Request));
             }
             Err(Ended::Closed | Ended::Failed(_)) => {
                 keep_line(stream, 0);
-                count_error(stream);
+                stream.session.count_bad_request(true);
                 return Err(Stream::error(400, By::Client, At::Request));
             }
         }
@@ -53,6 +53,12 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
     stream.times.requested = Some(now);
     stream.request_body = h1::request_body(&stream.scratch.request);
     stream.client_keeps = stream.scratch.request.keeps_alive();
+    Ok(())
+}
+
+/// Counts a request that its frontend's `tcp-request content` rules let go on: what they refuse is none, as in HAProxy.
+pub(super) fn count(stream: &Stream<'_>) {
+    let now = now_ms();
     let core = &stream.session.core;
     core.counters.requests.add(1);
     let front = &core.counters.frontends[stream.session.frontend];
@@ -60,18 +66,12 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
     front.request_rate.hit(now);
     stream.session.count_request();
     stream.session.mark.requests.set(stream.session.mark.requests.get() + 1);
-    Ok(())
 }
 
 fn refuse(stream: &mut Stream<'_>, status: u16) -> Stop {
     keep_line(stream, 0);
-    count_error(stream);
+    stream.session.count_bad_request(true);
     Stream::error(status, By::Proxy, At::Request)
-}
-
-fn count_error(stream: &Stream<'_>) {
-    let session = &*stream.session;
-    session.core.counters.frontends[session.frontend].request_errors.add(1);
 }
 
 /// Keeps the request line for the log: rules may change the head before it is written.

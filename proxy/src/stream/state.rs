@@ -15,7 +15,7 @@ use super::termination::{At, By, Termination};
 use crate::clock::now_ms;
 use crate::connection::Connection;
 use crate::core::Core;
-use crate::session::Session;
+use crate::session::{self, Session};
 use crate::shared::Shared;
 use crate::watchdog::Station;
 
@@ -170,6 +170,11 @@ impl<'s> Stream<'s> {
 
     pub(crate) fn frontend(&self) -> &Frontend {
         self.session.settings()
+    }
+
+    /// Adds to the entries that it tracks, by itself or with its session.
+    pub(crate) fn count_tracked(&self, adds: &[(DataType, u64)]) {
+        session::count(&self.session.core, &self.tracked, adds);
     }
 
     /// Says at which station this is, for the watchdog.
