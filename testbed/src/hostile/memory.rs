@@ -121,7 +121,15 @@ fn slope(stack: Stack, state: &State) -> Result<i64, String> {
          default_backend app\nbackend app\n    server s1 {server}\n"
     );
     let program = Program::start(stack, folder.path(), &text, web, Setup::default())?;
-    let base = program.usage().descriptors;
+    // The connection that showed that it listens may not be closed yet.
+    let mut base = program.usage().descriptors;
+    loop {
+        std::thread::sleep(LOOK);
+        let now = program.usage().descriptors;
+        if std::mem::replace(&mut base, now) == now {
+            break;
+        }
+    }
     let mut open = Vec::new();
     let few = resident(&program, &mut open, FEW, base, state, web)?;
     let many = resident(&program, &mut open, MANY, base, state, web)?;
