@@ -92,18 +92,17 @@ impl Session {
         own.map(|p| p.server)
     }
 
-    /// Counts a request for what the connection tracks.
+    /// Counts a request for its frontend and for what the connection tracks.
     pub(crate) fn count_request(&self) {
-        self.count(&[(DataType::HttpReqCnt, 1), (DataType::HttpReqRate, 1)]);
-    }
-
-    /// Counts a request that never became one: for its frontend and for what the connection tracks. `by_client`: it was
-    /// wrong or broken off, and not only late.
-    pub(crate) fn count_bad_request(&self, by_client: bool) {
         let front = &self.core.counters.frontends[self.frontend];
         front.requests.add(1);
         front.request_rate.hit(now_ms());
-        front.request_errors.add(1);
+        self.count(&[(DataType::HttpReqCnt, 1), (DataType::HttpReqRate, 1)]);
+    }
+
+    /// Counts a request that never became one. `by_client`: it was wrong or broken off, and not only late.
+    pub(crate) fn count_bad_request(&self, by_client: bool) {
+        self.core.counters.frontends[self.frontend].request_errors.add(1);
         self.count_request();
         if by_client {
             self.count(&CLIENT_ERROR);

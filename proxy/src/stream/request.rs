@@ -58,12 +58,7 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
 
 /// Counts a request that its frontend's `tcp-request content` rules let go on: what they refuse is none, as in HAProxy.
 pub(super) fn count(stream: &Stream<'_>) {
-    let now = now_ms();
-    let core = &stream.session.core;
-    core.counters.requests.add(1);
-    let front = &core.counters.frontends[stream.session.frontend];
-    front.requests.add(1);
-    front.request_rate.hit(now);
+    stream.session.core.counters.requests.add(1);
     stream.session.count_request();
     stream.session.mark.requests.set(stream.session.mark.requests.get() + 1);
 }
