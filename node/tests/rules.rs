@@ -9,6 +9,7 @@ mod haproxy;
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -138,7 +139,12 @@ impl Running {
             .spawn()
             .unwrap();
         let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        // Whichever listens last; a connection that is made counts, so there is one.
+        let listens = || {
+            UnixStream::connect(folder.path().join("stats.sock")).is_ok()
+                && TcpStream::connect(("127.0.0.1", port)).is_ok()
+        };
+        while !listens() {
             let log = || std::fs::read_to_string(folder.path().join("log")).unwrap();
             assert!(child.try_wait().unwrap().is_none(), "{program} ended: {}", log());
             assert!(began.elapsed() < PATIENCE, "{program} does not listen: {}", log());
@@ -889,8 +895,7 @@ fn requests_errors_and_failures_of_tracked_clients_are_those_of_haproxy() {
 impl Running {
     /// What `show table` says of the only client: requests, errors and failures.
     fn counters(&self) -> [u64; 3] {
-        let mut socket =
-            std::os::unix::net::UnixStream::connect(self.folder.path().join("stats.sock")).unwrap();
+        let mut socket = UnixStream::connect(self.folder.path().join("stats.sock")).unwrap();
         socket.write_all(b"show table f\n").unwrap();
         let mut text = String::new();
         socket.read_to_string(&mut text).unwrap();
