@@ -92,9 +92,13 @@ impl Side {
                     format!("GET / HTTP/1.1\r\nhost: a\r\nx-user: {name}\r\nconnection: close\r\n\r\n");
                 stream.write_all(head.as_bytes()).unwrap();
                 let mut answer = String::new();
-                stream.read_to_string(&mut answer).unwrap();
-                assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-                return;
+                let end = stream.read_to_string(&mut answer);
+                if answer.starts_with("HTTP/1.1 200") {
+                    return;
+                }
+                // A HAProxy that ends while it starts resets whoever waits; the log below then says why it did.
+                let is_starting = self.program != TANDEM && end.is_err() && answer.is_empty();
+                assert!(is_starting, "{}: {end:?} after '{answer}': {}", self.name, self.log());
             }
             assert!(begin.elapsed() < PATIENCE, "{} does not listen: {}", self.name, self.log());
         }
@@ -174,8 +178,12 @@ fn whoever_is_started_again_is_taught_everything() {
     let Some((mut ours, mut theirs)) = pair(folder.path()) else { return };
     ours.ask(ONE, "anna");
     theirs.ask(TWO, "berta");
-    ours.knows("numbers", "127.0.0.32", "http_req_cnt=1");
-    theirs.knows("numbers", "127.0.0.31", "http_req_cnt=1");
+    for (key, name) in [("127.0.0.31", "anna"), ("127.0.0.32", "berta")] {
+        for side in [&ours, &theirs] {
+            side.knows("numbers", key, "http_req_cnt=1");
+            side.knows("names", name, "http_req_cnt=1");
+        }
+    }
     ours.restart();
     for (key, name) in [("127.0.0.31", "anna"), ("127.0.0.32", "berta")] {
         ours.knows("numbers", key, "http_req_cnt=1");

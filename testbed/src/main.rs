@@ -6,6 +6,7 @@
 mod build_tandem;
 mod compose;
 mod drill;
+mod effects;
 mod hostile;
 mod interop;
 mod lab;
@@ -90,6 +91,11 @@ enum Command {
         /// Whom
         service: std::net::SocketAddr,
     },
+    /// Plays every line under test on HAProxy, on HAProxy without it, and here (`cargo effects`)
+    Effects(effects::Options),
+    /// Plays one case once
+    #[command(hide = true)]
+    EffectsPlay(effects::One),
     /// Says how much of HAProxy's language has a row here (`cargo parity`)
     Parity(parity::Options),
     /// Writes docs/reference/ from the registry rows (`cargo reference`)
@@ -113,6 +119,8 @@ fn main() -> ExitCode {
         Command::Reference { check: true } => reference::check(),
         Command::Reference { check: false } => reference::write(),
         Command::Parity(options) => parity::run(&options),
+        Command::Effects(options) => effects::run(&options),
+        Command::EffectsPlay(options) => effects::play_one(&options),
         Command::Image => compose::fill(),
         Command::Prepare { file, dir } => compose::prepare(&file, &dir),
         Command::Serve { name } => compose::serve(&name),

@@ -10,7 +10,7 @@ use proxy_config::keywords;
 use proxy_lang::{Spec, Status};
 use serde::Serialize;
 
-use crate::{find_program, table};
+use crate::{effects, find_program, table};
 
 /// Class, name, and `core` or `tail`: the names of HAProxy 2.6.12.
 const NAMES: &str = include_str!("names.tsv");
@@ -32,7 +32,10 @@ pub(crate) struct Options {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Count {
     total: usize,
+    /// Acts as HAProxy's does, and a case proves it.
     full: usize,
+    /// Is said to act, and no case can tell.
+    unproven: usize,
     accepted: usize,
     partial: usize,
     later: usize,
@@ -41,10 +44,11 @@ struct Count {
 }
 
 impl Count {
-    fn add(&mut self, status: Option<Status>) {
+    fn add(&mut self, status: Option<Status>, is_proven: bool) {
         self.total += 1;
         *match status {
-            Some(Status::Full) => &mut self.full,
+            Some(Status::Full) if is_proven => &mut self.full,
+            Some(Status::Full) => &mut self.unproven,
             Some(Status::Accepted(_)) => &mut self.accepted,
             Some(Status::Partial(_)) => &mut self.partial,
             Some(Status::Later) => &mut self.later,
@@ -60,6 +64,7 @@ struct Report {
     tail: Count,
     classes: BTreeMap<String, Count>,
     missing: Vec<String>,
+    unproven: Vec<String>,
 }
 
 pub(crate) fn run(options: &Options) -> Result<String, String> {
@@ -68,13 +73,15 @@ pub(crate) fn run(options: &Options) -> Result<String, String> {
         let text = serde_json::to_string_pretty(&report).map_err(|e| e.to_string())?;
         std::fs::write(file, text + "\n").map_err(|e| format!("{}: {e}", file.display()))?;
     }
-    let mut table =
-        table::plain(["class", "names", "full", "partial", "accepted", "later", "absent", "missing"]);
+    let mut table = table::plain([
+        "class", "names", "full", "unproven", "partial", "accepted", "later", "absent", "missing",
+    ]);
     let ends = [("core".to_owned(), report.core), ("tail".to_owned(), report.tail)];
     for (class, count) in report.classes.iter().map(|(class, count)| (class.clone(), *count)).chain(ends) {
         let numbers = [
             count.total,
             count.full,
+            count.unproven,
             count.partial,
             count.accepted,
             count.later,
@@ -83,11 +90,24 @@ pub(crate) fn run(options: &Options) -> Result<String, String> {
         ];
         table.add_row(std::iter::once(class).chain(numbers.iter().map(usize::to_string)));
     }
-    if report.missing.is_empty() {
-        Ok(table.to_string())
-    } else {
-        Err(format!("{table}\n\nno row for: {}", report.missing.join(", ")))
+    let mut text = table.to_string();
+    if !report.unproven.is_empty() {
+        text.push_str(&format!("\n\nunproven: {}", report.unproven.join(", ")));
     }
+    if report.missing.is_empty() {
+        Ok(text)
+    } else {
+        Err(format!("{text}\n\nno row for: {}", report.missing.join(", ")))
+    }
+}
+
+/// Class and name of a text such as `bind option id`, if the list of names has them.
+pub(crate) fn split(text: &str) -> Option<(String, String)> {
+    let known = NAMES.lines().filter_map(|line| line.split_once('\t'));
+    let names = known.filter_map(|(class, rest)| Some((class, rest.split('\t').next()?)));
+    let mut fitting = names
+        .filter(|(class, name)| text.strip_prefix(class).and_then(|t| t.strip_prefix(' ')) == Some(name));
+    fitting.next().map(|(class, name)| (class.to_owned(), name.to_owned()))
 }
 
 /// Every name with its class, and whether it belongs to the core.
@@ -132,11 +152,17 @@ fn installed() -> Option<BTreeSet<(String, String)>> {
 
 fn report(names: &BTreeMap<(String, String), bool>) -> Report {
     let mut report = Report::default();
+    let proven = effects::proven();
     for ((class, name), core) in names {
         let status = status(class, name);
-        report.classes.entry(class.clone()).or_default().add(status);
+        // A section is proven by its rows.
+        let is_proven = class == "section" || proven.contains_key(&(class.clone(), name.clone()));
+        report.classes.entry(class.clone()).or_default().add(status, is_proven);
         let part = if *core { &mut report.core } else { &mut report.tail };
-        part.add(status);
+        part.add(status, is_proven);
+        if *core && status == Some(Status::Full) && !is_proven {
+            report.unproven.push(format!("{class} {name}"));
+        }
         if status.is_none() {
             report.missing.push(format!("{class} {name}"));
         }
