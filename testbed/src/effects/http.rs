@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(request(b"P / H\r\nContent-Length: 3\r\n\r\nab"), None);
         assert_eq!(
             request(b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx: y\r\n\r\n"),
-            Some(55)
+            Some(54)
         );
         let done = |text: &[u8], method| response(text, method) != Response::Partial;
         assert!(done(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n", "GET"));
