@@ -51,6 +51,57 @@ pub(super) fn request(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= head + length).then_some(head + length)
 }
 
+/// The same messages with each chunked body in one chunk: where it is cut depends on how it arrives.
+pub(super) fn joined(mut bytes: &[u8]) -> Vec<u8> {
+    let mut shown = Vec::new();
+    while let Some(length) = head(bytes) {
+        let (top, rest) = bytes.split_at(length);
+        shown.extend_from_slice(top);
+        let used = if field(top, "transfer-encoding").is_some() {
+            let (body, used) = dechunked(rest);
+            if !body.is_empty() {
+                shown.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+                shown.extend_from_slice(&body);
+                shown.extend_from_slice(b"\r\n");
+            }
+            used
+        } else {
+            let length = field(top, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+            let length = rest.len().min(length);
+            shown.extend_from_slice(&rest[..length]);
+            length
+        };
+        bytes = &rest[used..];
+        // A body that only the end of its connection frames would be taken for another message.
+        if !bytes.is_empty() && !starts_a_message(bytes) {
+            break;
+        }
+    }
+    shown.extend_from_slice(bytes);
+    shown
+}
+
+fn starts_a_message(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/") || bytes.first().is_some_and(u8::is_ascii_uppercase)
+}
+
+/// The bytes of the complete chunks, and how much of the text they take; the last chunk and trailers are left.
+fn dechunked(bytes: &[u8]) -> (Vec<u8>, usize) {
+    let (mut body, mut place) = (Vec::new(), 0);
+    while let Some(line) = bytes[place..].iter().position(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(&bytes[place..place + line]).into_owned();
+        let size = usize::from_str_radix(text.trim().split(';').next().unwrap_or_default(), 16);
+        let Ok(size) = size else { break };
+        let begin = place + line + 1;
+        if size == 0 || begin + size + 2 > bytes.len() {
+            break;
+        }
+        body.extend_from_slice(&bytes[begin..begin + size]);
+        place = begin + size + 2;
+    }
+    (body, place)
+}
+
 /// Method and path of a request.
 pub(super) fn line(request: &[u8]) -> (String, String) {
     let line = request.split(|byte| *byte == b'\r').next().unwrap_or_default();
@@ -107,6 +158,10 @@ mod tests {
             request(b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx: y\r\n\r\n"),
             Some(54)
         );
+        let two = [chunked, chunked].concat();
+        assert_eq!(joined(&two), two);
+        let cut = joined(b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n");
+        assert_eq!(cut, b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");
         let done = |text: &[u8], method| response(text, method) != Response::Partial;
         assert!(done(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No\r\n\r\n", "GET"));
         assert!(!done(b"HTTP/1.1 100 Continue\r\n\r\n", "GET"));

@@ -4,9 +4,11 @@
 mod answers;
 mod case;
 mod client;
+mod grammar;
 mod http;
 mod observe;
 mod play;
+mod random;
 mod servers;
 mod text;
 
@@ -36,7 +38,8 @@ Examples:
   cargo effects                        every case; HAProxy is asked where a case is new
   cargo effects logs/                  those with 'logs/' in their names
   cargo effects rules/deny --show      and what was seen
-  cargo effects --ask                  HAProxy is asked again for every case")]
+  cargo effects --ask                  HAProxy is asked again for every case
+  cargo effects --random --seconds 300 lines of all cases put together anew, and requests of a grammar, on both")]
 pub(crate) struct Options {
     /// Only cases with one of these in their names
     names: Vec<String>,
@@ -52,6 +55,15 @@ pub(crate) struct Options {
     /// Print what was seen
     #[arg(long)]
     show: bool,
+    /// Compare random cases instead; exit code 1 if one differs
+    #[arg(long)]
+    random: bool,
+    /// How long to compare random cases
+    #[arg(long, value_name = "N", default_value_t = 60, requires = "random")]
+    seconds: u64,
+    /// Decides every random case; without it the commit does
+    #[arg(long, value_name = "S", requires = "random")]
+    seed: Option<u64>,
     /// Another HAProxy
     #[arg(long, value_name = "FILE")]
     haproxy: Option<PathBuf>,
@@ -123,7 +135,7 @@ pub(crate) fn play_one(options: &One) -> Result<String, String> {
     Ok(seen.trim_end().to_owned())
 }
 
-fn observe(file: &Path, program: &Path, without: Option<usize>) -> Result<String, String> {
+fn observe_case(file: &Path, program: &Path, without: Option<usize>) -> Result<String, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let program = program.canonicalize().map_err(|e| format!("{}: {e}", program.display()))?;
     let mut command = Command::new(own);
@@ -144,10 +156,10 @@ fn ask(case: &Case, file: &Path, haproxy: &Path) -> Result<Answers, String> {
     let version = Command::new(haproxy).arg("-v").output().map_err(|e| e.to_string())?;
     let version = String::from_utf8_lossy(&version.stdout).into_owned();
     let version = version.split(' ').nth(2).unwrap_or_default().to_owned();
-    let seen = observe(file, haproxy, None).map_err(|why| format!("HAProxy: {why}"))?;
+    let seen = observe_case(file, haproxy, None).map_err(|why| format!("HAProxy: {why}"))?;
     let mut lines = Vec::new();
     for mark in &case.marks {
-        let without = observe(file, haproxy, Some(mark.number))
+        let without = observe_case(file, haproxy, Some(mark.number))
             .map_err(|why| format!("HAProxy without line {}: {why}", mark.number))?;
         let Some(difference) = observe::compare(&seen, &without) else {
             return Err(format!("line {} ({}): HAProxy does the same without it", mark.number, mark.text));
@@ -215,7 +227,7 @@ impl Run<'_> {
     }
 
     fn compare(&self, case: &Case, file: &Path, mut answers: Answers, asked: bool) -> Result<(), String> {
-        let seen = observe(file, &self.tandem, None).map_err(|why| format!("Tandem: {why}"));
+        let seen = observe_case(file, &self.tandem, None).map_err(|why| format!("Tandem: {why}"));
         if self.options.show {
             println!("== {}: HAProxy\n{}", case.name, answers.haproxy);
             println!("== {}: Tandem\n{}", case.name, seen.as_deref().unwrap_or_else(|why| why));
@@ -270,6 +282,16 @@ pub(crate) fn run(options: &Options) -> Result<String, String> {
             return Err(note.to_owned());
         }
         eprintln!("{note}");
+    }
+    if options.random {
+        let Some(haproxy) = &haproxy else { return Ok("skipped: haproxy is not installed".to_owned()) };
+        return random::run(
+            options,
+            options.seconds,
+            options.seed.unwrap_or_else(turn),
+            haproxy,
+            &build_tandem::beside_us()?,
+        );
     }
     let wanted = |name: &str| {
         options.names.is_empty() || options.names.iter().any(|part| name.contains(part.as_str()))

@@ -14,6 +14,7 @@ use regex::Regex;
 
 use crate::effects::case::{Case, Line};
 use crate::effects::client::{Client, Way};
+use crate::effects::http;
 use crate::effects::servers::Servers;
 use crate::effects::text::{bytes, show, unquote};
 
@@ -244,7 +245,11 @@ impl Play<'_> {
                 client.send(&bytes(&text));
                 let (answer, end) = client.response();
                 let end = if end == "kept" { client.ended(QUIET) } else { end };
-                self.seen.push_str(&format!("{}= {end}\n{}", show("<", &answer), client.tls()));
+                self.seen.push_str(&format!(
+                    "{}= {end}\n{}",
+                    show("<", &http::joined(&answer)),
+                    client.tls()
+                ));
                 Ok(())
             }
             "cli" => {
@@ -374,7 +379,7 @@ impl Play<'_> {
             Ok(mut client) => {
                 client.send(&bytes(&head));
                 let (answer, end) = client.response();
-                self.seen.push_str(&format!("{}= {end}\n", show("<", &answer)));
+                self.seen.push_str(&format!("{}= {end}\n", show("<", &http::joined(&answer))));
             }
             Err(why) => self.seen.push_str(&format!("= {why}\n")),
         }
@@ -421,7 +426,8 @@ impl Play<'_> {
             }
             _ => return Err(format!("'{word}' is nothing that a client does")),
         };
-        self.seen.push_str(&format!("{}{name} = {end}\n", show(&format!("{name} <"), &answer)));
+        self.seen
+            .push_str(&format!("{}{name} = {end}\n", show(&format!("{name} <"), &http::joined(&answer))));
         Ok(())
     }
 

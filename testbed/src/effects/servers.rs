@@ -82,7 +82,10 @@ impl Servers {
             });
             for (number, one) in heard.enumerate() {
                 shown.push_str(&format!("server {} connection {}\n", script.address, number + 1));
-                shown.push_str(&crate::effects::text::show(">", &one.bytes));
+                shown.push_str(&crate::effects::text::show(
+                    ">",
+                    &if script.raw { one.bytes.clone() } else { http::joined(&one.bytes) },
+                ));
                 if script.ends {
                     let end = if one.end.is_empty() { "open" } else { one.end };
                     shown.push_str(&format!("= {end}\n"));
