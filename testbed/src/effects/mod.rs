@@ -64,6 +64,9 @@ pub(crate) struct Options {
     /// Decides every random case; without it the commit does
     #[arg(long, value_name = "S", requires = "random")]
     seed: Option<u64>,
+    /// A case file that stands elsewhere
+    #[arg(long, value_name = "FILE", conflicts_with = "names")]
+    file: Option<PathBuf>,
     /// Another HAProxy
     #[arg(long, value_name = "FILE")]
     haproxy: Option<PathBuf>,
@@ -296,7 +299,10 @@ pub(crate) fn run(options: &Options) -> Result<String, String> {
     let wanted = |name: &str| {
         options.names.is_empty() || options.names.iter().any(|part| name.contains(part.as_str()))
     };
-    let files: Vec<_> = files().into_iter().filter(|(name, _)| wanted(name)).collect();
+    let files: Vec<_> = match &options.file {
+        Some(file) => vec![(file.with_extension("").to_string_lossy().into_owned(), file.clone())],
+        None => files().into_iter().filter(|(name, _)| wanted(name)).collect(),
+    };
     if files.is_empty() {
         return Err(format!("no case has {} in its name", options.names.join(" or ")));
     }

@@ -145,10 +145,15 @@ fn bound(configuration: &str) -> Vec<u16> {
 impl Play<'_> {
     fn run(&mut self, servers: &Servers) -> Result<(), String> {
         self.listen()?;
+        let looks_at_the_end =
+            |line: &Line| matches!(line.text.split(' ').next(), Some("sh" | "check" | "exit" | "output"));
+        if let Some(code) = &self.code
+            && !self.case.steps.iter().any(looks_at_the_end)
+        {
+            return Err(format!("the file is refused ({code}):\n{}", self.output()));
+        }
         for line in &self.case.steps {
-            if self.code.is_some()
-                && !matches!(line.text.split(' ').next(), Some("sh" | "check" | "exit" | "output"))
-            {
+            if self.code.is_some() && !looks_at_the_end(line) {
                 break;
             }
             let timed = line.text.strip_prefix("timed ");
