@@ -128,7 +128,7 @@ pub(super) fn pairs()
 }
 
 /// Exchanges that are played at random beside those that are enumerated: `TANDEM_EXCHANGES`.
-fn exchanges(usual: usize) -> usize {
+pub(super) fn exchanges(usual: usize) -> usize {
     let asked = std::env::var("TANDEM_EXCHANGES").ok().and_then(|text| text.parse().ok());
     asked.unwrap_or(usual)
 }

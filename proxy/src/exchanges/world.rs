@@ -115,6 +115,8 @@ struct Unsent {
     client_ends: bool,
     server: Vec<u8>,
     server_ends: bool,
+    /// The connection that these are of: what one did not get rid of is not sent on the next one. 0: the next one.
+    server_connection: usize,
     /// Bytes that were sent, over all.
     gone: usize,
 }
@@ -187,9 +189,16 @@ impl World {
     fn act(&mut self, act: &Act<'_>) {
         match act {
             Act::Client(bytes) => self.unsent.client.extend_from_slice(bytes),
-            Act::Server(bytes) => self.unsent.server.extend_from_slice(bytes),
+            Act::Server(bytes) => {
+                self.forget_the_unsent_of_others();
+                self.unsent.server_connection = self.servers.borrow().len();
+                self.unsent.server.extend_from_slice(bytes);
+            }
             Act::ClientEnds => self.unsent.client_ends = true,
-            Act::ServerEnds => self.unsent.server_ends = true,
+            Act::ServerEnds => {
+                self.forget_the_unsent_of_others();
+                self.unsent.server_ends = true;
+            }
             Act::ClientBreaks => self.client.reset(),
             Act::ServerBreaks => {
                 if let Some(server) = self.servers.borrow_mut().last_mut() {
@@ -211,6 +220,15 @@ impl World {
         }
     }
 
+    fn forget_the_unsent_of_others(&mut self) {
+        let (of, last) = (self.unsent.server_connection, self.servers.borrow().len());
+        if of != 0 && of != last {
+            self.unsent.server.clear();
+            self.unsent.server_ends = false;
+            self.unsent.server_connection = last;
+        }
+    }
+
     /// Sends as much of what is to be sent as is taken now.
     fn send(&mut self) {
         let count = self.client.put(&self.unsent.client);
@@ -219,6 +237,7 @@ impl World {
         if self.unsent.client_ends && self.unsent.client.is_empty() {
             self.client.close();
         }
+        self.forget_the_unsent_of_others();
         if let Some(server) = self.servers.borrow_mut().last_mut() {
             let count = server.put(&self.unsent.server);
             self.unsent.server.drain(..count);

@@ -201,16 +201,16 @@ async fn forward_interim(stream: &mut Stream<'_>) -> Step {
 
 /// Sends the response's head and relays both bodies to their ends.
 pub(super) async fn relay(stream: &mut Stream<'_>) -> Step {
-    let (body, version) = (stream.response_body, stream.scratch.request.version());
+    let (body, request) = (stream.response_body, &stream.scratch.request);
     let switched = matches!(body, Body::Tunnel);
     let head = &stream.scratch.response;
-    let framing = h1::response_framing(head, body, version);
+    let framing = h1::response_framing(head, body, request);
     let hop = if switched && head.upgrade() {
         Hop::Upgrade
     } else if switched {
         Hop::Default
     } else {
-        Hop::of_response(version, stream.client_keeps)
+        Hop::of_response(request.version(), stream.client_keeps)
     };
     let mut out = stream.session.core.store.borrow_mut().take_output();
     encode::write_response(head, framing, hop, &mut out);

@@ -1,7 +1,7 @@
 //! What the proxy says itself: error pages and rules' replies. Each is a head and a body that the engine frames.
 
 use proxy_rules::Reply;
-use proxy_wire::h1::{self, Body, Framing, Head, Hop, Limits, Method, Parsed, Version, encode, response};
+use proxy_wire::h1::{self, Body, Framing, Head, Hop, Limits, Parsed, Version, encode, response};
 
 use super::flow::Flow;
 use super::state::Stream;
@@ -57,14 +57,14 @@ fn write(stream: &Stream<'_>, head: &Head, body: &[u8], out: &mut Vec<u8>) -> bo
     let bodiless = is_bodiless(head.status());
     if head.version() == Version::Http10 {
         encode::write_old_response(head, out);
-        if !bodiless && request.method_kind() != Method::Head {
+        if !bodiless && !request.asks_for_head() {
             out.extend_from_slice(body);
         }
         return false;
     }
     let framing = if bodiless { Framing::Nothing } else { Framing::Length(body.len() as u64) };
     encode::write_response(head, framing, Hop::of_response(version, keep), out);
-    if !bodiless && request.method_kind() != Method::Head {
+    if !bodiless && !request.asks_for_head() {
         out.extend_from_slice(body);
     }
     keep

@@ -10,8 +10,11 @@ use super::termination::By;
 /// Makes the response's head ready to be sent.
 pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     let request = &stream.scratch.request;
+    let request_is_head = request.asks_for_head();
     let framing = h1::response_body(&stream.scratch.response, request.method_kind(), request.upgrade());
     stream.response_body = framing.map_err(|_| super::relay::bad_response(stream, By::Proxy))?;
+    // A rule made another method of HEAD: the server's body is for nobody, and ends with its connection.
+    let is_unwanted = request_is_head && !matches!(stream.response_body, Body::None | Body::Tunnel);
     let shared = stream.shared();
     let backend = stream.backend.unwrap_or(0);
     let settings = &shared.config.backends[backend];
@@ -21,7 +24,11 @@ pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     stream.server_keeps = stream.scratch.response.keeps_alive()
         && !matches!(stream.response_body, Body::UntilClose | Body::Tunnel)
         && !doubtful
+        && !is_unwanted
         && !stream.closes_servers();
+    if is_unwanted {
+        stream.response_body = Body::None;
+    }
     if is_bound_to_client(&stream.scratch.request, &stream.scratch.response)
         && let Some(upstream) = &mut stream.upstream
     {
@@ -34,11 +41,8 @@ pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     }
     let closes = stream.front_closes() || settings.options.httpclose;
     let uploaded = stream.upload.as_ref().is_none_or(super::flow::Flow::has_read_all);
-    let framing = h1::response_framing(
-        &stream.scratch.response,
-        stream.response_body,
-        stream.scratch.request.version(),
-    );
+    let framing =
+        h1::response_framing(&stream.scratch.response, stream.response_body, &stream.scratch.request);
     // What only the connection's end can end, ends it.
     stream.client_keeps = stream.client_keeps
         && uploaded

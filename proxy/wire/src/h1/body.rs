@@ -57,14 +57,16 @@ pub fn request_framing(head: &Head, body: Body) -> Framing {
     }
 }
 
-/// How a response with this body is framed towards a client of this version. A body that only the end of the server's
+/// How a response with this body is framed towards the client of this request. A body that only the end of the server's
 /// connection ends becomes chunks, so that the client can tell whether it was cut.
 #[must_use]
-pub fn response_framing(head: &Head, body: Body, client: Version) -> Framing {
-    let status = head.status();
+pub fn response_framing(head: &Head, body: Body, request: &Head) -> Framing {
+    let (status, client) = (head.status(), request.version());
     match body {
         Body::Tunnel => Framing::Nothing,
         Body::None if status < 200 || status == 204 => Framing::Nothing,
+        // A rule made a HEAD of it: what the length would be is not what the client gets.
+        Body::None if !request.asks_for_head() && status != 304 => Framing::Length(0),
         Body::None if head.steering.chunked && client == Version::Http11 => Framing::Chunked,
         Body::None => head.steering.content_length.map_or(Framing::Nothing, Framing::Length),
         Body::Length(length) => Framing::Length(length),

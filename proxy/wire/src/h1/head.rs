@@ -126,6 +126,7 @@ pub(super) struct Steering {
     pub(super) upgrade: bool,
     pub(super) upgrade_field: bool,
     pub(super) expect_continue: bool,
+    pub(super) head_only: bool,
     /// A Connection field may name other fields that are for this hop only.
     pub(super) names_options: bool,
 }
@@ -194,6 +195,12 @@ impl Head {
     #[must_use]
     pub fn method_kind(&self) -> Method {
         self.method_kind
+    }
+
+    /// Whether the client asked for a head alone (HEAD): its response has no body, whatever a rule makes of the method.
+    #[must_use]
+    pub fn asks_for_head(&self) -> bool {
+        self.steering.head_only
     }
 
     /// The request target as it will be sent.

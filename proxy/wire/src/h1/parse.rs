@@ -115,6 +115,7 @@ fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
     head.version = version;
     head.method = Span::new(0, method);
     head.method_kind = Method::of(&line[..method]);
+    head.steering.head_only = head.method_kind == Method::Head;
     head.target = Span::new(method + 1, method + 1 + target);
     if target::fits(&rest[..target], &line[..method]) { Ok(()) } else { Err(Refusal::Target) }
 }

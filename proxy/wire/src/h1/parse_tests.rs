@@ -347,13 +347,37 @@ fn responses_are_framed_for_their_client() {
         let mut head = Head::default();
         let whole = format!("HTTP/1.1 {text}\r\n\r\n");
         assert!(parse_response(whole.as_bytes(), &Limits::default(), &mut head).is_ok(), "{text:?}");
+        let version = if client == Version::Http10 { "1.0" } else { "1.1" };
+        let asked = if method == Method::Head { "HEAD" } else { "GET" };
+        let mut request = Head::default();
+        let line = format!("{asked} / HTTP/{version}\r\nhost: x\r\n\r\n");
+        assert!(parse_request(line.as_bytes(), &Limits::default(), &mut request).is_ok());
         let body = response_body(&head, method, true);
         assert_eq!(
-            body.map(|b| response_framing(&head, b, client)),
+            body.map(|b| response_framing(&head, b, &request)),
             Ok(expected),
             "{text:?} {method:?} {client:?}"
         );
         assert_eq!(response_body(&head, method, false).is_err(), text.starts_with("101"), "{text:?}");
+    }
+}
+
+#[test]
+fn what_a_rule_makes_of_the_method_does_not_frame_the_response() {
+    use crate::h1::{Body, Framing, response_body, response_framing};
+    let mut response = Head::default();
+    let text = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n";
+    assert!(parse_response(text, &Limits::default(), &mut response).is_ok());
+    for (asked, sent, expected) in [("HEAD", "GET", Framing::Length(5)), ("GET", "HEAD", Framing::Length(0))]
+    {
+        let mut request = Head::default();
+        let line = format!("{asked} / HTTP/1.1\r\nhost: x\r\n\r\n");
+        assert!(parse_request(line.as_bytes(), &Limits::default(), &mut request).is_ok());
+        assert!(request.set_method(sent.as_bytes()));
+        assert_eq!(request.asks_for_head(), asked == "HEAD");
+        let body = response_body(&response, request.method_kind(), false);
+        assert_eq!(body, Ok(if sent == "HEAD" { Body::None } else { Body::Length(5) }));
+        assert_eq!(response_framing(&response, Body::None, &request), expected, "{asked}");
     }
 }
 
