@@ -3,6 +3,7 @@
 
 mod arrivals;
 mod framing;
+mod known_attacks;
 mod lateness;
 mod rules;
 mod sockets;
