@@ -11,6 +11,7 @@ mod hostile;
 mod interop;
 mod lab;
 mod link;
+mod mutants;
 mod parity;
 mod reference;
 mod server;
@@ -96,6 +97,8 @@ enum Command {
     /// Plays one case once
     #[command(hide = true)]
     EffectsPlay(effects::One),
+    /// Changes a line at a time and sees whether a crate's tests notice (`cargo mutate`)
+    Mutate(mutants::Options),
     /// Says how much of HAProxy's language has a row here (`cargo parity`)
     Parity(parity::Options),
     /// Writes docs/reference/ from the registry rows (`cargo reference`)
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
         Command::Reference { check: true } => reference::check(),
         Command::Reference { check: false } => reference::write(),
         Command::Parity(options) => parity::run(&options),
+        Command::Mutate(options) => mutants::run(&options),
         Command::Effects(options) => effects::run(&options),
         Command::EffectsPlay(options) => effects::play_one(&options),
         Command::Image => compose::fill(),

@@ -158,7 +158,8 @@ mod tests {
             request(b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx: y\r\n\r\n"),
             Some(54)
         );
-        let two = [chunked, chunked].concat();
+        let chunked = b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nx: y\r\n\r\n";
+        let two = [chunked.as_slice(), chunked].concat();
         assert_eq!(joined(&two), two);
         let cut = joined(b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\n\r\n");
         assert_eq!(cut, b"P / H\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n");

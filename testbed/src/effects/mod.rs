@@ -23,6 +23,7 @@ use crate::{build_tandem, find_program, lab};
 pub(crate) use answers::proven;
 use answers::{Answers, Sensitivity};
 use case::Case;
+pub(crate) use random::Dice;
 
 /// How the runner looks at things; whoever changes that asks the original anew.
 const VIEW: &str = "2";
@@ -268,7 +269,7 @@ impl Run<'_> {
 }
 
 /// A number that every commit has another of.
-fn turn() -> u64 {
+pub(crate) fn turn() -> u64 {
     let head =
         Command::new("git").args(["rev-parse", "HEAD"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     head.map_or(0, |output| answers::number(&String::from_utf8_lossy(&output.stdout)))
