@@ -205,6 +205,8 @@ fn read(body: &[u8]) -> Option<Seen> {
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
+    use std::io::Write as _;
+
     use super::*;
 
     /// Both ends of a connection to this address, and the kernel's opinion, whoever else is there.
@@ -235,7 +237,7 @@ mod tests {
     #[test]
     fn ipv4_within_ipv6_is_ipv4() {
         if TcpListener::bind(("::", 0)).is_err() {
-            eprintln!("skipped: there is no IPv6 here");
+            let _ = writeln!(std::io::stderr(), "skipped: there is no IPv6 here");
             return;
         }
         let (flow, flows) = found_at("::", "127.0.0.1");

@@ -184,7 +184,7 @@ const BOTH: &[&rustls::SupportedProtocolVersion] = &[&rustls::version::TLS13, &r
 #[test]
 fn the_classic_file_runs_as_it_is() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: changing the user takes root");
+        let _ = writeln!(std::io::stderr(), "skipped: changing the user takes root");
         return;
     }
     let world = World::new();
@@ -244,7 +244,7 @@ fn the_classic_file_runs_as_it_is() {
 #[test]
 fn servers_that_die_are_news_for_syslog_and_the_error_page_is_our_own() {
     if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: changing the user takes root");
+        let _ = writeln!(std::io::stderr(), "skipped: changing the user takes root");
         return;
     }
     let world = World::new();

@@ -5,6 +5,7 @@ mod common;
 #[path = "common/haproxy.rs"]
 mod haproxy;
 
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -30,7 +31,7 @@ fn is_root() -> bool {
     let all = map.split_whitespace().nth(2) == Some("4294967295");
     let root = rustix::process::geteuid().is_root() && all;
     if !root {
-        eprintln!("skipped: this needs root, to see it dropped");
+        let _ = writeln!(std::io::stderr(), "skipped: this needs root, to see it dropped");
     }
     root
 }

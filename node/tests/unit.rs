@@ -1,6 +1,7 @@
 //! The service unit of the package: how much of the machine it leaves open, in systemd's own count.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by failing")]
 
+use std::io::Write as _;
 use std::process::Command;
 
 /// Highest exposure, in tenths (0 nothing, 100 everything): the rest is what a load balancer with addresses needs.
@@ -14,7 +15,7 @@ fn the_units_exposure_is_at_most_three_point_three() {
     let Ok(output) = output else {
         let required = std::env::var_os("TANDEM_REQUIRE_PEERS").is_some();
         assert!(!required, "systemd-analyze is not installed");
-        eprintln!("skipped: systemd-analyze is not installed");
+        let _ = writeln!(std::io::stderr(), "skipped: systemd-analyze is not installed");
         return;
     };
     let text = String::from_utf8_lossy(&output.stdout).into_owned();

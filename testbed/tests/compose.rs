@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -80,7 +81,7 @@ impl Drop for Pair {
 #[test]
 fn the_client_goes_on_when_the_master_is_killed() {
     let Some(words) = compose() else {
-        eprintln!("skipped: there is no Docker engine with Compose here");
+        let _ = writeln!(std::io::stderr(), "skipped: there is no Docker engine with Compose here");
         return;
     };
     let status = Command::new(env!("CARGO")).args(["image"]).current_dir(root()).status().unwrap();

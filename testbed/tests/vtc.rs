@@ -7,6 +7,7 @@
     reason = "a test that cannot go on says so by failing"
 )]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -60,7 +61,7 @@ fn is_there(program: &str) -> bool {
     let there = Path::new(program).exists();
     if !there {
         assert!(std::env::var_os("TANDEM_REQUIRE_PEERS").is_none(), "{program} is not installed");
-        eprintln!("skipped: {program} is not installed");
+        let _ = writeln!(std::io::stderr(), "skipped: {program} is not installed");
     }
     there
 }

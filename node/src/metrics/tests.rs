@@ -29,7 +29,7 @@ fn read(text: &str) -> Option<Vec<Value>> {
             std::env::var_os("TANDEM_REQUIRE_PEERS").is_none(),
             "python3-prometheus-client is not installed"
         );
-        eprintln!("skipped: python3-prometheus-client is not installed");
+        let _ = writeln!(std::io::stderr(), "skipped: python3-prometheus-client is not installed");
         return None;
     }
     let mut parser = python(READER).spawn().unwrap();

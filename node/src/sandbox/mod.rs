@@ -48,12 +48,14 @@ mod tests {
 
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
+    use std::io::Write as _;
+
     use super::*;
 
     /// Runs something on a thread of its own that is confined; nothing where this kernel cannot.
     fn confined(run: impl FnOnce() + Send + 'static) {
         if !missing().is_empty() {
-            eprintln!("skipped: this kernel has no {}", missing().join(", no "));
+            let _ = writeln!(std::io::stderr(), "skipped: this kernel has no {}", missing().join(", no "));
             return;
         }
         let thread = std::thread::spawn(move || {
