@@ -432,3 +432,184 @@ fn nothing_is_taken_that_another_parser_refuses_or_reads_in_another_way() {
     }
     assert!(taken > 5_000 && refused > 2_000, "{taken} {refused}");
 }
+
+fn head_of(text: &str) -> Head {
+    let mut head = Head::default();
+    let parsed = parse_request(text.as_bytes(), &Limits::default(), &mut head);
+    assert_eq!(parsed, Ok(Parsed::Complete(text.len())), "{text:?}");
+    head
+}
+
+#[test]
+fn methods_are_told_by_their_names() {
+    use crate::h1::Method;
+    for (name, kind, idempotent) in [
+        ("GET", Method::Get, true),
+        ("HEAD", Method::Head, true),
+        ("POST", Method::Post, false),
+        ("PUT", Method::Put, true),
+        ("DELETE", Method::Delete, true),
+        ("OPTIONS", Method::Options, true),
+        ("TRACE", Method::Trace, true),
+        ("PATCH", Method::Patch, false),
+        ("get", Method::Other, false),
+    ] {
+        let head = head_of(&format!("{name} / HTTP/1.1\r\nhost: x\r\n\r\n"));
+        assert_eq!((head.method(), head.method_kind()), (name.as_bytes(), kind));
+        assert_eq!(kind.is_idempotent(), idempotent, "{name}");
+        assert_eq!(head.asks_for_head(), name == "HEAD");
+    }
+    assert_eq!(head_of("CONNECT x:80 HTTP/1.1\r\nhost: x:80\r\n\r\n").method_kind(), Method::Connect);
+    assert!(!Method::Connect.is_idempotent());
+}
+
+#[test]
+fn parts_of_a_target_are_told_apart() {
+    for (target, path, query, both, authority) in [
+        ("/", "/", None, "/", None),
+        ("/a?b=c?d", "/a", Some("b=c?d"), "/a?b=c?d", None),
+        ("/a?", "/a", Some(""), "/a?", None),
+        ("http://x/a?b", "/a", Some("b"), "/a?b", Some("x")),
+        ("*", "", None, "", None),
+    ] {
+        let method = if target == "*" { "OPTIONS" } else { "GET" };
+        let head = head_of(&format!("{method} {target} HTTP/1.1\r\nhost: x\r\n\r\n"));
+        assert_eq!(head.target(), target.as_bytes());
+        assert_eq!(head.path(), path.as_bytes(), "{target}");
+        assert_eq!(head.query(), query.map(str::as_bytes), "{target}");
+        assert_eq!(head.path_and_query(), both.as_bytes(), "{target}");
+        assert_eq!(head.authority(), authority.map(str::as_bytes), "{target}");
+    }
+}
+
+#[test]
+fn fields_are_found_changed_and_taken_out() {
+    let mut head = head_of("GET / HTTP/1.1\r\nhost: x\r\na: 1\r\nA: 2\r\nb: 3\r\n\r\n");
+    assert_eq!(
+        (head.first(b"A"), head.last(b"a"), head.last(b"c")),
+        (Some(&b"1"[..]), Some(&b"2"[..]), None)
+    );
+    assert_eq!((head.host(), head.status()), (Some(&b"x"[..]), 0));
+    let shown = |head: &Head| {
+        let fields = head.fields().map(|(name, value)| [name, b"=", value].concat());
+        String::from_utf8(fields.collect::<Vec<_>>().join(&b' ')).unwrap()
+    };
+    head.set_value(1, Some(b"9"));
+    head.set_value(4, Some(b"nowhere"));
+    head.set_value(4, None);
+    assert_eq!(shown(&head), "host=x a=9 a=2 b=3");
+    head.set_value(3, None);
+    assert_eq!(shown(&head), "host=x a=9 a=2");
+}
+
+#[test]
+fn a_switch_is_asked_for_by_two_fields() {
+    for (fields, asks) in [
+        ("connection: upgrade\r\nupgrade: x", true),
+        ("connection: keep-alive, Upgrade\r\nupgrade: x", true),
+        ("connection: upgrade", false),
+        ("upgrade: x", false),
+        ("connection: close\r\nupgrade: x", false),
+    ] {
+        let head = head_of(&format!("GET / HTTP/1.1\r\nhost: x\r\n{fields}\r\n\r\n"));
+        assert_eq!(head.upgrade(), asks, "{fields}");
+    }
+}
+
+#[test]
+fn connections_are_kept_and_closed_as_all_options_say() {
+    for (version, fields, keeps) in [
+        ("1.1", "x: y", true),
+        ("1.1", "connection: close", false),
+        ("1.1", "connection: close, x\r\nconnection: y", false),
+        ("1.1", "connection: keep-alive\r\nconnection: close", false),
+        ("1.0", "x: y", false),
+        ("1.0", "connection: keep-alive", true),
+        ("1.0", "connection: keep-alive\r\nconnection: x", true),
+        ("1.0", "connection: keep-alive, close", false),
+    ] {
+        let head = head_of(&format!("GET / HTTP/{version}\r\nhost: x\r\n{fields}\r\n\r\n"));
+        assert_eq!(head.keeps_alive(), keeps, "{version} {fields}");
+    }
+    let waits =
+        |text: &str| head_of(&format!("{text}\r\nhost: x\r\ncontent-length: 1\r\n\r\n")).expects_continue();
+    assert!(waits("PUT / HTTP/1.1\r\nexpect: 100-Continue"));
+    assert!(waits("PUT / HTTP/1.1\r\nexpect: 100-continue\r\nexpect: x"));
+    assert!(!waits("PUT / HTTP/1.1\r\nexpect: 200-ok"));
+    assert!(!waits("PUT / HTTP/1.0\r\nexpect: 100-continue"));
+}
+
+#[test]
+fn lengths_are_whole_numbers_up_to_nineteen_digits() {
+    for (text, number) in
+        [("0", 0), ("7", 7), ("12", 12), ("0305", 305), ("9999999999999999999", 9_999_999_999_999_999_999)]
+    {
+        let mut head = Head::default();
+        let text = format!("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: {text}\r\n\r\n");
+        assert!(parse_request(text.as_bytes(), &Limits::default(), &mut head).is_ok(), "{text}");
+        assert_eq!(head.content_length(), Some(number));
+    }
+    for text in ["", "10000000000000000000", "1 2", "1/", "1:", "-1", "0x1"] {
+        let mut head = Head::default();
+        let text = format!("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: {text}\r\n\r\n");
+        let refused = parse_request(text.as_bytes(), &Limits::default(), &mut head);
+        assert_eq!(refused, Err(Refusal::ContentLength), "{text}");
+    }
+}
+
+#[test]
+fn a_target_names_the_server_that_is_sent_in_host() {
+    for (target, host, expected_target, expected_host) in [
+        ("http://x/a", "x", "http://x/a", "x"),
+        ("http://x:80/a", "x", "http://x/a", "x"),
+        ("http://x/a", "x:80", "http://x/a", "x:80"),
+        ("http://x:80/a", "x:80", "http://x/a", "x"),
+        ("http://x:8080/a", "x:8080", "http://x:8080/a", "x:8080"),
+        ("http://X/a", "x", "http://X/a", "x"),
+        ("https://x:443/a", "x", "https://x/a", "x"),
+    ] {
+        let head = head_of(&format!("GET {target} HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+        assert_eq!(String::from_utf8_lossy(head.target()), expected_target, "{target} {host}");
+        assert_eq!(
+            head.host().map(String::from_utf8_lossy).as_deref(),
+            Some(expected_host),
+            "{target} {host}"
+        );
+    }
+    let head = head_of("GET http://x:80/a HTTP/1.1\r\n\r\n");
+    assert_eq!((head.target(), head.host()), (&b"http://x/a"[..], Some(&b"x"[..])));
+}
+
+#[test]
+fn bytes_that_begin_no_message_are_refused_at_once() {
+    let mut head = Head::default();
+    for (bytes, is_request) in [
+        ("G", true),
+        ("GET", true),
+        ("GET /", true),
+        ("\r", true),
+        (" ", false),
+        ("\x16\x03", false),
+        ("G(", false),
+    ] {
+        let parsed = parse_request(bytes.as_bytes(), &Limits::default(), &mut head);
+        assert_eq!(parsed == Ok(Parsed::Partial), is_request, "{bytes:?}: {parsed:?}");
+    }
+}
+
+#[test]
+fn control_bytes_are_found_wherever_they_stand() {
+    for length in [1, 7, 8, 15, 16, 17, 31, 32, 33, 64, 65] {
+        for place in 0..length {
+            let mut value = vec![b'x'; length];
+            for byte in [0, 1, 8, 11, 12, 14, 31, 127] {
+                value[place] = byte;
+                assert!(!super::scan::is_sound(&value), "{byte} at {place} of {length}");
+            }
+            for byte in [b'\t', b' ', b'~', 0x80, 0xff] {
+                value[place] = byte;
+                assert!(super::scan::is_sound(&value), "{byte} at {place} of {length}");
+            }
+        }
+    }
+}

@@ -72,3 +72,62 @@ pub fn reason(status: u16) -> &'static str {
         _ => "Other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reply_of_our_own_is_a_whole_response() {
+        let mut head = crate::h1::Head::default();
+        for status in [200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503, 504] {
+            let reply = canned(status);
+            let parsed = crate::h1::parse_response(&reply, &crate::h1::Limits::default(), &mut head);
+            let Ok(crate::h1::Parsed::Complete(used)) = parsed else { panic!("{status}: {parsed:?}") };
+            assert_eq!(head.status(), status);
+            assert_eq!(head.content_length(), Some((reply.len() - used) as u64), "{status}");
+            assert!(!head.keeps_alive());
+            let (_, name, text) = words(status);
+            assert!(name.len() > 1 && text.ends_with('.'), "{status}");
+            let body = String::from_utf8_lossy(&reply[used..]).into_owned();
+            assert!(body.contains(&format!("<h1>{status} {name}</h1><p>{text}</p>")), "{body}");
+        }
+        assert_eq!(canned(999), canned(500));
+    }
+
+    #[test]
+    fn reasons_are_those_of_the_registry() {
+        for (status, expected) in [
+            (100, "Continue"),
+            (101, "Switching Protocols"),
+            (200, "OK"),
+            (201, "Created"),
+            (202, "Accepted"),
+            (204, "No Content"),
+            (206, "Partial Content"),
+            (301, "Moved Permanently"),
+            (302, "Found"),
+            (303, "See Other"),
+            (304, "Not Modified"),
+            (307, "Temporary Redirect"),
+            (308, "Permanent Redirect"),
+            (400, "Bad Request"),
+            (401, "Unauthorized"),
+            (403, "Forbidden"),
+            (404, "Not Found"),
+            (405, "Method Not Allowed"),
+            (408, "Request Timeout"),
+            (410, "Gone"),
+            (413, "Payload Too Large"),
+            (429, "Too Many Requests"),
+            (500, "Internal Server Error"),
+            (501, "Not Implemented"),
+            (502, "Bad Gateway"),
+            (503, "Service Unavailable"),
+            (504, "Gateway Timeout"),
+            (299, "Other"),
+        ] {
+            assert_eq!(reason(status), expected, "{status}");
+        }
+    }
+}
