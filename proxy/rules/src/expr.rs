@@ -95,6 +95,10 @@ impl Expr {
             diagnostics.error(at.span, format!("'{name}' cannot be known yet where this rule runs"));
             return None;
         }
+        if name == "be_name" && context.backend.is_empty() && context.stage < crate::Stage::Response {
+            diagnostics.error(at.span, "'be_name' cannot be known yet: no backend is chosen in a frontend");
+            return None;
+        }
         if row.needs > crate::Stage::Connection && !context.http {
             diagnostics.error(at.span, format!("'{name}' needs 'mode http'"));
             return None;

@@ -155,12 +155,14 @@ pub(crate) fn read(name: &str, text: &str, without: Option<usize>) -> Result<Cas
             Part::Steps => case.steps.push(read),
             Part::Server => server_line(&mut case, &read.text).map_err(|why| mistake(&why))?,
             Part::File => {
-                let line = unquote(&read.text).map_err(|why| mistake(&why))?;
+                let quoted = read.text.starts_with('"');
+                let line = if quoted {
+                    unquote(&read.text).map_err(|why| mistake(&why))?
+                } else {
+                    read.text + "\n"
+                };
                 if let Some((_, text)) = case.files.last_mut() {
                     text.push_str(&line);
-                    if !read.text.starts_with('"') {
-                        text.push('\n');
-                    }
                 }
             }
         }

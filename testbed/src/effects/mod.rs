@@ -129,6 +129,16 @@ pub(crate) fn play_one(options: &One) -> Result<String, String> {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(folder.path(), open).map_err(|e| e.to_string())?;
     let seen = play::play(&case, &program, folder.path());
+    let looks_at_the_end = case.steps.iter().any(|step| {
+        matches!(step.text.split(' ').next(), Some("sh" | "check" | "exit" | "output"))
+    });
+    if options.without.is_none()
+        && !looks_at_the_end
+        && seen.as_ref().is_ok_and(|seen| seen.starts_with("the program ended"))
+    {
+        let output = std::fs::read_to_string(folder.path().join("output")).unwrap_or_default();
+        return Err(format!("the program does not start:\n{output}"));
+    }
     drop(folder);
     let (seen, found) = observe::mask(&seen?, &case.masks)?;
     if options.without.is_none()

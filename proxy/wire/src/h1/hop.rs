@@ -36,8 +36,8 @@ impl Hop {
     #[must_use]
     pub fn of_response(client: Version, keep: bool) -> Self {
         match (client, keep) {
-            (Version::Http11, true) | (Version::Http10, false) => Self::Default,
-            (Version::Http11, false) => Self::Close,
+            (_, false) => Self::Close,
+            (Version::Http11, true) => Self::Default,
             (Version::Http10, true) => Self::KeepAlive,
         }
     }
