@@ -294,6 +294,23 @@ impl Connection {
         self.consume(self.input().len(), core);
     }
 
+    /// Makes its end a reset.
+    pub(crate) fn abort(&self) {
+        if let Io::Plain(io) = &self.io {
+            io.abort_on_close();
+        }
+    }
+
+    /// Takes the socket away, to be kept where it says nothing.
+    pub(crate) fn vanish(&mut self, core: &Core) {
+        let socket = match std::mem::replace(&mut self.io, Io::Away) {
+            Io::Plain(io) => io,
+            Io::Tls(tls) => tls.stream.into_inner().0,
+            Io::Away => return,
+        };
+        core.silent.borrow_mut().keep(socket);
+    }
+
     /// Says that nothing follows and discards what the other side still sends, until it ends, `limit` bytes have come or
     /// the timer's deadline passes: closing a socket with unread bytes resets it, and the reply may be lost with that.
     pub(crate) async fn drain(&mut self, core: &Core, timer: &Timer, limit: u64) {

@@ -17,6 +17,7 @@ use crate::clock::now_ms;
 use crate::listener;
 use crate::log;
 use crate::shared::Shared;
+use crate::silent::Silent;
 use crate::stats::counters::CoreCounters;
 use crate::stream::Scratch;
 use crate::timers::{TICK_MS, Wheel};
@@ -57,6 +58,7 @@ pub(crate) struct Core {
     scratch: RefCell<Vec<Box<Scratch>>>,
     pub(crate) idle: RefCell<IdlePool>,
     pub(crate) sessions: RefCell<Slab<Rc<SessionMark>>>,
+    pub(crate) silent: RefCell<Silent>,
     pub(crate) log: log::Sender,
     /// Makes connections to servers in a test; `None`: the network does.
     #[cfg(test)]
@@ -85,6 +87,7 @@ impl Core {
             scratch: RefCell::default(),
             idle: RefCell::new(IdlePool::new(&servers)),
             sessions: RefCell::default(),
+            silent: RefCell::default(),
             log: log::Sender::default(),
             #[cfg(test)]
             dial: RefCell::default(),

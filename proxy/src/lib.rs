@@ -23,6 +23,7 @@ mod selftest;
 mod session;
 mod sessions;
 mod shared;
+mod silent;
 mod socket;
 pub mod stats;
 mod stream;

@@ -11,6 +11,7 @@ use proxy_config::model::Config;
 use tokio::sync::Notify;
 
 use crate::clock::now_ms;
+use crate::silent::MAX_SILENT;
 use crate::timers::TICK_MS;
 
 /// Most descriptors of a process, whatever the system allows: containers are given a thousand millions, and the kernel
@@ -112,6 +113,7 @@ fn reserve(config: &Config, cores: usize, machines: usize) -> u64 {
     OF_PROCESS
         + many(cores + 1, OF_THREAD)
         + many(cores * config.binds.len(), OF_LISTENER)
+        + many(cores * usize::from(config.drops_silently()), MAX_SILENT as u64)
         + many(config.global.stats_sockets.len(), OF_STATS_SOCKET)
         + many(machines, OF_MACHINE)
         + many(config.peers.len(), 1)

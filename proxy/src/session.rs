@@ -92,6 +92,11 @@ impl Session {
         own.map(|p| p.server)
     }
 
+    /// Leaves the client without a word: it learns of no end.
+    pub(crate) fn vanish(&mut self) {
+        self.client.vanish(&self.core);
+    }
+
     /// Counts a request for its frontend and for what the connection tracks.
     pub(crate) fn count_request(&self) {
         let front = &self.core.counters.frontends[self.frontend];
@@ -129,13 +134,16 @@ impl Session {
                 local: self.local,
                 ssl: self.client.is_tls(),
             };
-            let admitted = stream::layer4(&connection, &settings.tcp_request_session, &mut slots);
+            let admission = stream::layer4(&connection, &settings.tcp_request_session, &mut slots);
             if slots.iter().any(Option::is_some) {
                 self.tracked = Some(Box::new(slots));
             }
-            if !admitted {
+            if admission != stream::Admission::Granted {
                 shared.counters.frontends[self.frontend].denied_sessions.add(1);
-                self.client.discard(&shared);
+                match admission {
+                    stream::Admission::Dropped => self.vanish(),
+                    _ => self.client.discard(&shared),
+                }
                 return false;
             }
         }
@@ -200,15 +208,19 @@ pub(crate) fn begin(
     if !settings.tcp_request_connection.is_empty() {
         let mut slots = Slots::default();
         let connection = stream::Layer4 { core, frontend, client: source, local, ssl: false };
-        let admitted = stream::layer4(&connection, &settings.tcp_request_connection, &mut slots);
-        if !admitted {
+        let admission = stream::layer4(&connection, &settings.tcp_request_connection, &mut slots);
+        if admission != stream::Admission::Granted {
             untrack(core, &slots);
             let front = &core.counters.frontends[frontend];
             front.connections.add(1);
             front.connection_rate.hit(now);
             front.denied_connections.add(1);
             let mut client = client;
-            client.discard(core);
+            match admission {
+                stream::Admission::Dropped => client.vanish(core),
+                // At once and without a port that is kept: who refuses connections has many of them.
+                _ => client.abort(),
+            }
             return None;
         }
         tracked = slots.iter().any(Option::is_some).then(|| Box::new(slots));

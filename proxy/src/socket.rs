@@ -33,6 +33,18 @@ impl Socket {
         }
     }
 
+    /// Closing it is a reset, whatever the other side has still to get.
+    pub(crate) fn abort_on_close(&self) {
+        match self {
+            Self::Tcp(io) => {
+                // A socket that is gone already needs none.
+                let _ = io.set_zero_linger();
+            }
+            #[cfg(test)]
+            Self::Memory(_) => {}
+        }
+    }
+
     /// Closing it is a reset: the other side hears it at once, and this side keeps no port. Not where the other side has
     /// still to get something: a reset would take that back.
     pub(crate) fn reset_on_close(&self) {

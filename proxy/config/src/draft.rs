@@ -59,6 +59,7 @@ pub(crate) enum DeferredKind {
     TcpRequestContent,
     HttpRequest,
     HttpResponse,
+    Redirect,
     UseBackend,
     Stick,
 }

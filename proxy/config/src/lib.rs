@@ -5,7 +5,6 @@
 
 mod address;
 mod draft;
-mod error_file;
 mod explain;
 pub mod keepalived;
 pub mod keywords;

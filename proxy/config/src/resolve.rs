@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use proxy_lang::{Diagnostics, Span, Word, nearest};
 use proxy_rules::{
-    AclSet, Condition, Context, Format, HTTPLOG, Rule, Ruleset, RulesetKind, Stage, StickRule, TCPLOG,
+    AclSet, Condition, Context, Format, HTTPLOG, Page, Rule, Ruleset, RulesetKind, Stage, StickRule, TCPLOG,
 };
 use proxy_table::{DataType, Schema, Stored, TableId};
 
@@ -213,13 +213,26 @@ impl Place<'_> {
         rules
     }
 
-    fn error_replies(&self, diagnostics: &mut Diagnostics) -> BTreeMap<u16, Vec<u8>> {
+    fn redirects(&self, acls: &AclSet, diagnostics: &mut Diagnostics) -> Ruleset {
+        let mut rules = Ruleset::default();
+        for line in self.of_kind(DeferredKind::Redirect) {
+            let rule = self.with_context(Stage::Request, self.draft.is_backend, |c| {
+                Rule::redirect(&line.words, acls, c, diagnostics)
+            });
+            if let Some(rule) = rule {
+                rules.push(rule);
+            }
+        }
+        rules
+    }
+
+    fn error_replies(&self, diagnostics: &mut Diagnostics) -> BTreeMap<u16, Page> {
         let mut replies = BTreeMap::new();
         for (status, file) in &self.draft.error_files {
             match self.files.read(file) {
-                Ok(text) => match crate::error_file::check(text.as_bytes()) {
-                    Ok(()) => {
-                        replies.insert(*status, text.into_bytes());
+                Ok(text) => match proxy_rules::read_page(text.as_bytes()) {
+                    Ok(page) => {
+                        replies.insert(*status, page);
                     }
                     Err(why) => {
                         diagnostics
@@ -283,6 +296,7 @@ impl Place<'_> {
             tcp_request_session: self.ruleset(RulesetKind::TcpRequestSession, &acls, diagnostics),
             tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
             http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
+            redirects: self.redirects(&acls, diagnostics),
             http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
             use_backend: self.use_backend(&acls, diagnostics),
             default_backend,
@@ -382,6 +396,7 @@ impl Place<'_> {
             tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
             reuse: draft.reuse.unwrap_or_default(),
             http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
+            redirects: self.redirects(&acls, diagnostics),
             http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
             httpchk: draft.httpchk.as_ref().map(|check| {
                 let (method, uri, version) = check

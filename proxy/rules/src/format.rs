@@ -75,6 +75,11 @@ impl Format {
         good.then_some(Self(parts))
     }
 
+    /// A format that is nothing but this text.
+    pub(crate) fn text(text: &str) -> Self {
+        Self(vec![Part::Text(text.as_bytes().to_vec())])
+    }
+
     /// Writes the text for a log line.
     pub fn render(&self, facts: &LogFacts<'_>, exchange: &Exchange<'_>, view: &dyn View, out: &mut Vec<u8>) {
         for part in &self.0 {

@@ -1,9 +1,11 @@
 //! Ordered rules and what running them leads to. A ruleset that must wait says where it stopped and is
 //! resumed there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_lang::{Diagnostics, Status, Word, nearest};
+use proxy_wire::h1::page::Page;
 
 use crate::actions::{self, Action, Effect};
 use crate::{AclSet, Condition, Context, Exchange, Holds, View};
@@ -51,13 +53,10 @@ impl RulesetKind {
 }
 
 /// Why a ruleset waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// To make an abuser wait before it is refused.
-    Tarpit {
-        /// The status of the refusal.
-        status: u16,
-    },
+    Tarpit(Box<Reply>),
     /// For a time the file gives.
     Pause(Duration),
     /// For more of what the client sends, until `tcp-request inspect-delay` has passed.
@@ -73,8 +72,27 @@ pub struct Reply {
     pub content_type: Vec<u8>,
     /// Further fields.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Whether those are sent behind the content's own, as a redirect's are.
+    pub headers_last: bool,
     /// Its content.
-    pub body: Vec<u8>,
+    pub body: Content,
+}
+
+/// What a reply consists of besides its fields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// These bytes, which may be none.
+    Bytes(Vec<u8>),
+    /// The page that the proxy has for the status; fields and type of the reply mean nothing then.
+    Page,
+    /// A whole response of a file; the same holds.
+    Whole(Arc<Page>),
+}
+
+impl Default for Content {
+    fn default() -> Self {
+        Self::Bytes(Vec::new())
+    }
 }
 
 impl Reply {
@@ -90,11 +108,8 @@ impl Reply {
 pub enum Final {
     /// Go on without looking at the remaining rules.
     Allow,
-    /// Refuse with this status.
-    Deny {
-        /// The status.
-        status: u16,
-    },
+    /// Refuse with this.
+    Deny(Box<Reply>),
     /// Answer with this.
     Reply(Box<Reply>),
     /// Close without a word.
@@ -138,13 +153,7 @@ impl Rule {
         diagnostics: &mut Diagnostics,
     ) -> Option<Self> {
         let (name, rest) = words.split_first()?;
-        let split = rest.iter().position(|w| matches!(w.text.as_str(), "if" | "unless") && !w.quoted);
-        let (arguments, condition) = rest.split_at(split.unwrap_or(rest.len()));
-        let condition = if condition.is_empty() {
-            None
-        } else {
-            Some(Condition::parse(condition, acls, context, diagnostics)?)
-        };
+        let (arguments, condition) = parted(rest, acls, context, diagnostics)?;
         let named = || actions::every().filter(|row| row.names(&name.text));
         if name.text.starts_with("lua.") {
             diagnostics.absent(name.span, &name.text, "there is no Lua in Tandem");
@@ -178,6 +187,33 @@ impl Rule {
         let action = (row.parse)(name, arguments, context, diagnostics)?;
         Some(Self { action, condition })
     }
+
+    /// Reads what stands behind the keyword `redirect`: an action whose texts are no formats.
+    pub fn redirect(
+        words: &[Word],
+        acls: &AclSet,
+        context: &Context<'_>,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Self> {
+        let (arguments, condition) = parted(words, acls, context, diagnostics)?;
+        let action = actions::redirect(words.first()?, arguments, context, diagnostics)?;
+        Some(Self { action, condition })
+    }
+}
+
+/// An action's arguments, and the condition behind them.
+fn parted<'w>(
+    words: &'w [Word],
+    acls: &AclSet,
+    context: &Context<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<(&'w [Word], Option<Condition>)> {
+    let split = words.iter().position(|w| matches!(w.text.as_str(), "if" | "unless") && !w.quoted);
+    let (arguments, condition) = words.split_at(split.unwrap_or(words.len()));
+    if condition.is_empty() {
+        return Some((arguments, None));
+    }
+    Some((arguments, Some(Condition::parse(condition, acls, context, diagnostics)?)))
 }
 
 /// Rules of one kind in one proxy.
@@ -194,6 +230,12 @@ impl Ruleset {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Whether a rule may leave a client without a word.
+    #[must_use]
+    pub fn drops_silently(&self) -> bool {
+        self.0.iter().any(|rule| matches!(rule.action, Action::Drop))
     }
 
     /// Runs the rules from `cursor` on.

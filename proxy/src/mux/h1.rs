@@ -48,6 +48,7 @@ pub(crate) async fn run(session: &mut Session) {
         match Box::pin(stream::run(session, first)).await {
             After::KeepAlive => first = false,
             After::Close => return,
+            After::Vanish => return session.vanish(),
             After::Drain => return session::drain(session).await,
         }
     }

@@ -40,6 +40,7 @@ pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
             let keeps = reply::rule(stream, &reply, &mut out);
             (say(stream, out, keeps, unread).await, termination)
         }
+        Err(Stop::Vanish(termination)) => (After::Vanish, termination),
         Err(Stop::Close(termination)) => {
             let refused = matches!(termination.by, By::Proxy | By::Local);
             (if refused && unread { After::Drain } else { After::Close }, termination)

@@ -21,7 +21,7 @@ mod termination;
 use std::time::Duration;
 
 pub(crate) use finish::finish_without_request;
-pub(crate) use rules::{Layer4, exchange, layer4};
+pub(crate) use rules::{Admission, Layer4, exchange, layer4};
 pub(crate) use state::{After, CookieSeen, Running, Scratch, Stream};
 pub(crate) use tcp::run_tcp;
 pub(crate) use termination::Termination;

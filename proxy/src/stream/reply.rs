@@ -1,47 +1,59 @@
 //! What the proxy says itself: error pages and rules' replies. Each is a head and a body that the engine frames.
 
-use proxy_rules::Reply;
-use proxy_wire::h1::{self, Body, Framing, Head, Hop, Limits, Parsed, Version, encode, response};
+use proxy_config::model::Mode;
+use proxy_rules::{Content, Page, Reply};
+use proxy_wire::h1::{self, Body, Decoder, Framing, Head, Hop, Limits, Parsed, Version, encode, response};
 
 use super::flow::Flow;
 use super::state::Stream;
 
 /// Writes an error reply; the file's own page for this status if there is one. Says whether the session may go on.
 pub(super) fn error(stream: &Stream<'_>, status: u16, out: &mut Vec<u8>) -> bool {
-    let own = |replies: &std::collections::BTreeMap<u16, Vec<u8>>| replies.get(&status).cloned();
+    let own = |pages: &std::collections::BTreeMap<u16, Page>| pages.get(&status).cloned();
     let page = stream
         .backend
         .and_then(|_| own(&stream.backend_settings().error_replies))
         .or_else(|| own(&stream.frontend().error_replies));
-    let canned;
-    let bytes = match &page {
-        Some(page) => page,
-        None => {
-            canned = response::canned(status);
-            &canned
-        }
-    };
-    let mut head = Head::default();
-    match h1::parse_response(bytes, &Limits::default(), &mut head) {
-        Ok(Parsed::Complete(used)) => write(stream, &head, &bytes[used..], out),
-        Ok(Parsed::Partial) | Err(_) => {
-            // A page that is no response is refused when the file is read; nothing of it leaves here.
-            out.extend_from_slice(&response::canned(status));
-            false
-        }
+    match page {
+        Some(page) => whole(stream, &page.bytes, out),
+        None => whole(stream, &response::canned(status), out),
     }
 }
 
 /// Writes a rule's reply; says whether the session may go on.
 pub(super) fn rule(stream: &Stream<'_>, reply: &Reply, out: &mut Vec<u8>) -> bool {
+    let body = match &reply.body {
+        Content::Page => return error(stream, reply.status, out),
+        Content::Whole(page) => return whole(stream, &page.bytes, out),
+        Content::Bytes(body) => body,
+    };
     let mut head = Head::response(reply.status, reply.reason());
-    for (name, value) in &reply.headers {
-        head.add(name, value);
+    let fields = |head: &mut Head| {
+        for (name, value) in &reply.headers {
+            head.add(name, value);
+        }
+    };
+    if !reply.headers_last {
+        fields(&mut head);
     }
-    if !reply.content_type.is_empty() && !reply.body.is_empty() && !is_bodiless(reply.status) {
+    head.add_length(body.len() as u64);
+    if !reply.content_type.is_empty() && !body.is_empty() && !is_bodiless(reply.status) {
         head.add(b"content-type", &reply.content_type);
     }
-    write(stream, &head, &reply.body, out)
+    if reply.headers_last {
+        fields(&mut head);
+    }
+    write(stream, &head, body, out)
+}
+
+/// Writes a page: a whole response, or nothing.
+fn whole(stream: &Stream<'_>, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    let mut head = Head::default();
+    match h1::parse_response(bytes, &Limits::default(), &mut head) {
+        Ok(Parsed::Complete(used)) => write(stream, &head, &bytes[used..], out),
+        // An empty one closes without a word; any other that is no response is refused when the file is read.
+        Ok(Parsed::Partial) | Err(_) => false,
+    }
 }
 
 fn write(stream: &Stream<'_>, head: &Head, body: &[u8], out: &mut Vec<u8>) -> bool {
@@ -53,7 +65,7 @@ fn write(stream: &Stream<'_>, head: &Head, body: &[u8], out: &mut Vec<u8>) -> bo
         Some(upload) => upload.has_read_all() && !upload.is_broken(),
         None => matches!(stream.request_body, Body::None),
     };
-    let keep = read && uploaded && stream.client_keeps && !stream.front_closes();
+    let keep = read && uploaded && stream.client_keeps && !stream.front_closes() && head.keeps_alive();
     let bodiless = is_bodiless(head.status());
     if head.version() == Version::Http10 {
         encode::write_old_response(head, out);
@@ -62,7 +74,11 @@ fn write(stream: &Stream<'_>, head: &Head, body: &[u8], out: &mut Vec<u8>) -> bo
         }
         return false;
     }
-    let framing = if bodiless { Framing::Nothing } else { Framing::Length(body.len() as u64) };
+    let framing = match head.status() {
+        304 => Framing::Length(body.len() as u64),
+        _ if bodiless => Framing::Nothing,
+        _ => Framing::Length(body.len() as u64),
+    };
     encode::write_response(head, framing, Hop::of_response(version, keep), out);
     if !bodiless && !request.asks_for_head() {
         out.extend_from_slice(body);
@@ -79,14 +95,27 @@ fn is_bodiless(status: u16) -> bool {
 pub(super) fn pass_over_body(stream: &mut Stream<'_>) {
     if stream.upload.is_none()
         && stream.times.requested.is_some()
-        && let Body::Length(length) = stream.request_body
-        && length <= stream.session.client.input().len() as u64
+        && let Some(length) = whole_body(stream.request_body, stream.session.client.input())
     {
         let session = &mut *stream.session;
-        session.client.consume(usize::try_from(length).unwrap_or(0), &session.core);
-        stream.bytes_in += length;
+        session.client.consume(length, &session.core);
+        stream.bytes_in += length as u64;
         stream.request_body = Body::None;
     }
+}
+
+/// The bytes of a body, if they are all there.
+fn whole_body(body: Body, input: &[u8]) -> Option<usize> {
+    let mut decoder = Decoder::new(body);
+    let mut at = 0;
+    while !decoder.is_done() {
+        let piece = decoder.decode(&input[at..]).ok()?;
+        if piece.consumed == 0 {
+            return None;
+        }
+        at += piece.consumed;
+    }
+    Some(at)
 }
 
 /// Whether the client may still be sending when its stream has ended.
@@ -97,6 +126,7 @@ pub(super) fn is_unread(stream: &Stream<'_>) -> bool {
         _ if ahead => true,
         (_, None) => true,
         (Some(upload), _) => !upload.has_read_all(),
+        (None, _) if stream.frontend().mode == Mode::Tcp => true,
         (None, _) => !matches!(stream.request_body, Body::None),
     }
 }

@@ -36,7 +36,8 @@ pub(super) async fn backend_content(stream: &mut Stream<'_>) -> Step {
 pub(super) async fn frontend(stream: &mut Stream<'_>) -> Step {
     let shared = stream.shared();
     let settings = &shared.config.frontends[stream.session.frontend];
-    run(stream, &settings.http_request, &settings.acls, Of::Request(settings.timeouts.tarpit)).await
+    run(stream, &settings.http_request, &settings.acls, Of::Request(settings.timeouts.tarpit)).await?;
+    run(stream, &settings.redirects, &settings.acls, Of::Request(None)).await
 }
 
 /// Runs the backend's `http-request` rules and adds what options of either side add.
@@ -45,6 +46,7 @@ pub(super) async fn backend(stream: &mut Stream<'_>) -> Step {
     let settings = &shared.config.backends[stream.backend.unwrap_or(0)];
     if stream.meets_backend_rules() {
         run(stream, &settings.http_request, &settings.acls, Of::Request(settings.timeouts.tarpit)).await?;
+        run(stream, &settings.redirects, &settings.acls, Of::Request(None)).await?;
     }
     let front = &shared.config.frontends[stream.session.frontend];
     let same = settings.forward_for.as_ref().or(front.forward_for.as_ref());
@@ -112,8 +114,19 @@ pub(crate) struct Layer4<'l> {
     pub(crate) ssl: bool,
 }
 
-/// Runs rules of a connection or a session, which never wait; whether it may go on.
-pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots) -> bool {
+/// What rules say of a connection or a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It may go on.
+    Granted,
+    /// It is closed.
+    Refused,
+    /// It is left without a word.
+    Dropped,
+}
+
+/// Runs rules of a connection or a session, which never wait.
+pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots) -> Admission {
     let shared = &connection.core.shared;
     let settings = &shared.config.frontends[connection.frontend];
     let mut exchange = Exchange {
@@ -132,8 +145,9 @@ pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots
         may_change: Cell::new(false),
     };
     match rules.eval(0, &settings.acls, &mut exchange, &Running(shared)) {
-        Verdict::Done | Verdict::Stop(Final::Allow) => true,
-        Verdict::Suspend { .. } | Verdict::Stop(_) => false,
+        Verdict::Done | Verdict::Stop(Final::Allow) => Admission::Granted,
+        Verdict::Stop(Final::Drop) => Admission::Dropped,
+        Verdict::Suspend { .. } | Verdict::Stop(_) => Admission::Refused,
     }
 }
 
@@ -197,11 +211,11 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, of: Of) ->
             }
             Verdict::Done => return Ok(()),
             Verdict::Stop(last) => return stop(stream, last, of),
-            Verdict::Suspend { why: Wait::Tarpit { status }, .. } => {
-                let Of::Request(tarpit) = of else { return stop(stream, Final::Deny { status }, of) };
+            Verdict::Suspend { why: Wait::Tarpit(reply), .. } => {
+                let Of::Request(tarpit) = of else { return stop(stream, Final::Deny(reply), of) };
                 stream.rest(tarpit.unwrap_or(Duration::ZERO)).await;
                 count_denied(stream);
-                return Err(Stream::error(status, By::Proxy, At::Tarpit));
+                return Err(Stop::Reply(reply, Termination::new(By::Proxy, At::Tarpit)));
             }
             Verdict::Suspend { why: Wait::Pause(time), cursor: next } => {
                 stream.rest(time).await;
@@ -249,18 +263,17 @@ fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
     let at = if matches!(of, Of::Response) { At::Headers } else { At::Request };
     match (last, of) {
         (Final::Allow, _) => Ok(()),
-        (Final::Deny { .. } | Final::Drop | Final::Reject, Of::Response) => {
+        (Final::Drop, _) => {
             count_denied(stream);
-            Err(Stream::error(502, By::Proxy, at))
+            Err(Stop::Vanish(Termination::new(By::Proxy, at)))
         }
-        (Final::Deny { .. } | Final::Drop | Final::Reject, Of::Content(_))
-        | (Final::Drop | Final::Reject, _) => {
+        (Final::Deny(_), Of::Content(_)) | (Final::Reject, _) => {
             count_denied(stream);
             Err(Stop::Close(Termination::new(By::Proxy, at)))
         }
-        (Final::Deny { status }, Of::Request(_)) => {
+        (Final::Deny(reply), Of::Request(_) | Of::Response) => {
             count_denied(stream);
-            Err(Stream::error(status, By::Proxy, at))
+            Err(Stop::Reply(reply, Termination::new(By::Proxy, at)))
         }
         (Final::Reply(reply), _) => {
             let front = &stream.session.core.counters.frontends[stream.session.frontend];

@@ -26,6 +26,8 @@ pub(crate) enum After {
     KeepAlive,
     /// The connection is closed.
     Close,
+    /// The connection is left without a word of its end.
+    Vanish,
     /// It was answered before it had sent everything: what it still sends is discarded before the connection is closed.
     Drain,
 }
@@ -39,6 +41,8 @@ pub(crate) enum Stop {
     Reply(Box<Reply>, Termination),
     /// Say nothing more.
     Close(Termination),
+    /// Let the client learn nothing at all, the connection's end included.
+    Vanish(Termination),
 }
 
 pub(crate) type Step = Result<(), Stop>;

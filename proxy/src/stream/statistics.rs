@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use proxy_config::model::StatsPage;
-use proxy_rules::Reply;
+use proxy_rules::{Content, Reply};
 use proxy_wire::h1::{Head, Method};
 
 use super::state::{Step, Stop, Stream};
@@ -51,7 +51,7 @@ async fn answer(stream: &mut Stream<'_>, shared: &Arc<Shared>, page: &StatsPage)
         made.ok_or_else(|| Stream::error(503, By::Local, At::Request))?
     } else {
         let body = b"This page changes nothing.\n".to_vec();
-        Reply { status: 501, content_type: b"text/plain".to_vec(), headers: Vec::new(), body }
+        Reply { status: 501, content_type: b"text/plain".to_vec(), body: Content::Bytes(body), ..Reply::default() }
     };
     // A page is dear: a client that has sent further requests ahead of it gets this one and no other.
     stream.client_keeps &= stream.session.client.input().is_empty();
@@ -90,7 +90,8 @@ fn forbidden(page: &StatsPage) -> Reply {
             (b"cache-control".to_vec(), b"no-cache".to_vec()),
             (b"www-authenticate".to_vec(), format!("Basic realm=\"{realm}\"").into_bytes()),
         ],
-        body: b"A name and a password are needed.\n".to_vec(),
+        body: Content::Bytes(b"A name and a password are needed.\n".to_vec()),
+        ..Reply::default()
     }
 }
 
@@ -122,6 +123,7 @@ fn shown(shared: &Shared, page: &StatsPage, uri: &str, csv: bool, refresh: bool)
         status: 200,
         content_type: content_type.as_bytes().to_vec(),
         headers: vec![(b"cache-control".to_vec(), b"no-cache".to_vec())],
-        body: body.into_bytes(),
+        body: Content::Bytes(body.into_bytes()),
+        ..Reply::default()
     }
 }

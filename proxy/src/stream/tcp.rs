@@ -2,13 +2,13 @@
 
 use super::flow::Flow;
 use super::pump::pump;
-use super::state::{Step, Stop, Stream};
+use super::state::{After, Step, Stop, Stream};
 use super::{connect, finish, rules, server};
 use crate::session::Session;
 use crate::watchdog::Station;
 
 /// Runs the one stream of a TCP session.
-pub(crate) async fn run_tcp(session: &mut Session) {
+pub(crate) async fn run_tcp(session: &mut Session) -> After {
     let mut scratch = session.core.lend();
     let mut stream = Stream::new(session, &mut scratch, true);
     let step = walk(&mut stream).await;
@@ -17,9 +17,10 @@ pub(crate) async fn run_tcp(session: &mut Session) {
         Err(Stop::Error(_, termination) | Stop::Reply(_, termination)) => Err(Stop::Close(termination)),
         other => other,
     };
-    finish::finish(&mut stream, step).await;
+    let after = finish::finish(&mut stream, step).await;
     drop(stream);
     session.core.take_back(scratch);
+    after
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {

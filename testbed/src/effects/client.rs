@@ -99,6 +99,7 @@ impl Client {
                     }
                     socket.connect_timeout(&address.into(), PATIENCE).map_err(|e| match e.kind() {
                         ErrorKind::ConnectionRefused => "refused".to_owned(),
+                        ErrorKind::ConnectionReset => "RST".to_owned(),
                         _ => e.to_string(),
                     })?;
                     socket.set_tcp_nodelay(true).map_err(|e| e.to_string())?;

@@ -130,16 +130,6 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
     ),
     Keyword::inert(
-        BOTH,
-        false,
-        Spec::later(
-            &["redirect"],
-            &[Arg::Words("location/prefix/scheme and options")],
-            "Sends the client elsewhere.",
-            "redirect scheme https if { ssl_fc }",
-        ),
-    ),
-    Keyword::inert(
         BACK_OR_DEFAULTS,
         false,
         Spec::later(

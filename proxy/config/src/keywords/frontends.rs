@@ -1,10 +1,10 @@
 //! Where clients arrive: binds, limits, the default backend.
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, read_options};
+use proxy_rules::PAGES;
 
 use super::spec;
 use crate::draft::{BindDraft, BindOptions, ProxyDraft};
-use crate::error_file::STATUSES;
 use crate::model::Mode;
 
 const FRONT: Sections = Sections::FRONTEND.or(Sections::LISTEN);
@@ -71,10 +71,10 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: Sections::PROXY,
         negatable: false,
-        apply: |d, a, r| match u16::try_from(a.int(0)).ok().filter(|status| STATUSES.contains(status)) {
+        apply: |d, a, r| match u16::try_from(a.int(0)).ok().filter(|status| PAGES.contains(status)) {
             Some(status) => d.error_files.push((status, a.word(1).clone())),
             None => {
-                let known = STATUSES.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+                let known = PAGES.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
                 r.error(
                     a.span,
                     format!("'errorfile' : status {} is never sent by the proxy itself", a.int(0)),

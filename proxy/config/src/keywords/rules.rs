@@ -45,6 +45,19 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     },
     Keyword {
         spec: spec!(
+            &["redirect"],
+            &[Arg::Words(
+                "location|prefix|scheme text [code status] [drop-query] [append-slash] [set-cookie|clear-cookie cookie] [if|unless condition]"
+            )],
+            "Sends the client elsewhere, once no 'http-request' rule has answered; its text is no format.",
+            "redirect scheme https code 301 if { path /login }"
+        ),
+        sections: BOTH,
+        negatable: false,
+        apply: |d, a, _| defer(d, a, DeferredKind::Redirect),
+    },
+    Keyword {
+        spec: spec!(
             &["stick"],
             &[Arg::Words("on|match|store-request key [table <name>] [if condition]")],
             "Brings a client back to its server by a stick table.",

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use proxy_lang::Span;
-use proxy_rules::{AclSet, Condition, Format, Ruleset, StickRule};
+use proxy_rules::{AclSet, Condition, Format, Page, Ruleset, StickRule};
 use proxy_table::{Schema, TableId};
 
 /// Everything HAProxy's sections of the file say.
@@ -24,6 +24,25 @@ pub struct Config {
     /// By table id.
     pub tables: Vec<Schema>,
     pub peers: Vec<Peers>,
+}
+
+impl Config {
+    /// Whether a rule may leave a client without a word (`silent-drop`).
+    #[must_use]
+    pub fn drops_silently(&self) -> bool {
+        let fronts = self.frontends.iter().flat_map(|f| {
+            [
+                &f.tcp_request_connection,
+                &f.tcp_request_session,
+                &f.tcp_request_content,
+                &f.http_request,
+                &f.http_response,
+            ]
+        });
+        let backs =
+            self.backends.iter().flat_map(|b| [&b.tcp_request_content, &b.http_request, &b.http_response]);
+        fronts.chain(backs).any(Ruleset::drops_silently)
+    }
 }
 
 /// A `peers` section.
@@ -261,6 +280,8 @@ pub struct Frontend {
     pub tcp_request_session: Ruleset,
     pub tcp_request_content: Ruleset,
     pub http_request: Ruleset,
+    /// `redirect` lines, which come behind `http_request`.
+    pub redirects: Ruleset,
     pub http_response: Ruleset,
     pub use_backend: Vec<UseBackend>,
     pub default_backend: Option<BackendId>,
@@ -268,7 +289,7 @@ pub struct Frontend {
     pub log: Vec<LogTarget>,
     pub log_format: Option<Format>,
     pub table: Option<TableId>,
-    pub error_replies: BTreeMap<u16, Vec<u8>>,
+    pub error_replies: BTreeMap<u16, Page>,
     pub captures: Captures,
     pub stats: Option<StatsPage>,
 }
@@ -320,6 +341,8 @@ pub struct Backend {
     pub acls: AclSet,
     pub tcp_request_content: Ruleset,
     pub http_request: Ruleset,
+    /// `redirect` lines, which come behind `http_request`.
+    pub redirects: Ruleset,
     pub http_response: Ruleset,
     pub reuse: HttpReuse,
     pub httpchk: Option<HttpCheck>,
@@ -329,7 +352,7 @@ pub struct Backend {
     pub redispatch: Option<i32>,
     pub fullconn: u32,
     pub forward_for: Option<ForwardFor>,
-    pub error_replies: BTreeMap<u16, Vec<u8>>,
+    pub error_replies: BTreeMap<u16, Page>,
     pub stats: Option<StatsPage>,
     /// The frontend of the same `listen`: what came through it has met these rules already.
     pub own_frontend: Option<FrontendId>,

@@ -1,14 +1,18 @@
 //! What a rule does. One row per action: where it may stand, how it is read; running it is one match.
 
+mod answer;
 mod parse;
+mod redirect;
 mod waiting;
 
 use proxy_lang::{Diagnostics, Spec, Word};
 use proxy_table::{DataType, TableId};
 
+use answer::Answer;
 use parse::TABLE;
+use redirect::Redirect;
 
-use crate::{Context, Exchange, Expr, Final, Format, Reply, RulesetKind, Tracked, View, Wait};
+use crate::{Context, Exchange, Expr, Final, Format, RulesetKind, Tracked, View, Wait};
 
 /// A row of the registry.
 pub struct ActionRow {
@@ -36,26 +40,28 @@ pub fn every() -> impl Iterator<Item = &'static ActionRow> {
     TABLE.iter().chain(waiting::TABLE)
 }
 
+/// Reads what stands behind the keyword `redirect`.
+pub(crate) fn redirect(
+    name: &Word,
+    arguments: &[Word],
+    context: &Context<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Action> {
+    redirect::redirect(name, arguments, false, context, diagnostics).map(Action::Redirect)
+}
+
 /// An action, resolved.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Allow,
     /// Stands for one that is not built.
     Nothing,
-    Deny(u16),
-    Tarpit(u16),
+    Deny(Answer),
+    Tarpit(Answer),
     Drop,
     Reject,
-    Reply {
-        status: u16,
-        content_type: Vec<u8>,
-        headers: Vec<(String, Format)>,
-        body: Body,
-    },
-    Redirect {
-        status: u16,
-        target: Target,
-    },
+    Reply(Answer),
+    Redirect(Redirect),
     SetHeader {
         name: String,
         value: Format,
@@ -83,19 +89,6 @@ pub(crate) enum Action {
     },
 }
 
-#[derive(Clone, Debug)]
-pub(crate) enum Body {
-    Fixed(Vec<u8>),
-    Format(Format),
-}
-
-#[derive(Clone, Debug)]
-pub(crate) enum Target {
-    Location(Format),
-    Prefix(Format),
-    Scheme(Format),
-}
-
 /// What of the request's target is replaced.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TargetPart {
@@ -117,26 +110,23 @@ impl Action {
         match self {
             Self::Allow => return Effect::Stop(Final::Allow),
             Self::Nothing => {}
-            Self::Deny(status) => return Effect::Stop(Final::Deny { status: *status }),
-            Self::Tarpit(status) => return Effect::Wait(Wait::Tarpit { status: *status }),
+            Self::Deny(answer) => {
+                return Effect::Stop(answer.evaluate(exchange, view).map_or(Final::Fail, Final::Deny));
+            }
+            Self::Tarpit(answer) => {
+                return match answer.evaluate(exchange, view) {
+                    Some(reply) => Effect::Wait(Wait::Tarpit(reply)),
+                    None => Effect::Stop(Final::Fail),
+                };
+            }
             Self::Drop => return Effect::Stop(Final::Drop),
             Self::Reject => return Effect::Stop(Final::Reject),
-            Self::Reply { status, content_type, headers, body } => {
-                let headers =
-                    headers.iter().map(|(n, v)| (n.clone().into_bytes(), v.evaluate(exchange, view)));
-                let reply = Reply {
-                    status: *status,
-                    content_type: content_type.clone(),
-                    headers: headers.collect(),
-                    body: match body {
-                        Body::Fixed(bytes) => bytes.clone(),
-                        Body::Format(format) => format.evaluate(exchange, view),
-                    },
-                };
-                let writable = reply.headers.iter().all(|(_, value)| is_writable(value));
-                return Effect::Stop(if writable { Final::Reply(Box::new(reply)) } else { Final::Fail });
+            Self::Reply(answer) => {
+                return Effect::Stop(answer.evaluate(exchange, view).map_or(Final::Fail, Final::Reply));
             }
-            Self::Redirect { status, target } => return redirect(*status, target, exchange, view),
+            Self::Redirect(redirect) => {
+                return Effect::Stop(Final::Reply(Box::new(redirect.evaluate(exchange, view))));
+            }
             Self::SetHeader { name, value, replace, response } => {
                 let value = value.evaluate(exchange, view);
                 if !is_writable(&value) {
@@ -231,30 +221,4 @@ fn written(done: bool) -> Effect {
 /// Whether a field's value is one line without controls (RFC 9110 5.5).
 fn is_writable(value: &[u8]) -> bool {
     !value.iter().any(|b| b.is_ascii_control() && *b != b'\t')
-}
-
-fn redirect(status: u16, target: &Target, exchange: &mut Exchange<'_>, view: &dyn View) -> Effect {
-    let uri = |format: &Format| format.evaluate_uri(exchange, view, b"", b"");
-    // Of a target that names a server, this is about the path; of one without a path, about the root.
-    let own = match exchange.request.as_deref().map(proxy_wire::h1::Head::path_and_query) {
-        None | Some(b"") => b"/",
-        Some(own) => own,
-    };
-    let location = match target {
-        Target::Location(format) => uri(format),
-        Target::Prefix(format) => {
-            let prefix = uri(format);
-            if prefix == b"/" { own.to_vec() } else { [&prefix, own].concat() }
-        }
-        Target::Scheme(format) => {
-            let host = exchange.request.as_deref().and_then(|head| head.host()).unwrap_or_default();
-            let mut location = uri(format);
-            location.extend_from_slice(b"://");
-            proxy_wire::h1::escape(host, b"", &mut location);
-            location.extend_from_slice(own);
-            location
-        }
-    };
-    let headers = vec![(b"location".to_vec(), location)];
-    Effect::Stop(Final::Reply(Box::new(Reply { status, headers, ..Reply::default() })))
 }

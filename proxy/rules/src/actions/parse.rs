@@ -3,7 +3,9 @@
 use proxy_lang::{Arg, Diagnostics, Spec, Word};
 use proxy_table::DataType;
 
-use super::{Action, ActionRow, Body, Target, TargetPart};
+use super::answer::{answer, refusal};
+use super::redirect::redirect;
+use super::{Action, ActionRow, TargetPart};
 use crate::{Context, Expr, Format, RulesetKind};
 
 const HTTP: u8 = RulesetKind::HttpRequest.bit() | RulesetKind::HttpResponse.bit();
@@ -25,7 +27,12 @@ const fn row(
     ActionRow { spec: Spec::full(names, args, doc, example), kinds, parse }
 }
 
-const STATUS: &[Arg] = &[Arg::Rest("deny_status <status>")];
+const STATUS: &[Arg] = &[Arg::Rest(
+    "deny_status <status> or status <status> content-type <type> string|lf-string|file|lf-file|errorfile <content> default-errorfiles hdr <name> <format>",
+)];
+const ANSWER: &[Arg] = &[Arg::Rest(
+    "status <status> content-type <type> string|lf-string|file|lf-file|errorfile <content> default-errorfiles hdr <name> <format>",
+)];
 const FORMAT: &[Arg] = &[Arg::Word("format")];
 const NAME_VALUE: &[Arg] = &[Arg::Word("name"), Arg::Word("format")];
 
@@ -50,26 +57,28 @@ pub(super) const TABLE: &[ActionRow] = &[
         HTTP,
         "Refuses a request, with 403 unless told otherwise, or a response, with 502.",
         "deny deny_status 429",
-        |n, a, c, d| status(n, a, if is_response(c) { 502 } else { 403 }, d).map(Action::Deny),
+        |n, a, c, d| refusal(n, a, if is_response(c) { 502 } else { 403 }, c, d).map(Action::Deny),
     ),
     row(
         &["redirect"],
-        &[Arg::Words("location|prefix|scheme <format> [code <status>]")],
-        REQUEST,
+        &[Arg::Words(
+            "location|prefix|scheme <format> [code <status>] [drop-query] [append-slash] [set-cookie|clear-cookie <cookie>]",
+        )],
+        HTTP,
         "Sends the client elsewhere.",
         "redirect scheme https code 301",
-        redirect,
+        |n, a, c, d| redirect(n, a, true, c, d).map(Action::Redirect),
     ),
     row(&["reject"], &[], TCP | REQUEST, "Closes the connection.", "reject", |n, a, _, d| {
         none(n, a, d).map(|()| Action::Reject)
     }),
     row(
         &["return"],
-        &[Arg::Rest("status <status> content-type <type> string <text> hdr <name> <format>")],
-        REQUEST,
+        ANSWER,
+        HTTP,
         "Answers at once.",
         "return status 200 content-type text/plain string ok",
-        reply,
+        |n, a, c, d| answer(n, a, 200, c, d).map(Action::Reply),
     ),
     row(
         &["sc-inc-gpc0"],
@@ -139,11 +148,11 @@ pub(super) const TABLE: &[ActionRow] = &[
         "set-uri /new?a=b",
         |n, a, c, d| target(TargetPart::Whole, n, a, c, d),
     ),
-    row(&["silent-drop"], &[], TCP | REQUEST, "Closes without a word.", "silent-drop", |n, a, _, d| {
+    row(&["silent-drop"], &[], TCP | HTTP, "Closes without a word.", "silent-drop", |n, a, _, d| {
         none(n, a, d).map(|()| Action::Drop)
     }),
-    row(&["tarpit"], STATUS, REQUEST, "Makes the client wait, then refuses.", "tarpit", |n, a, _, d| {
-        status(n, a, 500, d).map(Action::Tarpit)
+    row(&["tarpit"], STATUS, REQUEST, "Makes the client wait, then refuses.", "tarpit", |n, a, c, d| {
+        refusal(n, a, 500, c, d).map(Action::Tarpit)
     }),
     row(
         &["track-sc0", "track-sc1", "track-sc2"],
@@ -177,31 +186,6 @@ fn expect<'w, const N: usize>(
     fits
 }
 
-fn number(name: &Word, word: Option<&Word>, diagnostics: &mut Diagnostics) -> Option<u16> {
-    let status = word.and_then(|w| w.text.parse::<u16>().ok()).filter(|s| (200..600).contains(s));
-    if status.is_none() {
-        diagnostics.error(
-            word.map_or(name.span, |w| w.span),
-            format!("'{}' expects a status from 200 to 599", name.text),
-        );
-    }
-    status
-}
-
-fn status(name: &Word, arguments: &[Word], usual: u16, diagnostics: &mut Diagnostics) -> Option<u16> {
-    match arguments {
-        [] => Some(usual),
-        [keyword, value] if matches!(keyword.text.as_str(), "deny_status" | "status") => {
-            number(name, Some(value), diagnostics)
-        }
-        [other, ..] => {
-            diagnostics
-                .error(other.span, format!("'{}' expects 'deny_status <status>' or nothing", name.text));
-            None
-        }
-    }
-}
-
 fn target(
     part: TargetPart,
     name: &Word,
@@ -214,7 +198,7 @@ fn target(
 }
 
 /// A name that a field can have (RFC 9110 5.1).
-fn field_name(word: &Word, diagnostics: &mut Diagnostics) -> Option<String> {
+pub(super) fn field_name(word: &Word, diagnostics: &mut Diagnostics) -> Option<String> {
     if proxy_wire::h1::is_token(word.text.as_bytes()) {
         return Some(word.text.clone());
     }
@@ -267,104 +251,4 @@ fn track(
     let at = table.map_or(name.span, |t| t.span);
     let table = context.find_table(table.map(Word::as_str), at, diagnostics);
     Some(Action::Track { slot, expr: expr?, table: table? })
-}
-
-fn redirect(
-    name: &Word,
-    arguments: &[Word],
-    context: &Context<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Action> {
-    let (mut target, mut status) = (None, 302);
-    let mut rest = arguments;
-    while let [keyword, value, after @ ..] = rest {
-        let format = |diagnostics: &mut Diagnostics| Format::parse(value, context, diagnostics);
-        match keyword.text.as_str() {
-            "location" => target = Some(Target::Location(format(diagnostics)?)),
-            "prefix" => target = Some(Target::Prefix(format(diagnostics)?)),
-            "scheme" => target = Some(Target::Scheme(format(diagnostics)?)),
-            "code" if ["301", "302", "303", "307", "308"].contains(&value.text.as_str()) => {
-                status = number(name, Some(value), diagnostics)?;
-            }
-            _ => break,
-        }
-        rest = after;
-    }
-    if let Some(wrong) = rest.first() {
-        diagnostics.error(wrong.span, format!("'redirect' does not understand '{}'", wrong.text));
-        return None;
-    }
-    let Some(target) = target else {
-        diagnostics.error(name.span, "'redirect' expects location, prefix or scheme");
-        return None;
-    };
-    Some(Action::Redirect { status, target })
-}
-
-fn reply(
-    name: &Word,
-    arguments: &[Word],
-    context: &Context<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Action> {
-    let (mut status, mut content_type, mut headers, mut body) =
-        (200, Vec::new(), Vec::new(), Body::Fixed(Vec::new()));
-    let mut content: Option<&Word> = None;
-    let mut rest = arguments;
-    while let [keyword, after @ ..] = rest {
-        let Some(value) = after.first() else {
-            diagnostics.error(keyword.span, format!("'{}' expects an argument", keyword.text));
-            return None;
-        };
-        rest = &after[1..];
-        match keyword.text.as_str() {
-            "status" => status = number(name, Some(value), diagnostics)?,
-            "content-type" if value.text.bytes().any(|b| b.is_ascii_control()) => {
-                diagnostics.error(value.span, "a content type cannot hold control characters");
-                return None;
-            }
-            "content-type" => content_type = value.text.clone().into_bytes(),
-            "string" => {
-                body = Body::Fixed(value.text.clone().into_bytes());
-                content = Some(keyword);
-            }
-            "lf-string" => {
-                body = Body::Format(Format::parse(value, context, diagnostics)?);
-                content = Some(keyword);
-            }
-            "file" => match (context.file)(value) {
-                Ok(text) => {
-                    body = Body::Fixed(text.into_bytes());
-                    content = Some(keyword);
-                }
-                Err(why) => {
-                    diagnostics.error(value.span, format!("cannot read '{}' : {why}", value.text));
-                    return None;
-                }
-            },
-            "hdr" => {
-                let Some((format, after)) = rest.split_first() else {
-                    diagnostics.error(keyword.span, "'hdr' expects a name and a format");
-                    return None;
-                };
-                rest = after;
-                let name = field_name(value, diagnostics);
-                headers.push((name?, Format::parse(format, context, diagnostics)?));
-            }
-            "errorfile" | "errorfiles" | "lf-file" => {
-                diagnostics.later(keyword.span, &format!("return ... {}", keyword.text));
-            }
-            other => {
-                diagnostics.error(keyword.span, format!("'return' does not understand '{other}'"));
-                return None;
-            }
-        }
-    }
-    if let Some(content) = content.filter(|_| matches!(status, 204 | 304)) {
-        diagnostics
-            .error(content.span, format!("a response with status {status} has no body"))
-            .help("leave the content out, or choose another status (RFC 9110 6.4.1)");
-        return None;
-    }
-    Some(Action::Reply { status, content_type, headers, body })
 }

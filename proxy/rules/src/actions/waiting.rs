@@ -73,20 +73,6 @@ pub(super) const TABLE: &[ActionRow] = &[
         "replace-header host (.*) x",
     ),
     waiting(
-        &["return"],
-        &[Arg::Rest("status and content")],
-        RESPONSE,
-        "Answers with something else.",
-        "return status 200",
-    ),
-    waiting(
-        &["redirect"],
-        &[Arg::Words("location and code")],
-        RESPONSE,
-        "Sends the client elsewhere.",
-        "redirect location /",
-    ),
-    waiting(
         &["sc-inc-gpc", "sc-set-gpt", "sc-set-gpt0"],
         &[Arg::Rest("value")],
         HTTP | TCP,
@@ -185,7 +171,6 @@ pub(super) const TABLE: &[ActionRow] = &[
         "Waits for the end of the TLS handshake.",
         "wait-for-handshake",
     ),
-    waiting(&["silent-drop"], &[], RESPONSE, "Closes without a word.", "silent-drop"),
     absent(
         "there is no cache in Tandem",
         &["cache-use", "cache-store"],

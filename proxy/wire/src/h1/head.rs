@@ -329,6 +329,15 @@ impl Head {
         self.fields.push(field);
     }
 
+    /// Adds the length of a body of our own, to be sent at this place.
+    pub fn add_length(&mut self, length: u64) {
+        let name = self.append_clean(b"content-length");
+        let mut field = self.append_field(name, length.to_string().as_bytes());
+        field.role = Role::Length;
+        self.fields.push(field);
+        self.steering.content_length = Some(length);
+    }
+
     /// Completes a field whose name is the last of the text, as it will be sent, so that sending it is copying it.
     /// The value is harmless.
     fn append_field(&mut self, name: Span, value: &[u8]) -> Field {

@@ -5,6 +5,7 @@ mod decoder;
 pub mod encode;
 mod head;
 mod hop;
+pub mod page;
 mod parse;
 mod refusal;
 pub mod response;

@@ -1,44 +1,54 @@
 //! Error replies of our own, whole and ready to be sent.
 
-/// The reply for an error status, 500's for one that has none: a head and a body of HTML.
+/// Statuses that there are pages for (manual chapter 4.2, `errorfile`).
+pub const PAGES: &[u16] =
+    &[200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504];
+
+/// The reply for an error status, 500's for one that has none: a head and a body of HTML. Those to requests that were
+/// not understood, or not complete, end the connection.
 #[must_use]
 pub fn canned(status: u16) -> Vec<u8> {
-    let (status, reason, text) = words(status);
+    let (status, text) = words(status);
+    let reason = reason(status);
+    let close = if matches!(status, 400 | 408) { "connection: close\r\n" } else { "" };
     let body = format!(
         "<html><head><title>{status} {reason}</title></head>\
          <body><h1>{status} {reason}</h1><p>{text}</p></body></html>\n"
     );
     let head = format!(
         "HTTP/1.1 {status} {reason}\r\ncontent-length: {}\r\ncache-control: no-cache\r\n\
-         connection: close\r\ncontent-type: text/html\r\n\r\n",
+         {close}content-type: text/html\r\n\r\n",
         body.len()
     );
     (head + &body).into_bytes()
 }
 
-fn words(status: u16) -> (u16, &'static str, &'static str) {
-    match status {
-        200 => (200, "OK", "The service is available."),
-        400 => (400, "Bad Request", "The request could not be understood."),
-        401 => (401, "Unauthorized", "Credentials are needed for this page."),
-        403 => (403, "Forbidden", "This request is not allowed here."),
-        404 => (404, "Not Found", "There is nothing at this address."),
-        405 => (405, "Method Not Allowed", "This method cannot be used here."),
-        407 => (407, "Proxy Authentication Required", "The proxy needs credentials."),
-        408 => (408, "Request Timeout", "The request did not arrive in time."),
-        410 => (410, "Gone", "This page is gone for good."),
-        413 => (413, "Payload Too Large", "The request is larger than allowed."),
-        425 => (425, "Too Early", "Send this request again after the handshake."),
-        429 => (429, "Too Many Requests", "Too many requests were sent in a short time."),
-        501 => (501, "Not Implemented", "This feature is not supported."),
-        502 => (502, "Bad Gateway", "The server's answer could not be understood."),
-        503 => (503, "Service Unavailable", "No server can take this request now."),
-        504 => (504, "Gateway Timeout", "The server did not answer in time."),
-        _ => (500, "Internal Server Error", "Something went wrong inside the proxy."),
-    }
+fn words(status: u16) -> (u16, &'static str) {
+    let text = match status {
+        200 => "The service is available.",
+        400 => "The request could not be understood.",
+        401 => "Credentials are needed for this page.",
+        403 => "This request is not allowed here.",
+        404 => "There is nothing at this address.",
+        405 => "This method cannot be used here.",
+        407 => "The proxy needs credentials.",
+        408 => "The request did not arrive in time.",
+        410 => "This page is gone for good.",
+        413 => "The request is larger than allowed.",
+        421 => "This server does not answer for that name.",
+        422 => "The request's content could not be processed.",
+        425 => "Send this request again after the handshake.",
+        429 => "Too many requests were sent in a short time.",
+        501 => "This feature is not supported.",
+        502 => "The server's answer could not be understood.",
+        503 => "No server can take this request now.",
+        504 => "The server did not answer in time.",
+        _ => return (500, "Something went wrong inside the proxy."),
+    };
+    (status, text)
 }
 
-/// The usual reason phrase of a status.
+/// The usual reason phrase of a status, or what its class means (RFC 9110 15).
 #[must_use]
 pub fn reason(status: u16) -> &'static str {
     match status {
@@ -47,8 +57,11 @@ pub fn reason(status: u16) -> &'static str {
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
+        203 => "Non-Authoritative Information",
         204 => "No Content",
+        205 => "Reset Content",
         206 => "Partial Content",
+        300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
@@ -57,18 +70,42 @@ pub fn reason(status: u16) -> &'static str {
         308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
+        402 => "Payment Required",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
+        409 => "Conflict",
         410 => "Gone",
-        413 => "Payload Too Large",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        425 => "Too Early",
+        426 => "Upgrade Required",
+        428 => "Precondition Required",
         429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        511 => "Network Authentication Required",
+        100..200 => "Informational",
+        200..300 => "Success",
+        300..400 => "Redirection",
+        400..500 => "Client Error",
+        500..600 => "Server Error",
         _ => "Other",
     }
 }

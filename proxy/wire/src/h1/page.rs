@@ -1,20 +1,28 @@
-//! Error files: what a file must be so that clients can be sent it as it stands (manual chapter 4.2, `errorfile`).
+//! Error files: what a file must be so that clients can be sent it (manual chapter 4.2, `errorfile`).
 
-/// Statuses that an error file can be given for, as in HAProxy.
-pub(crate) const STATUSES: &[u16] =
-    &[200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 421, 422, 425, 429, 500, 501, 502, 503, 504];
+use super::scan::is_token;
+
+/// An error file that was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The status it says; 0 where it is empty.
+    pub status: u16,
+    /// The whole response, each line of its head with CR LF; empty: the connection is closed without a word.
+    pub bytes: Vec<u8>,
+}
+
 /// Largest file, in bytes: HAProxy's buffer (`tune.bufsize`).
 const MAX_SIZE: usize = 16_384;
 /// Most header fields, as in HAProxy (`tune.http.maxhdr`).
 const MAX_FIELDS: usize = 101;
 
-/// Checks a whole response: an empty one, which closes the connection without a word, is right too.
+/// Reads a whole response: an empty one, which closes the connection without a word, is right too.
 ///
 /// # Errors
 /// What is wrong, and in which line.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
+pub fn read(bytes: &[u8]) -> Result<Page, String> {
     if bytes.is_empty() {
-        return Ok(());
+        return Ok(Page::default());
     }
     if bytes.len() > MAX_SIZE {
         return Err(format!("it has {} bytes, and a response may have {MAX_SIZE}", bytes.len()));
@@ -30,6 +38,8 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
     let status = status(line).ok_or_else(|| {
         format!("line {number} is no status line of HTTP/1, such as 'HTTP/1.0 503 Service Unavailable'")
     })?;
+    let mut whole = Vec::with_capacity(bytes.len());
+    put(line, &mut whole);
     let mut length = None;
     for fields in 0.. {
         number += 1;
@@ -38,6 +48,14 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
         if line.is_empty() {
             break;
         }
+        if fields > 0 && (line.starts_with(b" ") || line.starts_with(b"\t")) {
+            // It goes on with the field before it, in the same line when it is sent (RFC 9112, section 5.2).
+            whole.truncate(whole.len() - END.len());
+            whole.push(b' ');
+            put(line.trim_ascii(), &mut whole);
+            continue;
+        }
+        put(line, &mut whole);
         if fields == MAX_FIELDS {
             return Err(format!("it has more than {MAX_FIELDS} header fields"));
         }
@@ -45,15 +63,11 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
         if line.contains(&0) || line.contains(&b'\r') {
             return wrong("a header field has no zero bytes and no carriage returns");
         }
-        if fields > 0 && (line.starts_with(b" ") || line.starts_with(b"\t")) {
-            // It goes on with the field before it.
-            continue;
-        }
         let Some(colon) = line.iter().position(|b| *b == b':') else {
             return wrong("a header field is expected, 'name: value'");
         };
         let name = str::from_utf8(&line[..colon]).unwrap_or_default();
-        if !proxy_lang::is_token(name) {
+        if !is_token(name.as_bytes()) {
             return wrong("a header field begins with its name, without blanks, and a colon");
         }
         let value = line[colon + 1..].trim_ascii();
@@ -80,8 +94,20 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
         _ if body > 0 && matches!(status, 100..200 | 204 | 304) => {
             Err(format!("a response with status {status} has no body, and this one has {body} bytes of it"))
         }
-        _ => Ok(()),
+        _ => {
+            whole.extend_from_slice(END);
+            whole.extend_from_slice(rest);
+            Ok(Page { status, bytes: whole })
+        }
     }
+}
+
+/// The end of a line as it is sent.
+const END: &[u8] = b"\r\n";
+
+fn put(line: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(line);
+    out.extend_from_slice(END);
 }
 
 /// Takes a line and its end; the end is left out, CR LF or LF alone.
@@ -103,7 +129,7 @@ fn status(line: &[u8]) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::check;
+    use super::read;
 
     const HEAD: &str = "HTTP/1.0 503 Service Unavailable\r\nCache-Control: no-cache\r\nConnection: close\r\n";
 
@@ -121,8 +147,14 @@ mod tests {
             format!("{HEAD}\r\n{}", "x".repeat(16_384 - HEAD.len() - 2)),
         ];
         for text in taken {
-            assert_eq!(check(text.as_bytes()), Ok(()), "{text:?}");
+            assert!(read(text.as_bytes()).is_ok(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn lines_of_an_error_file_end_as_they_are_sent() {
+        let page = read(b"\nHTTP/1.1 410 Gone\nX: a\n b\n\ntext\n").unwrap();
+        assert_eq!((page.status, page.bytes.as_slice()), (410, &b"HTTP/1.1 410 Gone\r\nX: a b\r\n\r\ntext\n"[..]));
     }
 
     #[test]
@@ -150,7 +182,7 @@ mod tests {
             (format!("{HEAD}\r\n{}", "x".repeat(16_384)), "a response may have 16384"),
         ];
         for (text, why) in refused {
-            let refusal = check(text.as_bytes()).unwrap_err();
+            let refusal = read(text.as_bytes()).unwrap_err();
             assert!(refusal.contains(why), "{text:?}: {refusal}");
         }
     }
