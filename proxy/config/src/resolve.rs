@@ -110,9 +110,12 @@ impl Names {
         for table in proxies.iter().filter_map(|draft| draft.table.as_ref()) {
             let mut schema = table.schema.clone();
             let sticky = sticky.contains(&schema.name);
-            if sticky && !schema.columns.iter().any(|c| c.data_type == DataType::ServerId) {
-                schema.columns.insert(0, Stored { data_type: DataType::ServerId, elements: 1, period_ms: 0 });
+            for data_type in [DataType::ServerId, DataType::ServerKey].into_iter().filter(|_| sticky) {
+                if !schema.columns.iter().any(|c| c.data_type == data_type) {
+                    schema.columns.push(Stored { data_type, elements: 1, period_ms: 0 });
+                }
             }
+            schema.columns.sort_by_key(|column| column.data_type);
             if places.contains_key(&schema.name) {
                 diagnostics.error(table.at, format!("a stick-table '{}' exists already", schema.name));
             } else {

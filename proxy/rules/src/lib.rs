@@ -30,4 +30,4 @@ pub use proxy_wire::h1::page::{Page, read as read_page};
 pub use proxy_wire::h1::response::PAGES;
 pub use ruleset::{Content, Final, Reply, Rule, Ruleset, RulesetKind, Verdict, Wait};
 pub use sample::{Kind, Sample};
-pub use stick::StickRule;
+pub use stick::{StickRule, Stuck};

@@ -49,7 +49,13 @@ impl Sample<'_> {
             Self::Bool(value) => kind.of_integer(i64::from(*value)),
             Self::Int(number) => kind.of_integer(*number),
             Self::Addr(address) => kind.of_address(*address),
-            Self::Text(bytes) => kind.of_bytes(bytes),
+            Self::Text(bytes) => match kind {
+                KeyType::Integer if bytes.is_empty() => None,
+                KeyType::Integer => kind.of_integer(leading_number(bytes)),
+                KeyType::Ip => address(bytes).filter(IpAddr::is_ipv4).and_then(|ip| kind.of_address(ip)),
+                KeyType::Ipv6 => address(bytes).filter(IpAddr::is_ipv6).and_then(|ip| kind.of_address(ip)),
+                KeyType::String(_) | KeyType::Binary(_) => kind.of_bytes(bytes),
+            },
         }
     }
 }

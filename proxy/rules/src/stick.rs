@@ -7,6 +7,15 @@ use proxy_table::{DataType, TableId, Value};
 
 use crate::{AclSet, Condition, Context, Exchange, Expr, View};
 
+/// What a table knows of a key's server.
+#[derive(Clone, Debug)]
+pub struct Stuck {
+    /// Its name.
+    pub name: Option<Arc<str>>,
+    /// Its id, for backends that have no server of this name.
+    pub id: u32,
+}
+
 /// A `stick` line.
 #[derive(Clone, Debug)]
 pub struct StickRule {
@@ -82,12 +91,19 @@ impl StickRule {
         self.stores
     }
 
-    /// The id of the server stored with this exchange's key.
-    pub fn lookup(&self, exchange: &Exchange<'_>, view: &dyn View) -> Option<u32> {
+    /// The server stored with this exchange's key.
+    pub fn lookup(&self, exchange: &Exchange<'_>, view: &dyn View) -> Option<Stuck> {
         let table = view.table(self.table);
         let key = self.expr.eval(exchange, view)?.key(table.schema().key)?;
-        let id = table.peek(&key, exchange.now_ms, |row| row.number(DataType::ServerId, exchange.now_ms))?;
-        u32::try_from(id).ok().filter(|id| *id > 0)
+        // A match keeps its entry alive.
+        table.peek(&key, exchange.now_ms, |_| ())?;
+        table.touch(&key, exchange.now_ms, |row| Stuck {
+            name: match row.value(DataType::ServerKey) {
+                Some(Value::Text(name)) => name.clone(),
+                _ => None,
+            },
+            id: u32::try_from(row.number(DataType::ServerId, exchange.now_ms)).unwrap_or(0),
+        })
     }
 
     /// Stores the server with this exchange's key.

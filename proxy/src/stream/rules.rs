@@ -167,7 +167,8 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
             (Some(b), Some(s)) => &b.servers[s].name,
             _ => "",
         },
-        request: Some(&mut scratch.request),
+        // A stream of mode tcp has no request.
+        request: (session.settings().mode == Mode::Http).then_some(&mut scratch.request),
         response: status.is_some().then_some(&mut scratch.response),
         tracked,
         received: usize::try_from(*bytes_in)

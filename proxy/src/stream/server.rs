@@ -64,8 +64,9 @@ fn find_stick(stream: &mut Stream<'_>) {
             stream.sticks.push(index);
         }
         if stream.wanted.is_none()
-            && let Some(id) = found
-            && let Some(server) = settings.servers.iter().position(|s| s.id == id)
+            && let Some(stuck) = found
+            && let named = settings.servers.iter().position(|s| Some(&*s.name) == stuck.name.as_deref())
+            && let Some(server) = named.or_else(|| settings.servers.iter().position(|s| s.id == stuck.id))
             && shared.backends[backend].servers()[server].takes_persistent()
         {
             stream.wanted = Some(server);

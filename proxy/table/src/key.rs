@@ -142,18 +142,23 @@ impl KeyType {
             (Self::Ip, IpAddr::V6(v6)) => v6.to_ipv4_mapped().map(|v4| Key::new(&v4.octets())),
             (Self::Ipv6, IpAddr::V4(v4)) => Some(Key::new(&v4.to_ipv6_mapped().octets())),
             (Self::Ipv6, IpAddr::V6(v6)) => Some(Key::new(&v6.octets())),
-            (Self::String(_) | Self::Binary(_), address) => self.of_bytes(address.to_string().as_bytes()),
-            (Self::Integer, _) => None,
+            (Self::String(_), address) => self.of_bytes(address.to_string().as_bytes()),
+            (Self::Binary(_), IpAddr::V4(v4)) => self.of_bytes(&v4.octets()),
+            (Self::Binary(_), IpAddr::V6(v6)) => self.of_bytes(&v6.octets()),
+            (Self::Integer, IpAddr::V4(v4)) => self.of_integer(i64::from(u32::from(v4))),
+            (Self::Integer, IpAddr::V6(_)) => None,
         }
     }
 
     /// The key of a number.
     #[must_use]
     pub fn of_integer(self, number: i64) -> Option<Key> {
+        let narrow = u32::try_from(number & 0xffff_ffff).unwrap_or(0);
         match self {
-            Self::Integer => Some(Key::new(&u32::try_from(number & 0xffff_ffff).unwrap_or(0).to_be_bytes())),
-            Self::String(_) | Self::Binary(_) => self.of_bytes(number.to_string().as_bytes()),
-            Self::Ip | Self::Ipv6 => None,
+            Self::Integer => Some(Key::new(&narrow.to_be_bytes())),
+            Self::String(_) => self.of_bytes(number.to_string().as_bytes()),
+            Self::Binary(_) => self.of_bytes(&number.to_be_bytes()),
+            Self::Ip | Self::Ipv6 => self.of_address(Ipv4Addr::from(narrow).into()),
         }
     }
 

@@ -82,20 +82,53 @@ impl Row<'_> {
     /// The value of a type as a number, a rate as it stands now; 0 where it is not stored.
     #[must_use]
     pub fn number(&self, data_type: DataType, now_ms: u64) -> u64 {
-        self.place(data_type).map_or(0, |i| self.values[i].number(now_ms, self.columns[i].period_ms))
+        self.element(data_type, 0, now_ms).unwrap_or(0)
+    }
+
+    /// One element of an array as a number, or the value of a type that is none; `None` where there is none.
+    #[must_use]
+    pub fn element(&self, data_type: DataType, index: usize, now_ms: u64) -> Option<u64> {
+        let (place, index) = self.find(data_type, index)?;
+        let value = match &self.values[place] {
+            Value::Array(list) => list.get(index)?,
+            value => value,
+        };
+        Some(value.number(now_ms, self.columns[place].period_ms))
     }
 
     /// Counts events in a counter or a rate; nothing where it is not stored.
     pub fn add(&mut self, data_type: DataType, now_ms: u64, events: u64) {
-        let Some(place) = self.place(data_type) else { return };
+        self.add_element(data_type, 0, now_ms, events);
+    }
+
+    /// As [`Row::add`], in one element of an array.
+    pub fn add_element(&mut self, data_type: DataType, index: usize, now_ms: u64, events: u64) {
+        let Some((place, index)) = self.find(data_type, index) else { return };
         let narrow = u32::try_from(events).unwrap_or(u32::MAX);
-        match &mut self.values[place] {
-            Value::Signed(n) => *n = n.saturating_add_unsigned(narrow),
-            Value::Unsigned(n) => *n = n.saturating_add(narrow),
-            Value::Wide(n) => *n = n.saturating_add(events),
-            Value::Rate(rate) => rate.add(now_ms, self.columns[place].period_ms, narrow),
-            Value::Text(_) | Value::Array(_) => {}
+        let value = match &mut self.values[place] {
+            Value::Array(list) => list.get_mut(index),
+            value => Some(value),
+        };
+        match value {
+            Some(Value::Signed(n)) => *n = n.saturating_add_unsigned(narrow),
+            Some(Value::Unsigned(n)) => *n = n.saturating_add(narrow),
+            Some(Value::Wide(n)) => *n = n.saturating_add(events),
+            Some(Value::Rate(rate)) => rate.add(now_ms, self.columns[place].period_ms, narrow),
+            Some(Value::Text(_) | Value::Array(_)) | None => {}
         }
+    }
+
+    /// Sets one element of an array, or the value of a type that is none, to a number; `None` where there is none.
+    pub fn set_element(&mut self, data_type: DataType, index: usize, number: u32) -> Option<()> {
+        let (place, index) = self.find(data_type, index)?;
+        let value = match &mut self.values[place] {
+            Value::Array(list) => list.get_mut(index)?,
+            value => value,
+        };
+        if let Value::Unsigned(n) = value {
+            *n = number;
+        }
+        Some(())
     }
 
     /// Counts one thing less, for `conn_cur`.
@@ -121,6 +154,23 @@ impl Row<'_> {
         self.values[place].combine(value, &|old, new| {
             matches!(old, Value::Text(None)) || new.number(now_ms, period_ms) > old.number(now_ms, period_ms)
         });
+    }
+
+    /// The column of a type, and the element there: where a table has an array in place of the two old counters or the
+    /// old tag, these are its first elements.
+    fn find(&self, data_type: DataType, index: usize) -> Option<(usize, usize)> {
+        if let Some(place) = self.place(data_type) {
+            return Some((place, index));
+        }
+        let (array, first) = match data_type {
+            DataType::Gpt0 => (DataType::Gpt, 0),
+            DataType::Gpc0 => (DataType::Gpc, 0),
+            DataType::Gpc1 => (DataType::Gpc, 1),
+            DataType::Gpc0Rate => (DataType::GpcRate, 0),
+            DataType::Gpc1Rate => (DataType::GpcRate, 1),
+            _ => return None,
+        };
+        Some((self.place(array)?, first))
     }
 
     fn place(&self, data_type: DataType) -> Option<usize> {

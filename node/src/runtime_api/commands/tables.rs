@@ -196,25 +196,28 @@ fn line(table: &Table, entry: &SnapshotEntry) -> String {
     // HAProxy prints the entry's address in memory here; ours is a number that stays with the key.
     let name = entry.key.as_bytes().iter().fold(0_u64, |n, b| n.wrapping_mul(31).wrapping_add(u64::from(*b)));
     let mut text = format!(
-        "0x{name:x}: key={} use={} exp={}",
+        "0x{name:012x}: key={} use={} exp={}",
         schema.key.show(&entry.key),
         entry.used_by,
         entry.expires_in_ms
     );
     for (column, value) in schema.columns.iter().zip(&entry.values) {
-        let shown = match value {
-            Value::Text(text) => text.as_deref().unwrap_or("-").to_owned(),
-            value @ (Value::Signed(_)
-            | Value::Unsigned(_)
-            | Value::Wide(_)
-            | Value::Rate(_)
-            | Value::Array(_)) => value.number(proxy::now_ms(), column.period_ms).to_string(),
-        };
         let name = column.data_type.name();
-        if column.period_ms > 0 {
-            text.push_str(&format!(" {name}({})={shown}", column.period_ms));
-        } else {
-            text.push_str(&format!(" {name}={shown}"));
+        let period = if column.period_ms > 0 { format!("({})", column.period_ms) } else { String::new() };
+        match value {
+            Value::Text(value) => text.push_str(&format!(" {name}={}", value.as_deref().unwrap_or("-"))),
+            // Of an array each element, with its number behind the name of the counter.
+            Value::Array(list) => {
+                let (stem, end) = name.strip_suffix("_rate").map_or((name, ""), |stem| (stem, "_rate"));
+                for (index, value) in list.iter().enumerate() {
+                    let shown = value.number(proxy::now_ms(), column.period_ms);
+                    text.push_str(&format!(" {stem}{index}{end}{period}={shown}"));
+                }
+            }
+            value @ (Value::Signed(_) | Value::Unsigned(_) | Value::Wide(_) | Value::Rate(_)) => {
+                let shown = value.number(proxy::now_ms(), column.period_ms);
+                text.push_str(&format!(" {name}{period}={shown}"));
+            }
         }
     }
     text.push('\n');
