@@ -102,8 +102,9 @@ impl Health {
         let was_up = self.is_up();
         self.checked_ms = Some(now_ms);
         self.level = match outcome {
-            Outcome::Passed if !was_up && self.level + 1 >= rise => rise + fall - 1,
-            Outcome::Passed => (self.level + 1).min(rise + fall - 1),
+            // A success of a server that is up takes back every failure.
+            Outcome::Passed if self.level + 1 >= rise => rise + fall - 1,
+            Outcome::Passed => self.level + 1,
             Outcome::Failed if self.level > rise => self.level - 1,
             Outcome::Failed => 0,
         };
@@ -191,10 +192,11 @@ mod tests {
     #[test]
     fn rise_and_fall_count_as_haproxy_does() {
         assert_eq!(history("-"), "D", "a server that was never seen falls at its first failure");
-        assert_eq!(history("+---"), "..D.");
+        assert_eq!(history("+---"), "...D");
         assert_eq!(history("++++---"), "......D");
         assert_eq!(history("-+-++"), "D...U");
-        assert_eq!(history("++--+--"), "......D", "one success takes back one failure, no more");
+        assert_eq!(history("++--+--"), ".......", "one success takes back all failures");
+        assert_eq!(history("++--+---"), ".......D");
     }
 
     #[test]

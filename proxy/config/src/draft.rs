@@ -6,7 +6,7 @@ use std::time::Duration;
 use proxy_lang::{Span, Word};
 
 use crate::model::{
-    Balance, Captures, Cookie, ForwardFor, Global, HttpReuse, LogTarget, Mode, Options, StatsPage, Timeouts,
+    Balance, Captures, Cookie, Expect, ForwardFor, Global, HttpReuse, LogTarget, Mode, Options, StatsPage, Timeouts,
     TlsVersion,
 };
 
@@ -91,9 +91,12 @@ pub struct BindOptions {
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HttpCheckDraft {
+    /// `option httpchk` stands there: without it the other lines mean nothing.
+    pub(crate) enabled: bool,
     pub(crate) line: Option<(String, String, String)>,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) expect: Option<Vec<(u16, u16)>>,
+    pub(crate) body: String,
+    pub(crate) expect: Option<Expect>,
 }
 
 #[derive(Clone, Debug)]

@@ -18,8 +18,8 @@ use crate::draft::{
     Base, BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, PeersDraft, ProxyDraft, ServerDraft,
 };
 use crate::model::{
-    Backend, BackendChoice, BackendId, Bind, BindAddress, CheckSettings, Config, Frontend, FrontendId,
-    Global, HttpCheck, LogTarget, Mode, Options, Server, StatsPage, Timeouts, Tls, UseBackend,
+    Backend, BackendChoice, BackendId, Bind, BindAddress, CheckSettings, Config, Expect, Expected, Frontend,
+    FrontendId, Global, HttpCheck, LogTarget, Mode, Options, Server, StatsPage, Timeouts, Tls, UseBackend,
 };
 
 /// The files that sections refer to.
@@ -401,14 +401,7 @@ impl Place<'_> {
             http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
             redirects: self.redirects(&acls, diagnostics),
             http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
-            httpchk: draft.httpchk.as_ref().map(|check| {
-                let (method, uri, version) = check
-                    .line
-                    .clone()
-                    .unwrap_or_else(|| ("OPTIONS".to_owned(), "/".to_owned(), "HTTP/1.0".to_owned()));
-                let expect = check.expect.clone().unwrap_or_else(|| vec![(200, 399)]);
-                HttpCheck { method, uri, version, headers: check.headers.clone(), expect }
-            }),
+            httpchk: self.http_check(diagnostics),
             timeouts: Timeouts {
                 client: timeouts.client.filter(|_| draft.is_frontend),
                 tarpit: timeouts.tarpit.or(timeouts.connect),
@@ -425,6 +418,22 @@ impl Place<'_> {
             log: self.log(global),
             acls,
         }
+    }
+
+    /// The HTTP check; what belongs to one is ignored where there is none.
+    fn http_check(&self, diagnostics: &mut Diagnostics) -> Option<HttpCheck> {
+        let check = self.draft.httpchk.as_ref()?;
+        if !check.enabled {
+            let text = format!("'http-check' is ignored in '{}', without 'option httpchk'", name(self.draft));
+            diagnostics.warning(self.at(), text);
+            return None;
+        }
+        let usual = || ("OPTIONS".to_owned(), "/".to_owned(), "HTTP/1.0".to_owned());
+        let (method, uri, version) = check.line.clone().unwrap_or_else(usual);
+        let expect = check.expect.clone();
+        let expect = expect.unwrap_or(Expect { negated: false, what: Expected::Status(vec![(200, 399)]) });
+        let (headers, body) = (check.headers.clone(), check.body.clone());
+        Some(HttpCheck { method, uri, version, headers, body, expect })
     }
 
     fn log(&self, global: &Global) -> Vec<LogTarget> {

@@ -77,7 +77,7 @@ fn a_file_as_people_write_it_is_understood() {
     let sql = &config.frontends[1];
     assert_eq!((sql.mode, sql.default_backend.map(|id| id.0)), (Mode::Tcp, Some(2)));
     let names: Vec<_> = config.tables.iter().map(|t| (t.name.as_str(), t.columns.len())).collect();
-    assert_eq!(names, [("web", 1), ("blog", 1)], "a sticky table stores the server");
+    assert_eq!(names, [("web", 1), ("blog", 2)], "a sticky table stores the server, by id and by name");
 }
 
 #[test]

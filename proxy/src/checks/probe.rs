@@ -1,12 +1,11 @@
 //! One probe of one server: a TCP connection, or an HTTP request behind it (`option httpchk`).
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use proxy_backend::Outcome;
-use proxy_config::model::HttpCheck;
-use proxy_wire::h1::{self, Limits, Parsed};
+use proxy_config::model::{Expected, HttpCheck};
+use proxy_wire::h1::{self, Decoder, Limits, Method, Parsed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -48,43 +47,89 @@ pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen 
     let Some(http) = &settings.httpchk else {
         return seen(Outcome::Passed, "L4OK", None, began, "");
     };
-    match timeout(limit, ask(&mut socket, address, http)).await {
-        Err(_) => seen(Outcome::Failed, "L7TOUT", None, began, ""),
-        Ok(Err(error)) if is_exhaustion(&error) => unseen(error, began),
-        Ok(Err(error)) => seen(Outcome::Failed, "L7RSP", None, began, &describe(&error)),
-        Ok(Ok(status)) if http.accepts(status) => seen(Outcome::Passed, "L7OK", Some(status), began, ""),
-        Ok(Ok(status)) => seen(
-            Outcome::Failed,
-            "L7STS",
-            Some(status),
-            began,
-            "HTTP status check returned an unexpected code",
-        ),
+    let answer = match timeout(limit, ask(&mut socket, http)).await {
+        Err(_) => return seen(Outcome::Failed, "L7TOUT", None, began, ""),
+        Ok(Err(error)) if is_exhaustion(&error) => return unseen(error, began),
+        Ok(Err(error)) => return seen(Outcome::Failed, "L7RSP", None, began, &describe(&error)),
+        Ok(Ok(answer)) => answer,
+    };
+    let status = Some(answer.status);
+    match &http.expect.what {
+        Expected::Status(ranges) => {
+            let matches = ranges.iter().any(|(low, high)| (low..=high).contains(&&answer.status));
+            if matches != http.expect.negated {
+                return seen(Outcome::Passed, "L7OK", status, began, "");
+            }
+            let what = "HTTP status check returned an unexpected code";
+            seen(Outcome::Failed, "L7STS", status, began, what)
+        }
+        Expected::Body(text) => {
+            let matches =
+                text.is_empty() || answer.body.windows(text.len()).any(|part| part == text.as_bytes());
+            match (matches, http.expect.negated) {
+                (true, false) | (false, true) => seen(Outcome::Passed, "L7OK", status, began, ""),
+                (false, false) => {
+                    seen(Outcome::Failed, "L7RSP", None, began, "HTTP content check did not match")
+                }
+                (true, true) => {
+                    let what = "HTTP content check matched unwanted content";
+                    seen(Outcome::Failed, "L7RSP", None, began, what)
+                }
+            }
+        }
     }
 }
 
-async fn ask(socket: &mut TcpStream, address: SocketAddr, http: &HttpCheck) -> io::Result<u16> {
+/// What a check was answered with; of the body no more than is looked at.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+async fn ask(socket: &mut TcpStream, http: &HttpCheck) -> io::Result<Answer> {
     socket.set_nodelay(true)?;
     let mut request = format!("{} {} {}\r\n", http.method, http.uri, http.version);
     for (name, value) in &http.headers {
-        request.push_str(&format!("{name}: {value}\r\n"));
+        request.push_str(&format!("{}: {value}\r\n", name.to_ascii_lowercase()));
     }
-    if http.version == "HTTP/1.1" && !http.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
-        request.push_str(&format!("host: {address}\r\n"));
+    if !http.body.is_empty() {
+        request.push_str(&format!("content-length: {}\r\n", http.body.len()));
     }
-    request.push_str("connection: close\r\n\r\n");
+    if http.version == "HTTP/1.1" {
+        request.push_str("connection: close\r\n");
+    }
+    request.push_str("\r\n");
+    request.push_str(&http.body);
     socket.write_all(request.as_bytes()).await?;
     let mut bytes = Vec::with_capacity(1_024);
     let mut head = h1::Head::default();
-    loop {
+    let begin = loop {
         let count = socket.read_buf(&mut bytes).await?;
         match h1::parse_response(&bytes, &Limits::default(), &mut head) {
-            Ok(Parsed::Complete(_)) => return Ok(head.status()),
+            Ok(Parsed::Complete(begin)) => break begin,
             Ok(Parsed::Partial) if count > 0 && bytes.len() < MAX_RESPONSE => {}
             Ok(Parsed::Partial) => return Err(io::Error::other("incomplete response")),
             Err(_) => return Err(io::Error::other("not an HTTP response")),
         }
+    };
+    let mut answer = Answer { status: head.status(), body: Vec::new() };
+    if matches!(http.expect.what, Expected::Body(_)) {
+        let method = if http.method == "HEAD" { Method::Head } else { Method::Other };
+        let framing = h1::response_body(&head, method, false);
+        let mut decoder = Decoder::new(framing.map_err(|_| io::Error::other("not an HTTP response"))?);
+        bytes.drain(..begin);
+        while !decoder.is_done() && answer.body.len() < MAX_RESPONSE {
+            let piece =
+                decoder.decode(&bytes).map_err(|_| io::Error::other("not an HTTP response"))?;
+            answer.body.extend_from_slice(&bytes[piece.data.clone()]);
+            let consumed = piece.consumed;
+            bytes.drain(..consumed);
+            if consumed == 0 && socket.read_buf(&mut bytes).await? == 0 {
+                break;
+            }
+        }
     }
+    Ok(answer)
 }
 
 fn describe(error: &io::Error) -> String {

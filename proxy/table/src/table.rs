@@ -11,8 +11,6 @@ use parking_lot::Mutex;
 use crate::updates::Log;
 use crate::{DataType, Key, KeyType, Row, Stored, Update, Value};
 
-/// Fewest shards of a table: enough that two cores rarely meet.
-const MIN_SHARDS: usize = 64;
 /// Most shards of a table, 40 bytes each.
 const MAX_SHARDS: usize = 65_536;
 /// Entries of a shard when its table is full: what walks through a table holds one shard at a time, and looks
@@ -21,7 +19,7 @@ const SHARD_ENTRIES: u64 = 256;
 /// What finding an empty shard empty counts for in the budget of [`Table::expire`].
 const SHARD_COST: usize = 4;
 /// Entries looked at when room must be made in a full table.
-const EVICTION_SAMPLE: usize = 16;
+const EVICTION_SAMPLE: usize = 64;
 /// Entries taken from the log at once.
 const MAX_BATCH: usize = 1_024;
 
@@ -440,8 +438,7 @@ impl Table {
         now_ms: u64,
     ) -> Option<&'s mut Entry> {
         let fresh = || self.schema.columns.iter().map(Value::initial).collect();
-        let is_full = self.len() as u64 >= self.schema.size;
-        if is_full && shard.find(hash, |e| e.key == *key).is_none() && !self.make_room(shard, now_ms) {
+        if shard.find(hash, |e| e.key == *key).is_none() && !self.reserve(shard, now_ms) {
             return None;
         }
         match shard.entry(hash, |e| e.key == *key, |e| self.seed.hash_one(&e.key)) {
@@ -453,7 +450,6 @@ impl Table {
                 Some(entry)
             }
             hash_table::Entry::Vacant(place) => {
-                self.len.fetch_add(1, Relaxed);
                 let (key, expires_ms) = (key.clone(), self.expiry(now_ms));
                 let entry = Entry { key, values: fresh(), expires_ms, used_by: 0, update: 0 };
                 Some(place.insert(entry).into_mut())
@@ -461,22 +457,23 @@ impl Table {
         }
     }
 
-    /// Forgets the entry of a sample that expires first. The sample is of this shard: taking another
-    /// lock here could meet a core that does the same the other way round.
-    fn make_room(&self, shard: &mut HashTable<Entry>, now_ms: u64) -> bool {
+    /// Takes the place of a new entry. In a full table it is that of the entry that expires first, among some of the same
+    /// shard: taking another lock here could meet a core that does the same the other way round. `false`: there is none.
+    fn reserve(&self, shard: &mut HashTable<Entry>, now_ms: u64) -> bool {
+        let take = |len: usize| ((len as u64) < self.schema.size).then_some(len + 1);
+        if self.len.fetch_update(Relaxed, Relaxed, take).is_ok() {
+            return true;
+        }
         let sample = shard.iter().filter(|e| e.used_by == 0).take(EVICTION_SAMPLE);
         let oldest = sample.min_by_key(|e| e.expires_ms).map(|e| (e.key.clone(), e.expires_ms));
-        match oldest {
-            Some((key, expires_ms)) if !self.schema.nopurge || expires_ms <= now_ms => {
-                if let Ok(found) = shard.find_entry(self.seed.hash_one(&key), |e| e.key == key) {
-                    self.forget(&found.remove().0);
-                }
-                true
-            }
-            // An empty shard of a full table may exceed the size by its share.
-            None => !self.schema.nopurge && shard.len() < EVICTION_SAMPLE,
-            Some(_) => false,
+        let Some((key, expires_ms)) = oldest else { return false };
+        if self.schema.nopurge && expires_ms > now_ms {
+            return false;
         }
+        if let Ok(found) = shard.find_entry(self.seed.hash_one(&key), |e| e.key == key) {
+            self.forget(&found.remove().0);
+        }
+        self.len.fetch_update(Relaxed, Relaxed, take).is_ok()
     }
 
     fn forget(&self, entry: &Entry) {
@@ -507,7 +504,7 @@ impl SnapshotEntry {
 fn shards_of(size: u64) -> usize {
     let wanted = size.div_ceil(SHARD_ENTRIES).checked_next_power_of_two();
     let wanted = wanted.and_then(|count| usize::try_from(count).ok()).unwrap_or(MAX_SHARDS);
-    wanted.clamp(MIN_SHARDS, MAX_SHARDS)
+    wanted.clamp(1, MAX_SHARDS)
 }
 
 impl std::fmt::Debug for Table {

@@ -7,7 +7,7 @@ use proxy_table::{KeyType, Schema, parse_store};
 
 use super::spec;
 use crate::draft::{ProxyDraft, TableDraft};
-use crate::model::{Balance, Cookie, HttpReuse};
+use crate::model::{Balance, Cookie, Expect, Expected, HttpReuse};
 
 const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
 const BACK_OR_DEFAULTS: Sections = BACK.or(Sections::DEFAULTS);
@@ -51,8 +51,8 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
             &["http-check expect"],
-            &[Arg::Words("status <status>")],
-            "What a check's answer must be.",
+            &[Arg::Words("[!] status <list> | string <text>")],
+            "What a check's answer must be, or must not.",
             "http-check expect status 200-299"
         ),
         sections: BACK_OR_DEFAULTS,
@@ -62,7 +62,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
             &["http-check send"],
-            &[Arg::Words("meth <method> uri <uri> ver <version> hdr <name> <value>")],
+            &[Arg::Words("meth <method> uri <uri> ver <version> hdr <name> <value> body <text>")],
             "What a check asks.",
             "http-check send meth GET uri /health hdr host app"
         ),
@@ -182,31 +182,23 @@ fn cookie(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     draft.cookie = Some(cookie);
 }
 
-/// What a check's answer may be looked at for, beside its status; and what may stand before that.
-const OTHER_EXPECT: &[&str] = &[
-    "!",
-    "hdr",
-    "fhdr",
-    "rstatus",
-    "string",
-    "string-lf",
-    "rstring",
-    "binary",
-    "rbinary",
-    "comment",
-    "min-recv",
-];
+/// What a check's answer may be looked at for in HAProxy, beside its status and its body; and what may stand before that.
+const OTHER_EXPECT: &[&str] =
+    &["hdr", "fhdr", "rstatus", "string-lf", "rstring", "binary", "rbinary", "comment", "min-recv"];
 const EXPECT_OPTIONS: &[&str] =
     &["error-status", "ok-status", "tout-status", "on-error", "on-success", "status-code"];
 
 fn expect(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
-    let words = args.words(0);
+    let (negated, words) = match args.words(0) {
+        [first, words @ ..] if first.text == "!" => (true, words),
+        words => (false, words),
+    };
     let first = words.first().map_or("", |word| word.text.as_str());
     if OTHER_EXPECT.contains(&first) || EXPECT_OPTIONS.contains(&first) {
         diagnostics.later(args.span, &format!("http-check expect {first}"));
         return;
     }
-    let [keyword, list] = words else {
+    let [keyword, pattern] = words else {
         diagnostics.error(args.span, "'http-check expect' expects 'status <list>', or another pattern");
         return;
     };
@@ -214,14 +206,18 @@ fn expect(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
         let (low, high) = item.split_once('-').unwrap_or((item, item));
         Some((low.parse::<u16>().ok()?, high.parse::<u16>().ok()?))
     };
-    let ranges = list.text.split(',').map(range).collect::<Option<Vec<_>>>();
-    if keyword.text != "status" || ranges.is_none() {
+    let what = match keyword.text.as_str() {
+        "string" => Some(Expected::Body(pattern.text.clone())),
+        "status" => pattern.text.split(',').map(range).collect::<Option<Vec<_>>>().map(Expected::Status),
+        _ => None,
+    };
+    if what.is_none() {
         diagnostics.error(
-            keyword.span.to(list.span),
+            keyword.span.to(pattern.span),
             "'http-check expect' : 'status <number>' with numbers, ranges and commas is expected",
         );
     }
-    draft.httpchk.get_or_insert_default().expect = ranges;
+    draft.httpchk.get_or_insert_default().expect = what.map(|what| Expect { negated, what });
 }
 
 fn send(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
@@ -235,6 +231,7 @@ fn send(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
             "meth" => line.0.clone_from(&value.text),
             "uri" => line.1.clone_from(&value.text),
             "ver" => line.2.clone_from(&value.text),
+            "body" => check.body.clone_from(&value.text),
             "hdr" => {
                 let Some((content, after)) = rest.split_first() else { break };
                 check.headers.push((value.text.clone(), content.text.clone()));

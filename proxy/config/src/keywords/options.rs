@@ -173,7 +173,9 @@ fn forward_for(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostic
 
 fn httpchk(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     if args.negated {
-        draft.httpchk = None;
+        if let Some(check) = &mut draft.httpchk {
+            check.enabled = false;
+        }
         return;
     }
     let line = match args.words(0) {
@@ -189,5 +191,26 @@ fn httpchk(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
         }
     };
     let check = draft.httpchk.get_or_insert_with(HttpCheckDraft::default);
-    check.line = Some((line.0.to_owned(), line.1.to_owned(), line.2.to_owned()));
+    check.enabled = true;
+    // An old way of sending header fields and a body: behind the version.
+    let (head, body) = line.2.split_once("\r\n\r\n").unwrap_or((line.2, ""));
+    let mut lines = head.split("\r\n");
+    check.line = Some((line.0.to_owned(), line.1.to_owned(), lines.next().unwrap_or_default().to_owned()));
+    let fields: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    if !fields.is_empty() || !body.is_empty() {
+        diagnostics
+            .warning(args.span, "'option httpchk' with header fields or a body behind the version is an old spelling")
+            .help("send them with 'http-check send'");
+    }
+    body.clone_into(&mut check.body);
+    for field in fields {
+        match field.split_once(':') {
+            Some((name, value)) if is_token(name) => {
+                check.headers.push((name.to_owned(), value.trim().to_owned()));
+            }
+            _ => {
+                diagnostics.error(args.span, format!("'{field}' is no header field"));
+            }
+        }
+    }
 }

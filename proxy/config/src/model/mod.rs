@@ -378,16 +378,24 @@ pub struct HttpCheck {
     pub uri: String,
     pub version: String,
     pub headers: Vec<(String, String)>,
-    /// Ranges of statuses that pass.
-    pub expect: Vec<(u16, u16)>,
+    pub body: String,
+    pub expect: Expect,
 }
 
-impl HttpCheck {
-    /// Whether a status passes.
-    #[must_use]
-    pub fn accepts(&self, status: u16) -> bool {
-        self.expect.iter().any(|(low, high)| (low..=high).contains(&&status))
-    }
+/// `http-check expect`: what an answer must be, or must not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expect {
+    pub negated: bool,
+    pub what: Expected,
+}
+
+/// What of an answer is looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Its status is in one of these ranges.
+    Status(Vec<(u16, u16)>),
+    /// Its body contains this.
+    Body(String),
 }
 
 #[derive(Clone, Debug)]
