@@ -1,5 +1,7 @@
 //! One process in the foreground (`-db`, `-d`): the proxy, its runtime API and its peers, until a signal.
 
+use std::time::Duration;
+
 use proxy::Proxy;
 use proxy_config::model::Config;
 use tokio::runtime::{Builder, Runtime};
@@ -8,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::args::haproxy::Options;
 use crate::behind::LogBehind;
 use crate::config::Everything;
+use crate::supervisor::Tell;
 use crate::worker::{Before, Plan};
 use crate::{sandbox, sockets, worker};
 
@@ -27,12 +30,16 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
     let parts = sockets::open(&everything, &member, cores, None)?;
     let tls = worker::certificates(&everything)?;
     proxy::remember_time_zone();
+    // Clients wait in the sockets from here on; a process of another user could not be told any more later.
+    let mut tell = Tell { before: options.before.clone(), ..Tell::default() };
+    tell.ready();
     // Everything is open, and there is one thread yet: credentials are each thread's own.
     for note in worker::drop_privileges(&everything.proxy.global)? {
         tracing::warn!("{note}");
     }
     sandbox::confine();
     let _log = LogBehind::begin();
+    let patience = everything.proxy.global.hard_stop_after;
     let plan = Plan { member, cores, everything, parts, identity, tls, limits, before: Before::default() };
     let proxy = worker::start(plan, |service| async move {
         // Replication lives as long as the service that holds it.
@@ -40,7 +47,7 @@ pub(crate) fn run(everything: Everything, options: &Options) -> Result<(), Strin
         drop(service);
     })?;
     tracing::info!(cores, "serving");
-    signals.wait(&proxy);
+    signals.wait(&proxy, patience);
     Ok(())
 }
 
@@ -85,8 +92,8 @@ impl Signals {
         Ok(Self { runtime, terminate, interrupt, soft, hangup, reload })
     }
 
-    /// Answers until one of them ends this process.
-    fn wait(self, proxy: &Proxy) {
+    /// Answers until one of them ends this process; `patience` is how long sessions may go on after a soft stop.
+    fn wait(self, proxy: &Proxy, patience: Option<Duration>) {
         let Self { runtime, mut terminate, mut interrupt, mut soft, mut hangup, mut reload } = self;
         runtime.block_on(async {
             loop {
@@ -106,6 +113,9 @@ impl Signals {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
                 () = worker::drained(proxy) => {}
+                () = async { tokio::time::sleep(patience.unwrap_or(Duration::MAX)).await } => {
+                    tracing::warn!(sessions = proxy.sessions_count(), "'hard-stop-after' has passed: sessions are cut");
+                }
             }
         });
     }

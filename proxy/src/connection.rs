@@ -6,9 +6,10 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use rustls::server::Acceptor;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::{StartHandshake, TlsStream};
 
 use crate::buffer::{Buffer, Store};
 use crate::clock::now_ms;
@@ -16,6 +17,7 @@ use crate::core::Core;
 use crate::limits::ServerPlace;
 use crate::socket::Socket;
 use crate::timers::Timer;
+use crate::tls::TlsBind;
 
 /// Why waiting for a socket ended without bytes.
 #[derive(Debug)]
@@ -26,6 +28,38 @@ pub(crate) enum Ended {
     Failed(io::Error),
     /// The session's deadline passed.
     TimedOut,
+}
+
+/// Why a client's TLS did not begin.
+#[derive(Debug)]
+pub(crate) enum HandshakeFailure {
+    /// The client closed before it had said what it wants.
+    Closed,
+    /// It closed later.
+    Aborted,
+    TimedOut,
+    Failed(io::Error),
+}
+
+/// A fatal alert in the clear (RFC 8446 5.1 and 6.2): there is no certificate for the name.
+const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+async fn handshake(io: Socket, bind: &TlsBind) -> Result<TlsStream<Socket>, HandshakeFailure> {
+    let ended = |error: io::Error, early: bool| match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset if early => HandshakeFailure::Closed,
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => HandshakeFailure::Aborted,
+        _ => HandshakeFailure::Failed(error),
+    };
+    let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(|error| ended(error, true))?;
+    match bind.settings(&start.client_hello()) {
+        Some(config) => start.into_stream(config).await.map_err(|error| ended(error, false)),
+        None => {
+            let StartHandshake { mut io, .. } = start;
+            // The client may be gone; there is nobody left to tell.
+            let _ = io.write_all(&UNRECOGNIZED_NAME).await;
+            Err(HandshakeFailure::Failed(io::Error::other("no certificate for the name")))
+        }
+    }
 }
 
 impl From<io::Error> for Ended {
@@ -127,15 +161,14 @@ impl Connection {
     }
 
     /// Lets the client begin TLS, until the timer's deadline.
-    pub(crate) async fn accept_tls(&mut self, acceptor: &TlsAcceptor, timer: &Timer) -> Result<(), Ended> {
+    pub(crate) async fn accept_tls(&mut self, bind: &TlsBind, timer: &Timer) -> Result<(), HandshakeFailure> {
         let Io::Plain(io) = std::mem::replace(&mut self.io, Io::Away) else {
-            return Err(io::Error::from(io::ErrorKind::NotConnected).into());
+            return Err(HandshakeFailure::Failed(io::ErrorKind::NotConnected.into()));
         };
-        let mut handshake = Box::pin(acceptor.accept(io));
+        let mut handshake = Box::pin(handshake(io, bind));
         let stream = poll_fn(|cx| match handshake.as_mut().poll(cx) {
-            Poll::Pending if timer.expired(now_ms()) => Poll::Ready(Err(Ended::TimedOut)),
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(result) => Poll::Ready(result.map_err(Ended::from)),
+            Poll::Pending if timer.expired(now_ms()) => Poll::Ready(Err(HandshakeFailure::TimedOut)),
+            other => other,
         })
         .await?;
         self.io = Io::Tls(Box::new(Tls { stream, unflushed: false }));

@@ -46,7 +46,7 @@ pub fn open_socket(bind: &Bind) -> io::Result<OwnedFd> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(bind.v6only)?;
         socket.set_freebind_v6(true)?;
     } else {
         socket.set_freebind_v4(true)?;

@@ -10,16 +10,17 @@ use proxy_config::model::{Frontend, Mode};
 use proxy_rules::Tracked;
 use proxy_table::DataType;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use crate::clock::{OneReading, now_ms};
-use crate::connection::Connection;
+use crate::connection::{Connection, HandshakeFailure};
 use crate::core::{Core, SessionMark};
 use crate::limits::ClientPlace;
+use crate::log;
 use crate::mux;
 use crate::socket::Socket;
 use crate::stream;
 use crate::timers::Timer;
+use crate::tls::TlsBind;
 use crate::watchdog::{Pulse, Station, watched};
 
 /// Longest time a client is told that nothing follows.
@@ -187,7 +188,7 @@ pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketA
         let pulse = Arc::clone(&core.pulse);
         match core.shared.tls.0.get(bind).cloned().flatten() {
             None => tokio::task::spawn_local(timed(pulse, run(session))),
-            Some(acceptor) => tokio::task::spawn_local(timed(pulse, run_tls(session, acceptor))),
+            Some(tls) => tokio::task::spawn_local(timed(pulse, run_tls(session, bind, tls))),
         };
     }
 }
@@ -271,15 +272,18 @@ pub(crate) async fn timed<F: Future<Output = ()>>(pulse: Arc<Pulse>, task: F) {
 }
 
 /// A session that begins with TLS.
-async fn run_tls(mut session: Session, acceptor: TlsAcceptor) {
+async fn run_tls(mut session: Session, bind: usize, tls: Arc<TlsBind>) {
     attach(&mut session).await;
     let timeouts = &session.settings().timeouts;
     let wait = timeouts.http_request.or(timeouts.client);
     session.timer.set(wait.map(|t| now_ms() + stream::millis(t)));
     session.core.enter(Station::Tls);
     let Session { client, timer, .. } = &mut session;
-    if let Err(error) = client.accept_tls(&acceptor, timer).await {
-        tracing::debug!(source = %session.source, ?error, "TLS handshake failed");
+    if let Err(why) = client.accept_tls(&tls, timer).await {
+        if let HandshakeFailure::Failed(error) = &why {
+            tracing::debug!(source = %session.source, %error, "TLS handshake failed");
+        }
+        log::handshake(&session, bind, &why);
         session.core.counters.frontends[session.frontend].request_errors.add(1);
         return;
     }

@@ -7,6 +7,7 @@ use crate::model::BindAddress;
 
 /// Reads an address and an optional port. `*` and nothing mean every IPv4 address.
 pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u16>), String> {
+    let is_v6 = text.starts_with("ipv6@");
     let text = text.strip_prefix("ipv4@").or_else(|| text.strip_prefix("ipv6@")).unwrap_or(text);
     let (host, port) = match text.rsplit_once(':') {
         Some((host, "")) if !host.is_empty() => (host, None),
@@ -21,6 +22,7 @@ pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     };
     let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
     let address = match bare {
+        "" | "*" if is_v6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         "" | "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         "::" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
         "localhost" => IpAddr::V4(Ipv4Addr::LOCALHOST),

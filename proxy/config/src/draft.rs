@@ -80,6 +80,9 @@ pub(crate) struct BindDraft {
 /// What follows the address of a `bind` line.
 #[derive(Clone, Debug, Default)]
 pub struct BindOptions {
+    pub(crate) id: Option<u32>,
+    pub(crate) name: Option<String>,
+    pub(crate) v6only: bool,
     pub(crate) backlog: Option<u32>,
     pub(crate) ssl: bool,
     pub(crate) certificates: Vec<Word>,

@@ -262,22 +262,7 @@ impl Place<'_> {
             diagnostics
                 .warning(self.at(), format!("'{}' has no 'bind' line and cannot be reached", name(draft)));
         }
-        for bind in &draft.binds {
-            for part in bind.address.text.split(',') {
-                match addresses(part) {
-                    Ok(list) => config.binds.extend(list.into_iter().map(|address| Bind {
-                        frontend: id,
-                        address,
-                        backlog: bind.options.backlog.or(draft.backlog),
-                        tls: bind.options.ssl.then(|| tls(&bind.options, self.files)),
-                        at: bind.address.span,
-                    })),
-                    Err(why) => {
-                        diagnostics.error(bind.address.span, format!("'bind' : {why}"));
-                    }
-                }
-            }
-        }
+        self.binds(id, config, diagnostics);
         if draft.timeouts.client.is_none() {
             diagnostics
                 .warning(self.at(), format!("missing timeouts for '{}'", name(draft)))
@@ -313,6 +298,54 @@ impl Place<'_> {
             acls,
         };
         config.frontends.push(frontend);
+    }
+
+    fn binds(&self, frontend: FrontendId, config: &mut Config, diagnostics: &mut Diagnostics) {
+        let mut taken: BTreeMap<u32, Span> = BTreeMap::new();
+        for bind in &self.draft.binds {
+            let at = bind.address.span;
+            let mut list = Vec::new();
+            for part in bind.address.text.split(',') {
+                match addresses(part) {
+                    Ok(addresses) => list.extend(addresses),
+                    Err(why) => {
+                        diagnostics.error(at, format!("'bind' : {why}"));
+                    }
+                }
+            }
+            if let Some(waiting) = list.iter().find_map(|address| match address {
+                BindAddress::Unix(_) => Some("bind to a Unix socket"),
+                BindAddress::Tcp(_) | BindAddress::Inherited(_) => None,
+            }) {
+                diagnostics.later(at, waiting);
+            }
+            if let Some(id) = bind.options.id {
+                if list.len() > 1 {
+                    diagnostics.error(at, "'bind' : 'id' is for one address, and there are several");
+                } else if let Some(other) = taken.insert(id, at) {
+                    diagnostics.error(
+                        at,
+                        format!("'bind' : id {id} is that of the listener in line {}", other.line),
+                    );
+                }
+            }
+            for address in list {
+                // The lowest number that no listener before has, as the original counts.
+                let id =
+                    bind.options.id.or_else(|| (1..).find(|id| !taken.contains_key(id))).unwrap_or_default();
+                taken.entry(id).or_insert(at);
+                config.binds.push(Bind {
+                    frontend,
+                    id,
+                    name: bind.options.name.clone(),
+                    address,
+                    v6only: bind.options.v6only,
+                    backlog: bind.options.backlog.or(self.draft.backlog),
+                    tls: bind.options.ssl.then(|| tls(&bind.options, self.files)),
+                    at,
+                });
+            }
+        }
     }
 
     fn use_backend(&self, acls: &AclSet, diagnostics: &mut Diagnostics) -> Vec<UseBackend> {

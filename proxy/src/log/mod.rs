@@ -12,6 +12,8 @@ pub use queue::{LogQueue, MAX_QUEUED_BYTES, MAX_QUEUED_LINES};
 pub(crate) use sender::Sender;
 
 use crate::clock::now_ms;
+use crate::connection::HandshakeFailure;
+use crate::session::Session;
 use crate::stream::{CookieSeen, Running, Stream, Termination, exchange};
 
 /// The severity of a request's line, as in HAProxy.
@@ -44,6 +46,31 @@ pub(crate) fn dropped() -> u64 {
 /// Sends a line that belongs to no stream, from any thread; `false` if it was lost.
 pub(crate) fn send(target: &LogTarget, severity: u8, tag: &str, line: &[u8]) -> bool {
     OTHERS.with(|sender| sender.send(target, severity, tag, line))
+}
+
+/// Writes the line of a client whose TLS did not begin: the listener and the cause, in HAProxy's words. As there, only
+/// where a format says that connections are logged; `option dontlognull` leaves out what was no mistake.
+pub(crate) fn handshake(session: &Session, bind: usize, why: &HandshakeFailure) {
+    let core = &session.core;
+    let (settings, listener) = (session.settings(), &core.shared.config.binds[bind]);
+    let (text, is_null) = match why {
+        HandshakeFailure::Closed => ("Connection closed during SSL handshake", true),
+        HandshakeFailure::Aborted => ("Connection error during SSL handshake", true),
+        HandshakeFailure::TimedOut => ("Timeout during SSL handshake", true),
+        HandshakeFailure::Failed(_) => ("SSL handshake failure", false),
+    };
+    if settings.log_format.is_none() || (is_null && settings.options.dontlognull) {
+        return;
+    }
+    let name = listener.name.clone().unwrap_or_else(|| listener.id.to_string());
+    let (client, date) = (session.source, date::clf(session.accepted_ms));
+    let line = format!("{}:{} [{date}] {}/{name}: {text}", client.ip(), client.port(), settings.name);
+    let tag = core.shared.config.global.log_tag.as_deref().unwrap_or("haproxy");
+    for target in settings.log.iter().filter(|target| target.max_level >= INFO) {
+        if !core.log.send(target, INFO, tag, line.as_bytes()) {
+            core.counters.dropped_logs.add(1);
+        }
+    }
 }
 
 /// Writes the line of a stream that has ended.

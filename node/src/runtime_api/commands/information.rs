@@ -55,6 +55,7 @@ const INFO: &[&str] = &[
     "SessRate",
     "MaxSessRate",
     "node",
+    "description",
     "Stopping",
     "Listeners",
     "DroppedLogs",
@@ -77,7 +78,11 @@ fn show_info(node: &Node, _: &[&str]) -> String {
     fields.insert("Pid", std::process::id().to_string());
     fields.insert("Uptime", format!("{days}d {hours}h{minutes:02}m{seconds:02}s"));
     fields.insert("Uptime_sec", uptime.to_string());
-    fields.insert("node", node.member.clone());
+    let global = &node.proxy.config().global;
+    fields.insert("node", global.node.clone().unwrap_or_else(|| node.member.clone()));
+    if let Some(description) = &global.description {
+        fields.insert("description", description.clone());
+    }
     let line = |name: &&str| fields.get(name).map(|value| format!("{name}: {value}\n"));
     INFO.iter().filter_map(line).collect()
 }

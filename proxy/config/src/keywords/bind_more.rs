@@ -310,8 +310,6 @@ pub(super) const TABLE: &[Keyword<BindOptions>] = &[
         false,
         Spec::later(&["transparent"], &[], "Takes connections to any address.", "transparent"),
     ),
-    Keyword::inert(HERE, false, Spec::later(&["v4v6"], &[], "Both families through one socket.", "v4v6")),
-    Keyword::inert(HERE, false, Spec::later(&["v6only"], &[], "IPv6 only.", "v6only")),
     Keyword::inert(
         HERE,
         false,

@@ -58,18 +58,23 @@ pub(super) const OPTIONS: &[Keyword<BindOptions>] = &[
         spec: spec!(
             &["id"],
             &[Arg::Int("id", 1, 2_000_000_000)],
-            "The listener's number in statistics.",
+            "The listener's number in its frontend, which no other one has; shown where it has no name.",
             "id 7"
         ),
         sections: HERE,
         negatable: false,
-        apply: |_, _, _| {},
+        apply: |d, a, _| d.id = u32::try_from(a.int(0)).ok(),
     },
     Keyword {
-        spec: spec!(&["name"], &[Arg::Word("name")], "The listener's name in statistics.", "name public"),
+        spec: spec!(
+            &["name"],
+            &[Arg::Word("name")],
+            "The listener's name in log lines about its connections.",
+            "name public"
+        ),
         sections: HERE,
         negatable: false,
-        apply: |_, _, _| {},
+        apply: |d, a, _| d.name = Some(a.text(0)),
     },
     Keyword {
         spec: spec!(
@@ -126,5 +131,22 @@ pub(super) const OPTIONS: &[Keyword<BindOptions>] = &[
         sections: HERE,
         negatable: false,
         apply: |d, _, _| d.strict_sni = true,
+    },
+    Keyword {
+        spec: spec!(
+            &["v4v6"],
+            &[],
+            "A socket of IPv6 takes clients of IPv4, too: so it is without the option.",
+            "v4v6"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, _, _| d.v6only = false,
+    },
+    Keyword {
+        spec: spec!(&["v6only"], &[], "A socket of IPv6 takes no clients of IPv4.", "v6only"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, _, _| d.v6only = true,
     },
 ];

@@ -42,12 +42,12 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         spec: spec!(
             &["description"],
             &[Arg::Words("text")],
-            "A note for people.",
+            "A note for people, which 'show info' repeats.",
             "description first of two"
         ),
         sections: HERE,
         negatable: false,
-        apply: |_, _, _| {},
+        apply: |d, a, _| d.global.description = Some(text(a.words(0))),
     },
     Keyword {
         spec: spec!(
@@ -239,6 +239,11 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         },
     },
 ];
+
+/// Words as one text.
+fn text(words: &[Word]) -> String {
+    words.iter().map(Word::as_str).collect::<Vec<_>>().join(" ")
+}
 
 /// A user or a group by name.
 fn named(word: &Word) -> Option<Account> {

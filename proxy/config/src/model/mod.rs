@@ -91,6 +91,8 @@ pub struct Global {
     pub pidfile: Option<String>,
     pub daemon: bool,
     pub node: Option<String>,
+    /// What 'show info' says of this process.
+    pub description: Option<String>,
     pub localpeer: Option<String>,
     pub log: Vec<LogTarget>,
     pub log_tag: Option<String>,
@@ -169,7 +171,12 @@ pub enum Mode {
 #[derive(Clone, Debug)]
 pub struct Bind {
     pub frontend: FrontendId,
+    /// Its number within the frontend, from 1.
+    pub id: u32,
+    pub name: Option<String>,
     pub address: BindAddress,
+    /// A socket of IPv6 takes no clients of IPv4.
+    pub v6only: bool,
     pub backlog: Option<u32>,
     pub tls: Option<Tls>,
     /// Where the line stands.
