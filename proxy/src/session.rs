@@ -48,6 +48,10 @@ pub(crate) struct Session {
     pub(crate) source: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) accepted_ms: u64,
+    /// When the exchange before this one ended; the accept, if there was none.
+    pub(crate) turn_ms: u64,
+    /// How long its TLS handshake took.
+    pub(crate) handshake_ms: u64,
     pub(crate) timer: Timer,
     pub(crate) mark: Rc<SessionMark>,
     /// What the rules of its connection track; nothing is kept where they track nothing.
@@ -252,6 +256,8 @@ pub(crate) fn begin(
         source,
         local,
         accepted_ms: now,
+        turn_ms: now,
+        handshake_ms: 0,
         timer: Timer::new(&core.wheel),
         key: core.sessions.borrow_mut().insert(Rc::clone(&mark)),
         mark,
@@ -287,6 +293,7 @@ async fn run_tls(mut session: Session, bind: usize, tls: Arc<TlsBind>) {
         session.core.counters.frontends[session.frontend].request_errors.add(1);
         return;
     }
+    session.handshake_ms = now_ms().saturating_sub(session.accepted_ms);
     serve(&mut session).await;
     let wait = session.settings().timeouts.client;
     session.timer.set(Some(now_ms() + wait.map_or(CLOSE_MS, |t| stream::millis(t).min(CLOSE_MS))));

@@ -386,7 +386,8 @@ impl Place<'_> {
             Some(word) => word.clone(),
             None if self.draft.options.httplog && self.mode() == Mode::Http => fixed(HTTPLOG),
             None if self.draft.options.tcplog || self.draft.options.httplog => fixed(TCPLOG),
-            None => fixed("Connect from %ci:%cp to %f/%b"),
+            None if self.mode() == Mode::Http => fixed("Connect from %ci:%cp to %fi:%fp (%f/HTTP)"),
+            None => fixed("Connect from %ci:%cp to %fi:%fp (%f/TCP)"),
         };
         self.with_context(Stage::Response, false, |c| Format::parse(&word, c, diagnostics))
     }

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use proxy_table::{Key, Table, TableId};
 use proxy_wire::h1::Head;
 
+use crate::{DateForm, LogFacts};
+
 /// An entry a stream follows (`sc0`, `sc1`, `sc2`).
 #[derive(Clone, Debug)]
 pub struct Tracked {
@@ -44,6 +46,8 @@ pub struct Exchange<'e> {
     pub is_final: bool,
     /// A fetch has given less than it may give later; only where `is_final` is not set.
     pub may_change: Cell<bool>,
+    /// What only log fields tell.
+    pub facts: LogFacts<'e>,
 }
 
 impl Exchange<'_> {
@@ -63,4 +67,12 @@ pub trait View {
     fn nbsrv(&self, backend: &str) -> u32;
     /// Whether this node owns the virtual address.
     fn is_master(&self) -> bool;
+    /// Connections of the process, a frontend, a backend, and a server, by their places.
+    fn connections(&self, frontend: usize, backend: Option<usize>, server: Option<usize>) -> [u64; 4];
+    /// The core's milliseconds as milliseconds since 1970.
+    fn unix_ms(&self, core_ms: u64) -> u64;
+    /// The core's milliseconds as a date.
+    fn date(&self, core_ms: u64, form: DateForm) -> String;
+    /// The number of this process.
+    fn pid(&self) -> u32;
 }

@@ -3,19 +3,21 @@
 use proxy_lang::{Diagnostics, Status, Word, nearest};
 
 use crate::expr::end_of;
-use crate::log_fields::{self, Write};
-use crate::{Context, Exchange, Expr, LogFacts, Sample, View};
+use crate::log_fields::{self, Flags, LogField, Scene};
+use crate::{Context, Exchange, Expr, Sample, View};
 
 /// HAProxy's `option httplog`.
 pub const HTTPLOG: &str = "%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %CC %CS %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %hr %hs %{+Q}r";
 /// HAProxy's `option tcplog`.
 pub const TCPLOG: &str = "%ci:%cp [%t] %ft %b/%s %Tw/%Tc/%Tt %B %ts %ac/%fc/%bc/%sc/%rc %sq/%bq";
+/// HAProxy's `option httplog clf`.
+pub const CLFLOG: &str = "%{+Q}o %{-Q}ci - - [%trg] %r %ST %B \"\" \"\" %cp %ms %ft %b %s %TR %Tw %Tc %Tr %Ta %tsc %ac %fc %bc %sc %rc %sq %bq %CC %CS %hrl %hsl";
 
 #[derive(Clone, Debug)]
 enum Part {
     Text(Vec<u8>),
-    Field { write: Write, quoted: bool },
-    Expr(Box<Expr>),
+    Field { row: &'static LogField, flags: Flags },
+    Expr { expr: Box<Expr>, flags: Flags },
 }
 
 /// A format, ready to be written.
@@ -29,8 +31,9 @@ impl Format {
         let mut text = Vec::new();
         let mut rest = word.text.as_str();
         let mut good = true;
+        let mut usual = Flags::default();
         while let Some(mark) = rest.find('%') {
-            text.extend_from_slice(&rest.as_bytes()[..mark]);
+            put_merged(&rest[..mark], &mut text);
             rest = &rest[mark + 1..];
             if let Some(after) = rest.strip_prefix('%') {
                 text.push(b'%');
@@ -40,13 +43,20 @@ impl Format {
             if !text.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut text)));
             }
-            let mut quoted = false;
+            let mut flags = usual;
             if let Some(after) = rest.strip_prefix('{') {
-                let Some((flags, after)) = after.split_once('}') else {
+                let Some((letters, after)) = after.split_once('}') else {
                     diagnostics.error(word.span, "'%{' without a closing '}' in a format");
                     return None;
                 };
-                quoted = flags.split(',').any(|f| f == "+Q");
+                match usual.parse(letters) {
+                    Ok(read) => flags = read,
+                    Err(letter) => {
+                        let why = format!("'{letter}' is no flag of a log field");
+                        diagnostics.error(word.span, why).help("flags are Q, X, E and M, after a sign");
+                        good = false;
+                    }
+                }
                 rest = after;
             }
             let part = if let Some(after) = rest.strip_prefix('[') {
@@ -56,19 +66,23 @@ impl Format {
                     return None;
                 };
                 rest = behind;
-                Expr::parse_text(expression, word, context, diagnostics).map(|e| Part::Expr(Box::new(e)))
+                Expr::parse_text(expression, word, context, diagnostics)
+                    .map(|expr| Part::Expr { expr: Box::new(expr), flags })
             } else {
                 let length = rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len());
                 let (name, after) = rest.split_at(length);
                 rest = after;
-                field(name, word, diagnostics).map(|write| Part::Field { write, quoted })
+                if name == "o" {
+                    usual = flags;
+                }
+                field(name, word, diagnostics).map(|row| Part::Field { row, flags })
             };
             match part {
                 Some(part) => parts.push(part),
                 None => good = false,
             }
         }
-        text.extend_from_slice(rest.as_bytes());
+        put_merged(rest, &mut text);
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
@@ -81,32 +95,51 @@ impl Format {
     }
 
     /// Writes the text for a log line.
-    pub fn render(&self, facts: &LogFacts<'_>, exchange: &Exchange<'_>, view: &dyn View, out: &mut Vec<u8>) {
+    pub fn render(&self, exchange: &Exchange<'_>, view: &dyn View, out: &mut Vec<u8>) {
+        let begin = out.len();
+        // What the first field writes nothing for leaves no blank behind either.
+        let mut parted = true;
         for part in &self.0 {
+            let place = out.len();
+            Self::put(part, true, exchange, view, out);
             match part {
                 // An empty field leaves one blank behind, not two.
-                Part::Text(text) if out.ends_with(b" ") => {
-                    out.extend_from_slice(text.strip_prefix(b" ").unwrap_or(text));
-                }
-                Part::Text(text) => out.extend_from_slice(text),
-                Part::Field { write, quoted } => {
-                    if *quoted {
-                        out.push(b'"');
+                Part::Text(text) => {
+                    if parted && text.starts_with(b" ") {
+                        out.remove(place);
                     }
-                    write(facts, out);
-                    if *quoted {
-                        out.push(b'"');
-                    }
+                    parted = out.len() == begin || out.ends_with(b" ");
                 }
-                Part::Expr(expr) => match expr.eval(exchange, view) {
-                    Some(sample) => sample.write(out),
-                    None => out.push(b'-'),
-                },
+                Part::Field { .. } if out.len() == place => {}
+                Part::Field { .. } | Part::Expr { .. } => parted = false,
             }
         }
     }
 
-    /// The text for a header or a body; log fields that are not known yet are empty there.
+    /// Writes one part; `dashed`: with a dash for what is empty.
+    fn put(part: &Part, dashed: bool, exchange: &Exchange<'_>, view: &dyn View, out: &mut Vec<u8>) {
+        match part {
+            Part::Text(text) => out.extend_from_slice(text),
+            Part::Field { row, flags } => {
+                let flags = Flags { dashed: flags.dashed || dashed, ..*flags };
+                (row.write)(&Scene { exchange, view }, flags, out);
+            }
+            Part::Expr { expr, flags } => {
+                let flags = Flags { dashed: flags.dashed || dashed, ..*flags };
+                match expr.eval(exchange, view) {
+                    Some(Sample::Text(text)) => flags.text(&text, out),
+                    Some(sample) => {
+                        let mut text = Vec::new();
+                        sample.write(&mut text);
+                        flags.text(&text, out);
+                    }
+                    None => flags.text(b"", out),
+                }
+            }
+        }
+    }
+
+    /// The text for a header or a body.
     #[must_use]
     pub fn evaluate(&self, exchange: &Exchange<'_>, view: &dyn View) -> Vec<u8> {
         self.evaluate_with(exchange, view, |_, part, out| out.extend_from_slice(part))
@@ -137,37 +170,30 @@ impl Format {
     ) -> Vec<u8> {
         let mut out = Vec::new();
         let mut text = Vec::new();
-        let facts = LogFacts {
-            client: Some(exchange.client),
-            frontend: exchange.frontend,
-            backend: exchange.backend,
-            server: exchange.server,
-            ..LogFacts::default()
-        };
         for part in &self.0 {
             match part {
                 Part::Text(text) => put(true, text, &mut out),
-                Part::Field { write, .. } => {
+                Part::Field { .. } | Part::Expr { .. } => {
                     text.clear();
-                    write(&facts, &mut text);
+                    Self::put(part, false, exchange, view, &mut text);
                     put(false, &text, &mut out);
                 }
-                Part::Expr(expr) => match expr.eval(exchange, view) {
-                    Some(Sample::Text(text)) => put(false, &text, &mut out),
-                    Some(sample) => {
-                        text.clear();
-                        sample.write(&mut text);
-                        put(false, &text, &mut out);
-                    }
-                    None => {}
-                },
             }
         }
         out
     }
 }
 
-fn field(name: &str, word: &Word, diagnostics: &mut Diagnostics) -> Option<Write> {
+/// Blanks part words: several are one.
+fn put_merged(text: &str, out: &mut Vec<u8>) {
+    for byte in text.bytes() {
+        if byte != b' ' || out.last() != Some(&b' ') {
+            out.push(byte);
+        }
+    }
+}
+
+fn field(name: &str, word: &Word, diagnostics: &mut Diagnostics) -> Option<&'static LogField> {
     let row = log_fields::LOG_FIELDS.iter().find(|row| row.spec.names.contains(&name));
     if row.is_none() {
         let near = nearest(name, log_fields::LOG_FIELDS.iter().flat_map(|r| r.spec.names.iter().copied()));
@@ -183,5 +209,5 @@ fn field(name: &str, word: &Word, diagnostics: &mut Diagnostics) -> Option<Write
     if row.spec.status == Status::Later {
         diagnostics.later(word.span, &format!("log field %{name}"));
     }
-    Some(row.write)
+    Some(row)
 }

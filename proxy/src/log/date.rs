@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
+use proxy_rules::DateForm;
 
 use crate::clock::{EPOCH_MS, started};
 
@@ -20,9 +21,22 @@ fn zoned(core_ms: u64) -> Zoned {
     Timestamp::try_from(wall).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone().clone())
 }
 
-/// `dd/Mon/yyyy:hh:mm:ss.mmm`, in local time.
-pub(super) fn clf(core_ms: u64) -> String {
-    zoned(core_ms).strftime("%d/%b/%Y:%H:%M:%S.%3f").to_string()
+/// A date of a log field.
+pub(crate) fn field(core_ms: u64, form: DateForm) -> String {
+    match form {
+        DateForm::Millis => zoned(core_ms).strftime("%d/%b/%Y:%H:%M:%S.%3f"),
+        DateForm::Local => zoned(core_ms).strftime("%d/%b/%Y:%H:%M:%S %z"),
+        DateForm::Utc => {
+            let utc = zoned(core_ms).with_time_zone(TimeZone::UTC);
+            return utc.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string();
+        }
+    }
+    .to_string()
+}
+
+/// The core's milliseconds as milliseconds since 1970.
+pub(crate) fn unix_ms(core_ms: u64) -> u64 {
+    u64::try_from(zoned(core_ms).timestamp().as_millisecond()).unwrap_or(0)
 }
 
 /// `Mon dd hh:mm:ss`, the date of RFC 3164, in local time.

@@ -6,15 +6,13 @@ mod queue;
 mod sender;
 
 use proxy_config::model::{Config, LogAddress, LogTarget};
-use proxy_rules::LogFacts;
 
 pub use queue::{LogQueue, MAX_QUEUED_BYTES, MAX_QUEUED_LINES};
 pub(crate) use sender::Sender;
 
-use crate::clock::now_ms;
 use crate::connection::HandshakeFailure;
 use crate::session::Session;
-use crate::stream::{CookieSeen, Running, Stream, Termination, exchange};
+use crate::stream::{Running, Stream, exchange};
 
 /// The severity of a request's line, as in HAProxy.
 const INFO: u8 = 6;
@@ -63,7 +61,7 @@ pub(crate) fn handshake(session: &Session, bind: usize, why: &HandshakeFailure) 
         return;
     }
     let name = listener.name.clone().unwrap_or_else(|| listener.id.to_string());
-    let (client, date) = (session.source, date::clf(session.accepted_ms));
+    let (client, date) = (session.source, date::field(session.accepted_ms, proxy_rules::DateForm::Millis));
     let line = format!("{}:{} [{date}] {}/{name}: {text}", client.ip(), client.port(), settings.name);
     let tag = core.shared.config.global.log_tag.as_deref().unwrap_or("haproxy");
     for target in settings.log.iter().filter(|target| target.max_level >= INFO) {
@@ -74,61 +72,15 @@ pub(crate) fn handshake(session: &Session, bind: usize, why: &HandshakeFailure) 
 }
 
 /// Writes the line of a stream that has ended.
-pub(crate) fn stream(stream: &mut Stream<'_>, termination: Termination) {
+pub(crate) fn stream(stream: &mut Stream<'_>) {
     let shared = stream.shared();
     let settings = &shared.config.frontends[stream.session.frontend];
     if settings.log.is_empty() {
         return;
     }
     let Some(format) = &settings.log_format else { return };
-    let now = now_ms();
-    let times = stream.times;
-    let since = |from: Option<u64>, to: Option<u64>| {
-        from.zip(to).map_or(-1, |(from, to)| i64::try_from(to.saturating_sub(from)).unwrap_or(i64::MAX))
-    };
-    let backend = stream.backend.map(|b| &shared.config.backends[b]);
-    let server = backend.zip(stream.server).map(|(b, s)| b.servers[s].name.as_str());
-    let total = |read: &dyn Fn(&crate::stats::counters::CoreCounters) -> u64| -> u64 {
-        shared.counters.iter().map(|core| read(core)).sum()
-    };
-    let (accepted, began) = (date::clf(stream.session.accepted_ms), date::clf(times.began));
-    let request = std::mem::take(&mut stream.request_line);
-    let captured = stream.captured.take().unwrap_or_default();
-    let facts = LogFacts {
-        client: Some(stream.session.source),
-        accepted: &accepted,
-        began: &began,
-        frontend: &settings.name,
-        backend: backend.map_or(&settings.name, |b| &b.name),
-        server: server.unwrap_or("<NOSRV>"),
-        request_ms: since(Some(times.began), times.requested),
-        queue_ms: since(times.requested, times.dequeued),
-        connect_ms: since(times.dequeued, times.connected),
-        response_ms: since(times.connected, times.responded),
-        active_ms: since(Some(times.began), Some(now)),
-        total_ms: since(Some(stream.session.accepted_ms), Some(now)),
-        status: stream.status.map_or(-1, i64::from),
-        bytes_out: stream.bytes_out,
-        bytes_in: stream.bytes_in,
-        termination: [termination.by.letter(), termination.at.letter()],
-        cookie: cookie(stream),
-        connections: [
-            total(&|c| c.current.read()),
-            total(&|c| c.frontends[stream.session.frontend].current.read()),
-            stream.backend.map_or(0, |b| total(&|c| c.backends[b].current.read())),
-            stream.backend.zip(stream.server).map_or(0, |(b, s)| total(&|c| c.servers[b][s].current.read())),
-        ],
-        retries: stream.retries,
-        redispatched: stream.redispatched,
-        queues: [0, stream.waited_behind as u64],
-        request: &request,
-        pid: std::process::id(),
-        request_headers: &captured.request,
-        response_headers: &captured.response,
-        cookies: [captured.cookies[0].as_deref(), captured.cookies[1].as_deref()],
-    };
     let mut line = stream.session.core.store.borrow_mut().take_output();
-    format.render(&facts, &exchange(stream), &Running(&shared), &mut line);
+    format.render(&exchange(stream), &Running(&shared), &mut line);
     let tag = shared.config.global.log_tag.as_deref().unwrap_or("haproxy");
     let core = &stream.session.core;
     for target in settings.log.iter().filter(|target| target.max_level >= INFO) {
@@ -137,22 +89,4 @@ pub(crate) fn stream(stream: &mut Stream<'_>, termination: Termination) {
         }
     }
     core.store.borrow_mut().give_output(line);
-    stream.request_line = request;
-}
-
-/// The third and fourth letter of the termination state.
-fn cookie(stream: &Stream<'_>) -> [u8; 2] {
-    let seen = match stream.cookie_seen {
-        CookieSeen::Unused => b'-',
-        CookieSeen::None => b'N',
-        CookieSeen::Invalid => b'I',
-        CookieSeen::Down => b'D',
-        CookieSeen::Valid => b'V',
-    };
-    let done = match (stream.cookie_inserted, stream.cookie_seen) {
-        (true, _) => b'I',
-        (false, CookieSeen::Unused) => b'-',
-        (false, _) => b'N',
-    };
-    [seen, done]
 }

@@ -76,11 +76,9 @@ pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Optio
     let free = stream.wanted != Some(index);
     let last = stream.retries == limit;
     if others && (free || (redispatch && last)) {
-        stream.redispatched |= !free;
-        if !free {
-            counters.servers[backend][index].redispatches.add(1);
-            counters.backends[backend].redispatches.add(1);
-        }
+        stream.redispatched = true;
+        counters.servers[backend][index].redispatches.add(1);
+        counters.backends[backend].redispatches.add(1);
         stream.release_place();
         stream.avoid = Some(index);
         return server::choose(stream).await;

@@ -72,8 +72,11 @@ fn settle(stream: &mut Stream<'_>, termination: Termination) {
             (DataType::BytesOutRate, sent),
         ]);
     }
-    log::stream(stream, termination);
+    (stream.termination, stream.is_over) = (termination, true);
+    // The line tells of the others: this one has ended.
     stream.release_place();
+    stream.leave_backend();
+    log::stream(stream);
 }
 
 /// A whole response was sent: keeps what can be used again. Says whether the client's connection can.
@@ -133,7 +136,7 @@ fn count(stream: &Stream<'_>, termination: Termination) {
         }
         let times = stream.times;
         let since = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| b.saturating_sub(a));
-        if let Some(queue) = since(times.requested, times.dequeued) {
+        if let Some(queue) = since(times.forwarded, times.dequeued) {
             counters.queue_ms.hit(queue);
         }
         if let Some(connect) = since(times.dequeued, times.connected) {
@@ -151,7 +154,8 @@ pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended)
     let dontlognull = session.settings().options.dontlognull;
     let mut scratch = session.core.lend();
     let mut stream = Stream::new(session, &mut scratch, true);
-    stream.request_line.extend_from_slice(b"<BADREQ>");
+    stream.scratch.line.clear();
+    stream.scratch.line.extend_from_slice(b"<BADREQ>");
     let (status, termination) = match ended {
         Ended::TimedOut => (408, Termination::new(By::ClientTimeout, At::Request)),
         Ended::Closed | Ended::Failed(_) => (400, Termination::new(By::Client, At::Request)),
@@ -166,7 +170,8 @@ pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended)
     }
     stream.status = Some(status);
     if !dontlognull {
-        log::stream(&mut stream, termination);
+        stream.termination = termination;
+        log::stream(&mut stream);
     }
     drop(stream);
     session.core.take_back(scratch);

@@ -22,10 +22,10 @@ use std::time::Duration;
 
 pub(crate) use finish::finish_without_request;
 pub(crate) use rules::{Admission, Layer4, exchange, layer4};
-pub(crate) use state::{After, CookieSeen, Running, Scratch, Stream};
+pub(crate) use state::{After, Running, Scratch, Stream};
 pub(crate) use tcp::run_tcp;
-pub(crate) use termination::Termination;
 
+use crate::clock::now_ms;
 use crate::session::Session;
 use crate::watchdog::Station;
 use state::Step;
@@ -37,6 +37,7 @@ pub(crate) async fn run(session: &mut Session, first: bool) -> After {
     let step = walk(&mut stream).await;
     let after = finish::finish(&mut stream, step).await;
     drop(stream);
+    session.turn_ms = now_ms();
     session.core.take_back(scratch);
     after
 }
@@ -54,6 +55,7 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     rules::backend_content(stream).await?;
     rules::backend(stream).await?;
     statistics::of_backend(stream).await?;
+    stream.times.forwarded = Some(now_ms());
     stream.enter(Station::Server);
     server::find_persistence(stream);
     loop {

@@ -15,7 +15,7 @@ const MAX_LOGGED_LINE: usize = 1_024;
 pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
     let timeouts = &stream.frontend().timeouts;
     let timeout = timeouts.http_request.or(timeouts.client);
-    let began = stream.times.began;
+    let began = if stream.first { stream.session.accepted_ms } else { stream.times.began };
     stream.session.timer.set(timeout.map(|t| began + super::millis(t)));
     let limits = Limits::default();
     let mut advance = Advance::default();
@@ -71,16 +71,14 @@ fn refuse(stream: &mut Stream<'_>, status: u16) -> Stop {
 
 /// Keeps the request line for the log: rules may change the head before it is written.
 fn keep_line(stream: &mut Stream<'_>, used: usize) {
-    stream.request_line.clear();
-    if stream.frontend().log.is_empty() {
-        return;
-    }
+    let kept = &mut stream.scratch.line;
+    kept.clear();
     if used == 0 {
-        stream.request_line.extend_from_slice(b"<BADREQ>");
+        kept.extend_from_slice(b"<BADREQ>");
         return;
     }
     let head = stream.session.client.input();
     let line = head[..used].split(|b| *b == b'\n').find(|l| l.len() > 1).unwrap_or(b"");
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    stream.request_line.extend_from_slice(&line[..line.len().min(MAX_LOGGED_LINE)]);
+    kept.extend_from_slice(&line[..line.len().min(MAX_LOGGED_LINE)]);
 }

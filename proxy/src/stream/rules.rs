@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use proxy_config::model::{BackendChoice, ForwardFor, Mode};
-use proxy_rules::{AclSet, Exchange, Final, Ruleset, Verdict, Wait};
+use proxy_rules::{AclSet, Exchange, Final, LogFacts, Ruleset, Verdict, Wait};
 use proxy_wire::h1::Body;
 
 use super::state::{Running, Step, Stop, Stream};
@@ -102,6 +102,7 @@ pub(super) fn choose_backend(stream: &mut Stream<'_>) -> Step {
     counters.requests.add(1);
     counters.session_rate.hit(now);
     counters.last_session_ms.set(now);
+    stream.counts_in_backend = true;
     Ok(())
 }
 
@@ -143,6 +144,13 @@ pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots
         received: 0,
         is_final: true,
         may_change: Cell::new(false),
+        facts: LogFacts {
+            accepted: now_ms(),
+            termination: *b"--",
+            cookie: *b"--",
+            place: (connection.frontend, None, None),
+            ..LogFacts::default()
+        },
     };
     match rules.eval(0, &settings.acls, &mut exchange, &Running(shared)) {
         Verdict::Done | Verdict::Stop(Final::Allow) => Admission::Granted,
@@ -155,6 +163,33 @@ pub(crate) fn layer4(connection: &Layer4<'_>, rules: &Ruleset, slots: &mut Slots
 pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
     let Stream { session, scratch, tracked, backend, server, status, bytes_in, .. } = stream;
     let shared = &session.core.shared;
+    let settings = &shared.config.frontends[session.frontend];
+    let (times, captured) = (stream.times, stream.captured.as_deref());
+    // A request that a rule has answered was whole, too.
+    let ended = stream.is_over;
+    let facts = LogFacts {
+        accepted: times.accepted,
+        handshake_ms: if stream.first { session.handshake_ms } else { 0 },
+        began: (settings.mode == Mode::Http).then_some(times.began),
+        requested: times.forwarded.or(times.requested.filter(|_| ended)),
+        dequeued: times.dequeued,
+        connected: times.connected,
+        responded: times.responded,
+        status: *status,
+        bytes_out: stream.bytes_out,
+        bytes_in: *bytes_in,
+        termination: [stream.termination.by.letter(), stream.termination.at.letter()],
+        cookie: Stream::cookie_letters(stream.cookie_seen, stream.cookie_inserted),
+        applet: stream.applet,
+        place: (session.frontend, *backend, *server),
+        retries: stream.retries,
+        redispatched: stream.redispatched,
+        queues: stream.queues,
+        request: &scratch.line,
+        request_headers: captured.map_or(&[], |c| &c.request),
+        response_headers: captured.map_or(&[], |c| &c.response),
+        cookies: [0, 1].map(|side| captured.and_then(|c| c.cookies[side].as_deref())),
+    };
     let backend = backend.map(|b| &shared.config.backends[b]);
     Exchange {
         now_ms: now_ms(),
@@ -176,6 +211,7 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
             .saturating_add(session.client.input().len()),
         is_final: true,
         may_change: Cell::new(false),
+        facts,
     }
 }
 

@@ -116,7 +116,7 @@ async fn queue(stream: &mut Stream<'_>, server: Option<usize>) -> Result<usize, 
     let backend = stream.backend.unwrap_or(0);
     let timeouts = &shared.config.backends[backend].timeouts;
     stream.arm(timeouts.queue.or(timeouts.connect));
-    stream.waited_behind = shared.backends[backend].waiting_for(server);
+    let place = shared.backends[backend].waiting_for(server) as u64 + 1;
     let (waker, called) = oneshot::channel();
     let full = |_| Stream::error(503, By::Server, At::Queue);
     let ticket = shared.backends[backend].enter(server, waker).map_err(full)?;
@@ -131,8 +131,12 @@ async fn queue(stream: &mut Stream<'_>, server: Option<usize>) -> Result<usize, 
     })
     .await;
     match outcome {
-        Ok(Ok(server)) => Ok(server),
+        Ok(Ok(called)) => {
+            stream.queues[usize::from(server.is_none())] = place;
+            Ok(called)
+        }
         Ok(Err(_)) | Err(_) => {
+            stream.times.dequeued = Some(now_ms());
             if !shared.backends[backend].leave(ticket)
                 && let Ok(server) = called.as_mut().try_recv_place()
             {

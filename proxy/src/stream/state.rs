@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_config::model::{Backend, Frontend};
-use proxy_rules::{Reply, Tracked, View};
+use proxy_rules::{DateForm, Reply, Tracked, View};
 use proxy_table::{DataType, Table};
 use proxy_wire::h1::{Body, Head};
 use std::sync::Arc;
@@ -15,8 +15,10 @@ use super::termination::{At, By, Termination};
 use crate::clock::now_ms;
 use crate::connection::Connection;
 use crate::core::Core;
+use crate::log::date;
 use crate::session::{self, Session};
 use crate::shared::Shared;
+use crate::stats::counters::CoreCounters;
 use crate::watchdog::Station;
 
 /// What becomes of the session when a stream has ended.
@@ -50,6 +52,8 @@ pub(crate) type Step = Result<(), Stop>;
 /// What a stream uses and gives back: heads keep their capacity from request to request.
 #[derive(Default)]
 pub(crate) struct Scratch {
+    /// The request line as received: rules may change the head.
+    pub(crate) line: Vec<u8>,
     pub(crate) request: Head,
     pub(crate) response: Head,
 }
@@ -57,10 +61,14 @@ pub(crate) struct Scratch {
 /// When things happened, in the core's milliseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Times {
-    /// The first byte of the request.
+    /// The connection was accepted, or the exchange before this one ended.
+    pub(crate) accepted: u64,
+    /// The first byte of the request; in mode tcp the session's begin.
     pub(crate) began: u64,
     /// The request's head was complete.
     pub(crate) requested: Option<u64>,
+    /// Its rules let it go to a server.
+    pub(crate) forwarded: Option<u64>,
     /// A place on a server was given.
     pub(crate) dequeued: Option<u64>,
     /// The connection to the server was there.
@@ -92,10 +100,11 @@ pub(crate) struct Stream<'s> {
     pub(crate) times: Times,
     /// Whether this is its session's first request.
     pub(crate) first: bool,
-    pub(crate) request_line: Vec<u8>,
     pub(crate) request_body: Body,
     pub(crate) client_keeps: bool,
     pub(crate) backend: Option<usize>,
+    /// Whether it is counted as one of that backend's.
+    pub(crate) counts_in_backend: bool,
     /// The server the client belongs to, by cookie or stick table.
     pub(crate) wanted: Option<usize>,
     pub(crate) server: Option<usize>,
@@ -107,7 +116,13 @@ pub(crate) struct Stream<'s> {
     pub(crate) reused: bool,
     pub(crate) retries: u32,
     pub(crate) redispatched: bool,
-    pub(crate) waited_behind: usize,
+    /// Its place in the queue of its server, and of its backend.
+    pub(crate) queues: [u64; 2],
+    pub(crate) termination: Termination,
+    /// Nothing more happens to it.
+    pub(crate) is_over: bool,
+    /// What answers in a server's place.
+    pub(crate) applet: &'static str,
     pub(crate) upload: Option<Flow>,
     pub(crate) response_head_sent: bool,
     pub(crate) response_body: Body,
@@ -133,15 +148,15 @@ pub(crate) struct Captured {
 
 impl<'s> Stream<'s> {
     pub(crate) fn new(session: &'s mut Session, scratch: &'s mut Scratch, first: bool) -> Self {
-        let began = if first { session.accepted_ms } else { now_ms() };
+        let (accepted, began) = (session.turn_ms, now_ms());
         Self {
             scratch,
-            times: Times { began, ..Times::default() },
+            times: Times { accepted, began, ..Times::default() },
             first,
-            request_line: Vec::new(),
             request_body: Body::None,
             client_keeps: false,
             backend: None,
+            counts_in_backend: false,
             wanted: None,
             server: None,
             holds_place: false,
@@ -150,7 +165,10 @@ impl<'s> Stream<'s> {
             reused: false,
             retries: 0,
             redispatched: false,
-            waited_behind: 0,
+            queues: [0; 2],
+            termination: Termination::default(),
+            is_over: false,
+            applet: "",
             upload: None,
             response_head_sent: false,
             response_body: Body::None,
@@ -228,6 +246,14 @@ impl<'s> Stream<'s> {
         self.session.timer.set(timeout.map(|t| now_ms() + super::millis(t)));
     }
 
+    /// It is no longer one of its backend's.
+    pub(crate) fn leave_backend(&mut self) {
+        if let Some(backend) = self.backend.filter(|_| self.counts_in_backend) {
+            self.counts_in_backend = false;
+            self.session.core.counters.backends[backend].current.sub(1);
+        }
+    }
+
     /// Gives back the place on a server, if one is held.
     pub(crate) fn release_place(&mut self) {
         if self.holds_place
@@ -238,6 +264,23 @@ impl<'s> Stream<'s> {
             counters.servers[backend][server].current.sub(1);
             self.session.core.shared.release(backend, server);
         }
+    }
+
+    /// The third and fourth letter of the termination state.
+    pub(crate) fn cookie_letters(seen: CookieSeen, inserted: bool) -> [u8; 2] {
+        let letter = match seen {
+            CookieSeen::Unused => b'-',
+            CookieSeen::None => b'N',
+            CookieSeen::Invalid => b'I',
+            CookieSeen::Down => b'D',
+            CookieSeen::Valid => b'V',
+        };
+        let done = match (inserted, seen) {
+            (true, _) => b'I',
+            (false, CookieSeen::Unused) => b'-',
+            (false, _) => b'N',
+        };
+        [letter, done]
     }
 
     pub(crate) fn error(status: u16, by: By, at: At) -> Stop {
@@ -272,9 +315,7 @@ impl Drop for Stream<'_> {
         if let Some(mut upstream) = self.upstream.take() {
             upstream.retire(&mut self.session.core.store.borrow_mut());
         }
-        if let Some(backend) = self.backend {
-            self.session.core.counters.backends[backend].current.sub(1);
-        }
+        self.leave_backend();
     }
 }
 
@@ -293,5 +334,27 @@ impl View for Running<'_> {
 
     fn is_master(&self) -> bool {
         self.0.master.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    fn connections(&self, frontend: usize, backend: Option<usize>, server: Option<usize>) -> [u64; 4] {
+        let total = |read: &dyn Fn(&CoreCounters) -> u64| self.0.counters.iter().map(|core| read(core)).sum();
+        [
+            total(&|c| c.current.read()),
+            total(&|c| c.frontends[frontend].current.read()),
+            backend.map_or(0, |b| total(&|c| c.backends[b].current.read())),
+            backend.zip(server).map_or(0, |(b, s)| total(&|c| c.servers[b][s].current.read())),
+        ]
+    }
+
+    fn unix_ms(&self, core_ms: u64) -> u64 {
+        date::unix_ms(core_ms)
+    }
+
+    fn date(&self, core_ms: u64, form: DateForm) -> String {
+        date::field(core_ms, form)
+    }
+
+    fn pid(&self) -> u32 {
+        std::process::id()
     }
 }

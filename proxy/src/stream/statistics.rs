@@ -57,6 +57,7 @@ async fn answer(stream: &mut Stream<'_>, shared: &Arc<Shared>, page: &StatsPage)
     stream.client_keeps &= stream.session.client.input().is_empty();
     let front = &stream.session.core.counters.frontends[stream.session.frontend];
     front.intercepted.add(1);
+    stream.applet = "<STATS>";
     Err(Stop::Reply(Box::new(reply), Termination::new(By::Local, At::Request)))
 }
 

@@ -4,6 +4,7 @@ use super::flow::Flow;
 use super::pump::pump;
 use super::state::{After, Step, Stop, Stream};
 use super::{connect, finish, rules, server};
+use crate::clock::now_ms;
 use crate::session::Session;
 use crate::watchdog::Station;
 
@@ -26,7 +27,8 @@ pub(crate) async fn run_tcp(session: &mut Session) -> After {
 async fn walk(stream: &mut Stream<'_>) -> Step {
     stream.enter(Station::Rules);
     rules::frontend_content(stream).await?;
-    stream.times.requested = Some(stream.times.began);
+    stream.times.requested = Some(now_ms());
+    stream.times.forwarded = stream.times.requested;
     rules::choose_backend(stream)?;
     rules::backend_content(stream).await?;
     stream.enter(Station::Server);
@@ -35,6 +37,7 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     stream.enter(Station::Connect);
     connect::connect(stream).await?;
     super::response::store_sticks(stream);
+    stream.times.responded = stream.times.connected;
     stream.enter(Station::Relay);
     stream.upload = Some(Flow::tunnel(Vec::new()));
     pump(stream, Flow::tunnel(Vec::new())).await
