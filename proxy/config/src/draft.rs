@@ -6,8 +6,8 @@ use std::time::Duration;
 use proxy_lang::{Span, Word};
 
 use crate::model::{
-    Balance, Captures, Cookie, Expect, ForwardFor, Global, HttpReuse, LogTarget, Mode, Options, StatsPage, Timeouts,
-    TlsVersion,
+    Balance, Captures, Cookie, Expect, ForwardFor, Global, HttpReuse, LogTarget, Mode, Options, StatsPage,
+    Timeouts, TlsVersion,
 };
 
 /// The global section.

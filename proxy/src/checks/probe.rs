@@ -119,8 +119,7 @@ async fn ask(socket: &mut TcpStream, http: &HttpCheck) -> io::Result<Answer> {
         let mut decoder = Decoder::new(framing.map_err(|_| io::Error::other("not an HTTP response"))?);
         bytes.drain(..begin);
         while !decoder.is_done() && answer.body.len() < MAX_RESPONSE {
-            let piece =
-                decoder.decode(&bytes).map_err(|_| io::Error::other("not an HTTP response"))?;
+            let piece = decoder.decode(&bytes).map_err(|_| io::Error::other("not an HTTP response"))?;
             answer.body.extend_from_slice(&bytes[piece.data.clone()]);
             let consumed = piece.consumed;
             bytes.drain(..consumed);

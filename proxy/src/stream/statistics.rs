@@ -51,7 +51,12 @@ async fn answer(stream: &mut Stream<'_>, shared: &Arc<Shared>, page: &StatsPage)
         made.ok_or_else(|| Stream::error(503, By::Local, At::Request))?
     } else {
         let body = b"This page changes nothing.\n".to_vec();
-        Reply { status: 501, content_type: b"text/plain".to_vec(), body: Content::Bytes(body), ..Reply::default() }
+        Reply {
+            status: 501,
+            content_type: b"text/plain".to_vec(),
+            body: Content::Bytes(body),
+            ..Reply::default()
+        }
     };
     // A page is dear: a client that has sent further requests ahead of it gets this one and no other.
     stream.client_keeps &= stream.session.client.input().is_empty();

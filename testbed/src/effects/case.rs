@@ -156,11 +156,8 @@ pub(crate) fn read(name: &str, text: &str, without: Option<usize>) -> Result<Cas
             Part::Server => server_line(&mut case, &read.text).map_err(|why| mistake(&why))?,
             Part::File => {
                 let quoted = read.text.starts_with('"');
-                let line = if quoted {
-                    unquote(&read.text).map_err(|why| mistake(&why))?
-                } else {
-                    read.text + "\n"
-                };
+                let line =
+                    if quoted { unquote(&read.text).map_err(|why| mistake(&why))? } else { read.text + "\n" };
                 if let Some((_, text)) = case.files.last_mut() {
                     text.push_str(&line);
                 }

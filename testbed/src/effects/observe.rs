@@ -34,12 +34,20 @@ const LEAST_MS: f64 = 100.0;
 
 /// Pages of the program's own: their wording is nobody's business, their status and what follows them is.
 fn pages(text: &str) -> Result<String, String> {
-    let page = Regex::new(
-        r"(?m)^((?:c\d+ )?<) HTTP/1\.[01] (\d{3})[^\n]*\n((?:(?:c\d+ )?< [^\n]+\n)*)(?:c\d+ )?<\n(?:c\d+ )?< <html>.*<h1>\d{3}[^\n]*\n(?:(?:c\d+ )?< [^\n]*\n)*",
-    )
+    let page = Regex::new(concat!(
+        r"(?m)^((?:c\d+ )?<) HTTP/1\.[01] ([45]\d{2})[^\n]*\n((?:(?:c\d+ )?< [^\n]+\n)*)(?:c\d+ )?<\n",
+        r"((?:(?:c\d+ )?< <html>.*<h1>\d{3}[^\n]*\n(?:(?:c\d+ )?< [^\n]*\n)*)?)",
+    ))
     .map_err(|e| e.to_string())?;
     let replaced = page.replace_all(text, |found: &regex::Captures<'_>| {
         let mut fields: Vec<String> = found[3].lines().map(|line| line.to_ascii_lowercase()).collect();
+        // In an answer to HEAD the page itself is not there.
+        let is_page = ["content-type: text/html", "cache-control: no-cache"]
+            .iter()
+            .all(|usual| fields.iter().any(|field| field.ends_with(usual)));
+        if found[4].is_empty() && !is_page {
+            return found[0].to_owned();
+        }
         fields.retain(|field| {
             !["content-length", "content-type: text/html", "cache-control: no-cache"]
                 .iter()
@@ -158,6 +166,10 @@ mod tests {
         let one = "< HTTP/1.1 403 Forbidden\n< Content-length: 93\n< X: y\n<\n< <html><body><h1>403 No</h1>\\n\n\
                    < x\\n\n= kept\n";
         assert_eq!(mask(one, &[]).unwrap().0, "< its own page: 403\n< x: y\n= kept\n");
+        let bare = "< HTTP/1.1 403 No\n< Content-length: 9\n< Cache-Control: no-cache\n< Content-Type: text/html\n<\n= kept\n";
+        assert_eq!(mask(bare, &[]).unwrap().0, "< its own page: 403\n= kept\n");
+        let servers = "< HTTP/1.1 404 No\n< content-length: 0\n<\n= kept\n";
+        assert_eq!(mask(servers, &[]).unwrap().0, servers);
     }
 
     #[test]

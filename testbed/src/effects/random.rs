@@ -209,13 +209,23 @@ fn differ(text: &str, place: &Path, haproxy: &Path, tandem: &Path) -> Option<obs
         Err(why) if why.contains("the file is refused") => return None,
         Err(why) => format!("Tandem: {why}"),
     };
+    if [&theirs, &ours].iter().any(|seen| seen.contains("the program ended: ")) {
+        return None;
+    }
     observe::compare(&theirs, &ours)
+}
+
+/// The first line of a difference without its numbers: another one is another matter.
+fn kind(difference: &observe::Difference) -> String {
+    let first = difference.first.lines().next().unwrap_or_default();
+    first.chars().filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
 /// Takes lines away as long as the difference stays.
 fn shrink(text: &str, place: &Path, haproxy: &Path, tandem: &Path) -> (String, observe::Difference) {
     let mut text = text.to_owned();
     let mut last = differ(&text, place, haproxy, tandem);
+    let wanted = last.as_ref().map(kind);
     let mut plays = 0;
     let mut size = text.lines().count() / 2;
     while size > 0 && plays < SHRINKING {
@@ -225,9 +235,12 @@ fn shrink(text: &str, place: &Path, haproxy: &Path, tandem: &Path) -> (String, o
             let kept = lines.iter().enumerate().filter(|(place, _)| *place < begin || *place >= begin + size);
             let smaller = kept.map(|(_, line)| *line).collect::<Vec<_>>().join("\n") + "\n";
             plays += 1;
-            match case::read("", &smaller, None).ok().and_then(|_| differ(&smaller, place, haproxy, tandem)) {
-                Some(difference) => (text, last) = (smaller, Some(difference)),
-                None => begin += size,
+            let read = case::read("", &smaller, None);
+            match read.ok().and_then(|_| differ(&smaller, place, haproxy, tandem)) {
+                Some(difference) if Some(kind(&difference)) == wanted => {
+                    (text, last) = (smaller, Some(difference))
+                }
+                _ => begin += size,
             }
         }
         size /= 2;

@@ -157,8 +157,11 @@ impl Connection<'_> {
     fn answer(&mut self, request: &[u8]) -> Option<&'static str> {
         let (method, path) = http::line(request);
         let Some(answer) = self.next(&path) else {
-            let body =
-                if self.script.echo { request.to_vec() } else { self.script.address.clone().into_bytes() };
+            let body = if self.script.echo {
+                http::joined(request)
+            } else {
+                self.script.address.clone().into_bytes()
+            };
             let mut answer =
                 format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len()).into_bytes();
             if method != "HEAD" {

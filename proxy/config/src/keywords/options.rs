@@ -199,7 +199,10 @@ fn httpchk(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let fields: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
     if !fields.is_empty() || !body.is_empty() {
         diagnostics
-            .warning(args.span, "'option httpchk' with header fields or a body behind the version is an old spelling")
+            .warning(
+                args.span,
+                "'option httpchk' with header fields or a body behind the version is an old spelling",
+            )
             .help("send them with 'http-check send'");
     }
     body.clone_into(&mut check.body);

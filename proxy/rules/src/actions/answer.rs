@@ -180,15 +180,11 @@ pub(super) fn answer(
 
 /// Whether a word says where the content comes from; there is one of them.
 fn is_content(word: &str) -> bool {
-    ["string", "lf-string", "file", "lf-file", "errorfile", "errorfiles", "default-errorfiles"].contains(&word)
+    ["string", "lf-string", "file", "lf-file", "errorfile", "errorfiles", "default-errorfiles"]
+        .contains(&word)
 }
 
-fn body(
-    keyword: &Word,
-    value: &Word,
-    context: &Context<'_>,
-    diagnostics: &mut Diagnostics,
-) -> Option<Body> {
+fn body(keyword: &Word, value: &Word, context: &Context<'_>, diagnostics: &mut Diagnostics) -> Option<Body> {
     let is_format = keyword.text.starts_with("lf-");
     let text = if keyword.text.ends_with("string") {
         value.text.clone()

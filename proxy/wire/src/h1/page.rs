@@ -154,7 +154,10 @@ mod tests {
     #[test]
     fn lines_of_an_error_file_end_as_they_are_sent() {
         let page = read(b"\nHTTP/1.1 410 Gone\nX: a\n b\n\ntext\n").unwrap();
-        assert_eq!((page.status, page.bytes.as_slice()), (410, &b"HTTP/1.1 410 Gone\r\nX: a b\r\n\r\ntext\n"[..]));
+        assert_eq!(
+            (page.status, page.bytes.as_slice()),
+            (410, &b"HTTP/1.1 410 Gone\r\nX: a b\r\n\r\ntext\n"[..])
+        );
     }
 
     #[test]
