@@ -12,6 +12,10 @@ use crate::effects::http::{self, Response};
 const PATIENCE: Duration = Duration::from_secs(6);
 /// How long the end of a connection may take that was announced.
 const END: Duration = Duration::from_secs(2);
+/// From the end of a connection to the end of what is counted for it.
+const SETTLE: Duration = Duration::from_millis(5);
+/// How long the other side may take to notice the end of a client.
+const FINISH: Duration = Duration::from_millis(300);
 
 enum Event {
     Bytes(Vec<u8>),
@@ -197,6 +201,14 @@ impl Client {
             Some(end) => format!("{end} after {} bytes more", self.held.len()),
             None => "open".to_owned(),
         }
+    }
+
+    /// Ends, and waits until the other side has noticed: what counts connections is not asked before.
+    pub(super) fn finish(mut self) {
+        self.shut();
+        self.ended(FINISH);
+        // Its counters may be told after the connection was closed, by another thread.
+        std::thread::sleep(SETTLE);
     }
 
     /// What the TLS layer said, once the connection is over.

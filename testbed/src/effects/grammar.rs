@@ -143,7 +143,6 @@ pub(super) fn answer(dice: &mut Dice) -> String {
         3 => format!(
             "answer \"HTTP/1.1 {reason}\\r\\n{fields}Content-Length: 2\\r\\nConnection: close\\r\\n\\r\\nok\" close"
         ),
-        4 => format!("answer \"HTTP/1.0 {reason}\\r\\n{fields}Content-Length: 2\\r\\n\\r\\nok\" close"),
         _ => format!("answer \"HTTP/1.1 {reason}\\r\\n{fields}Content-Length: 2\\r\\n\\r\\nok\""),
     }
 }

@@ -35,7 +35,7 @@ const LEAST_MS: f64 = 100.0;
 /// Pages of the program's own: their wording is nobody's business, their status and what follows them is.
 fn pages(text: &str) -> Result<String, String> {
     let page = Regex::new(concat!(
-        r"(?m)^((?:c\d+ )?<) HTTP/1\.[01] ([45]\d{2})[^\n]*\n((?:(?:c\d+ )?< [^\n]+\n)*)(?:c\d+ )?<\n",
+        r"(?m)^((?:c\d+ )?<) HTTP/1\.[01] (\d{3})[^\n]*\n((?:(?:c\d+ )?< [^\n]+\n)*)(?:c\d+ )?<\n",
         r"((?:(?:c\d+ )?< <html>.*<h1>\d{3}[^\n]*\n(?:(?:c\d+ )?< [^\n]*\n)*)?)",
     ))
     .map_err(|e| e.to_string())?;
@@ -45,7 +45,7 @@ fn pages(text: &str) -> Result<String, String> {
         let is_page = ["content-type: text/html", "cache-control: no-cache"]
             .iter()
             .all(|usual| fields.iter().any(|field| field.ends_with(usual)));
-        if found[4].is_empty() && !is_page {
+        if found[4].is_empty() && !(is_page && &found[2] >= "400") {
             return found[0].to_owned();
         }
         fields.retain(|field| {

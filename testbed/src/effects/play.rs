@@ -250,11 +250,9 @@ impl Play<'_> {
                 client.send(&bytes(&text));
                 let (answer, end) = client.response();
                 let end = if end == "kept" { client.ended(QUIET) } else { end };
-                self.seen.push_str(&format!(
-                    "{}= {end}\n{}",
-                    show("<", &http::joined(&answer)),
-                    client.tls()
-                ));
+                let tls = client.tls();
+                self.seen.push_str(&format!("{}= {end}\n{tls}", show("<", &http::joined(&answer))));
+                client.finish();
                 Ok(())
             }
             "cli" => {
@@ -385,6 +383,7 @@ impl Play<'_> {
                 client.send(&bytes(&head));
                 let (answer, end) = client.response();
                 self.seen.push_str(&format!("{}= {end}\n", show("<", &http::joined(&answer))));
+                client.finish();
             }
             Err(why) => self.seen.push_str(&format!("= {why}\n")),
         }

@@ -109,11 +109,18 @@ fn material(text: &str) -> Option<Material> {
     Some(found)
 }
 
+/// Whether what a line shows is another thing every time: a time, a process, when a check comes.
+fn is_unsteady(line: &str) -> bool {
+    [" %T", "%pid", "inter ", "spread-checks", "%ms", "%rt"].iter().any(|part| line.contains(part))
+        || line.contains("log-format") && line.contains("%t")
+}
+
 /// Puts a case together.
 fn compose(all: &[(String, Material)], dice: &mut Dice) -> String {
     let (_, base) = dice.pick(all).clone();
     let mut base = base;
     for (_, lines) in &mut base.sections {
+        lines.retain(|line| !is_unsteady(line));
         let mut kept = Vec::new();
         let mut walk = std::mem::take(lines).into_iter().peekable();
         while let Some(line) = walk.next() {
@@ -138,7 +145,7 @@ fn compose(all: &[(String, Material)], dice: &mut Dice) -> String {
         let kind = open.split(' ').next().unwrap_or_default();
         let fitting = base.sections.iter_mut().filter(|(own, _)| own.split(' ').next() == Some(kind));
         let mut fitting: Vec<_> = fitting.collect();
-        if fitting.is_empty() || line.contains(" bind ") || line.contains(" server ") {
+        if fitting.is_empty() || line.contains(" bind ") || line.contains(" server ") || is_unsteady(line) {
             continue;
         }
         let place = usize::try_from(dice.roll(fitting.len() as u64)).unwrap_or(0);
@@ -179,6 +186,10 @@ fn compose(all: &[(String, Material)], dice: &mut Dice) -> String {
         if !line.starts_with(' ') {
             skip = anew && line.starts_with("server ");
             let _ = writeln!(text, "{line}");
+            if line.starts_with("server ") {
+                // Checks come when they come.
+                text.push_str("    quiet \"OPTIONS\"\n");
+            }
             if skip {
                 let _ = writeln!(text, "    {}", grammar::answer(dice));
             }

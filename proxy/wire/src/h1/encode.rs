@@ -2,7 +2,7 @@
 //! the connection from what the engine will do: never from fields, which rules can change.
 
 use super::body::Framing;
-use super::head::{Head, Version};
+use super::head::{Head, Role, Version};
 use super::hop::Hop;
 
 /// The end of a chunked body.
@@ -44,19 +44,21 @@ fn write_status(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
 }
 
 fn write_fields(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
-    let length = match framing {
-        Framing::Length(length) => Some(length),
-        Framing::Nothing | Framing::Chunked | Framing::UntilClose => None,
+    // A field that says it already stays where it stood.
+    let received = match framing {
+        Framing::Length(length) if head.content_length() == Some(length) => Some(Role::Length),
+        Framing::Chunked => Some(Role::Chunked),
+        Framing::Length(_) | Framing::Nothing | Framing::UntilClose => None,
     };
-    let received = length.is_some() && length == head.content_length();
-    let written = head.write_fields(received, out);
-    if let Some(length) = length.filter(|_| !written) {
-        out.extend_from_slice(b"content-length: ");
-        write_number(length, out);
-        out.extend_from_slice(b"\r\n");
-    }
-    if framing == Framing::Chunked {
-        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    let is_framed = head.write_fields(received, out);
+    match framing {
+        Framing::Length(length) if !is_framed => {
+            out.extend_from_slice(b"content-length: ");
+            write_number(length, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked if !is_framed => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::Length(_) | Framing::Chunked | Framing::Nothing | Framing::UntilClose => {}
     }
     out.extend_from_slice(hop.line());
     out.extend_from_slice(b"\r\n");

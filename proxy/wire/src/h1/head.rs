@@ -34,6 +34,8 @@ pub(super) enum Role {
     Plain,
     /// The received Content-Length as the engine understood it: it is sent where the body still has that framing.
     Length,
+    /// The received Transfer-Encoding, likewise.
+    Chunked,
     /// It is left out: it concerned the connection it came by, or would say where the message ends, which only the
     /// engine does.
     Left,
@@ -347,15 +349,15 @@ impl Head {
         Field::new(name, value, true)
     }
 
-    /// Writes the fields that are sent; what lies side by side is copied in one go. `length`: whether the received
-    /// Content-Length is one of them; says whether it stood there.
-    pub(super) fn write_fields(&self, length: bool, out: &mut Vec<u8>) -> bool {
-        let (mut from, mut to, mut wrote_length) = (0, 0, false);
+    /// Writes the fields that are sent; what lies side by side is copied in one go. `framing`: which of the received
+    /// fields that frame a message is one of them; says whether it stood there.
+    pub(super) fn write_fields(&self, framing: Option<Role>, out: &mut Vec<u8>) -> bool {
+        let (mut from, mut to, mut is_framed) = (0, 0, false);
         for field in &self.fields {
             match field.role {
                 Role::Plain => {}
-                Role::Length if length => wrote_length = true,
-                Role::Length | Role::Left => continue,
+                Role::Length | Role::Chunked if framing == Some(field.role) => is_framed = true,
+                Role::Length | Role::Chunked | Role::Left => continue,
             }
             let (start, end) = (field.name.start as usize, field.value.end as usize + END.len());
             if !field.is_whole {
@@ -373,7 +375,7 @@ impl Head {
             }
         }
         out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
-        wrote_length
+        is_framed
     }
 
     /// Replaces every field of this name by one.
@@ -398,7 +400,7 @@ impl Head {
                 if let Some(field) = self.fields.get_mut(index) {
                     field.value = span;
                     field.is_whole = false;
-                    if field.role == Role::Length {
+                    if matches!(field.role, Role::Length | Role::Chunked) {
                         field.role = Role::Left;
                     }
                 }
@@ -539,7 +541,7 @@ mod tests {
         head.remove(b"x-two");
         head.add(b"X-Bad", b"a\r\nb");
         let mut out = Vec::new();
-        head.write_fields(true, &mut out);
+        head.write_fields(Some(Role::Length), &mut out);
         let expected = "host: a\r\nx-one: one\r\nx-a-longer-name: three\r\nx-bad: a  b\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

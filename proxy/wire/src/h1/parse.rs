@@ -329,7 +329,7 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<Role, Ref
                 return Err(Refusal::TransferEncoding);
             }
             steering.chunked = true;
-            return Ok(Role::Left);
+            return Ok(if value == b"chunked" { Role::Chunked } else { Role::Left });
         }
         b"connection" => {
             for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {

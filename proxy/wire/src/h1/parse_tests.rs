@@ -262,7 +262,7 @@ fn blanks_around_a_value_are_no_part_of_it() {
     let values: Vec<&[u8]> = head.fields().map(|(_, value)| value).collect();
     assert_eq!(values, [&b"x y"[..], b"z", b"", b"", b"e"]);
     let mut out = Vec::new();
-    head.write_fields(true, &mut out);
+    head.write_fields(Some(Role::Length), &mut out);
     assert_eq!(out, b"a: x y\r\nb: z\r\nc: \r\nd: \r\ne: e\r\n");
 }
 
@@ -612,4 +612,29 @@ fn control_bytes_are_found_wherever_they_stand() {
             }
         }
     }
+}
+
+#[test]
+fn what_frames_a_message_stays_where_it_stood() {
+    use crate::h1::{Framing, Hop, encode};
+    let written = |text: &str, framing| {
+        let mut head = head_of(text);
+        head.add(b"x", b"y");
+        let mut out = Vec::new();
+        encode::write_request(&head, framing, Hop::Default, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    for field in ["content-length: 3", "transfer-encoding: chunked"] {
+        let framing = if field.starts_with('c') { Framing::Length(3) } else { Framing::Chunked };
+        let text = format!("PUT / HTTP/1.1\r\nhost: x\r\n{field}\r\na: b\r\n\r\n");
+        let expected = text.replace("\r\n\r\n", "\r\nx: y\r\n\r\n");
+        assert_eq!(written(&text, framing), expected);
+    }
+    let text = "PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: Chunked\r\n\r\n";
+    let expected = "PUT / HTTP/1.1\r\nhost: x\r\nx: y\r\ntransfer-encoding: chunked\r\n\r\n";
+    assert_eq!(written(text, Framing::Chunked), expected);
+    assert_eq!(
+        written(text, Framing::Length(0)),
+        expected.replace("transfer-encoding: chunked", "content-length: 0")
+    );
 }

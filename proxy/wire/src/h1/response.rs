@@ -117,15 +117,15 @@ mod tests {
     #[test]
     fn every_reply_of_our_own_is_a_whole_response() {
         let mut head = crate::h1::Head::default();
-        for status in [200, 400, 401, 403, 404, 405, 407, 408, 410, 413, 425, 429, 500, 501, 502, 503, 504] {
+        for status in PAGES.iter().copied() {
             let reply = canned(status);
             let parsed = crate::h1::parse_response(&reply, &crate::h1::Limits::default(), &mut head);
             let Ok(crate::h1::Parsed::Complete(used)) = parsed else { panic!("{status}: {parsed:?}") };
             assert_eq!(head.status(), status);
             assert_eq!(head.content_length(), Some((reply.len() - used) as u64), "{status}");
-            assert!(!head.keeps_alive());
-            let (_, name, text) = words(status);
-            assert!(name.len() > 1 && text.ends_with('.'), "{status}");
+            assert_eq!(head.keeps_alive(), ![400, 408].contains(&status), "{status}");
+            let ((same, text), name) = (words(status), reason(status));
+            assert!(same == status && name.len() > 1 && text.ends_with('.'), "{status}");
             let body = String::from_utf8_lossy(&reply[used..]).into_owned();
             assert!(body.contains(&format!("<h1>{status} {name}</h1><p>{text}</p>")), "{body}");
         }
@@ -140,8 +140,11 @@ mod tests {
             (200, "OK"),
             (201, "Created"),
             (202, "Accepted"),
+            (203, "Non-Authoritative Information"),
             (204, "No Content"),
+            (205, "Reset Content"),
             (206, "Partial Content"),
+            (300, "Multiple Choices"),
             (301, "Moved Permanently"),
             (302, "Found"),
             (303, "See Other"),
@@ -150,19 +153,43 @@ mod tests {
             (308, "Permanent Redirect"),
             (400, "Bad Request"),
             (401, "Unauthorized"),
+            (402, "Payment Required"),
             (403, "Forbidden"),
             (404, "Not Found"),
             (405, "Method Not Allowed"),
+            (406, "Not Acceptable"),
+            (407, "Proxy Authentication Required"),
             (408, "Request Timeout"),
+            (409, "Conflict"),
             (410, "Gone"),
-            (413, "Payload Too Large"),
+            (411, "Length Required"),
+            (412, "Precondition Failed"),
+            (413, "Content Too Large"),
+            (414, "URI Too Long"),
+            (415, "Unsupported Media Type"),
+            (416, "Range Not Satisfiable"),
+            (417, "Expectation Failed"),
+            (421, "Misdirected Request"),
+            (422, "Unprocessable Content"),
+            (425, "Too Early"),
+            (426, "Upgrade Required"),
+            (428, "Precondition Required"),
             (429, "Too Many Requests"),
+            (431, "Request Header Fields Too Large"),
+            (451, "Unavailable For Legal Reasons"),
             (500, "Internal Server Error"),
             (501, "Not Implemented"),
             (502, "Bad Gateway"),
             (503, "Service Unavailable"),
             (504, "Gateway Timeout"),
-            (299, "Other"),
+            (505, "HTTP Version Not Supported"),
+            (511, "Network Authentication Required"),
+            (199, "Informational"),
+            (299, "Success"),
+            (399, "Redirection"),
+            (499, "Client Error"),
+            (599, "Server Error"),
+            (600, "Other"),
         ] {
             assert_eq!(reason(status), expected, "{status}");
         }
