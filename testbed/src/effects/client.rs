@@ -101,14 +101,22 @@ impl Client {
                     if let Some(from) = way.from {
                         socket.bind(&SocketAddr::from((from, 0)).into()).map_err(|e| e.to_string())?;
                     }
-                    socket.connect_timeout(&address.into(), PATIENCE).map_err(|e| match e.kind() {
-                        ErrorKind::ConnectionRefused => "refused".to_owned(),
-                        ErrorKind::ConnectionReset => "RST".to_owned(),
-                        _ => e.to_string(),
-                    })?;
-                    socket.set_tcp_nodelay(true).map_err(|e| e.to_string())?;
+                    // One that is reset at once is told as one that is reset later.
+                    let is_reset = match socket.connect_timeout(&address.into(), PATIENCE) {
+                        Ok(()) => false,
+                        Err(error) if error.kind() == ErrorKind::ConnectionReset => true,
+                        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                            return Err("refused".to_owned());
+                        }
+                        Err(error) => return Err(error.to_string()),
+                    };
+                    let _ = socket.set_tcp_nodelay(true);
                     let stream = TcpStream::from(socket);
-                    pass_on(stream.try_clone().map_err(|e| e.to_string())?, sender);
+                    if is_reset {
+                        let _ = sender.send(Event::End("RST"));
+                    } else {
+                        pass_on(stream.try_clone().map_err(|e| e.to_string())?, sender);
+                    }
                     Out::Plain(stream)
                 }
             },
