@@ -8,8 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::effects::http::{self, Response};
 
-/// How long an answer may take to come.
+/// How long an answer may take to come: longer than the usual timeouts of a case.
 const PATIENCE: Duration = Duration::from_secs(6);
+/// Names another one, in milliseconds, where many answers never come.
+pub(super) const PATIENCE_MS: &str = "TANDEM_EFFECTS_PATIENCE_MS";
+
+fn patience() -> Duration {
+    let asked = std::env::var(PATIENCE_MS).ok().and_then(|text| text.parse().ok());
+    asked.map_or(PATIENCE, Duration::from_millis)
+}
 /// How long the end of a connection may take that was announced.
 const END: Duration = Duration::from_secs(2);
 /// From the end of a connection to the end of what is counted for it.
@@ -172,7 +179,7 @@ impl Client {
 
     /// One response, or what came until the connection ended, and how it goes on.
     pub(super) fn response(&mut self) -> (Vec<u8>, String) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience();
         loop {
             if let Response::Complete { closes } = http::response(&self.held, &self.method) {
                 let bytes = std::mem::take(&mut self.held);
@@ -194,7 +201,7 @@ impl Client {
 
     /// So many bytes.
     pub(super) fn bytes(&mut self, count: usize) -> (Vec<u8>, String) {
-        let until = Instant::now() + PATIENCE;
+        let until = Instant::now() + patience();
         while self.held.len() < count && self.wait(until) {}
         let count = count.min(self.held.len());
         (self.held.drain(..count).collect(), self.end.unwrap_or("open").to_owned())

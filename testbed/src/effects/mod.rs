@@ -26,7 +26,7 @@ use case::Case;
 pub(crate) use random::Dice;
 
 /// How the runner looks at things; whoever changes that asks the original anew.
-const VIEW: &str = "6";
+const VIEW: &str = "7";
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -151,12 +151,25 @@ pub(crate) fn play_one(options: &One) -> Result<String, String> {
 }
 
 fn observe_case(file: &Path, program: &Path, without: Option<usize>) -> Result<String, String> {
+    observe_within(file, program, without, None)
+}
+
+/// The same; `patience_ms`: how long an answer may take to come.
+fn observe_within(
+    file: &Path,
+    program: &Path,
+    without: Option<usize>,
+    patience_ms: Option<u64>,
+) -> Result<String, String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let program = program.canonicalize().map_err(|e| format!("{}: {e}", program.display()))?;
     let mut command = Command::new(own);
     command.arg("effects-play").arg(file).arg("--program").arg(program);
     if let Some(line) = without {
         command.args(["--without", &line.to_string()]);
+    }
+    if let Some(patience) = patience_ms {
+        command.env(client::PATIENCE_MS, patience.to_string());
     }
     let output = command.output().map_err(|e| e.to_string())?;
     if output.status.success() {

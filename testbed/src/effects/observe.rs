@@ -21,7 +21,7 @@ const MASKS: &[(&str, &str)] = &[
     // Timers of the two usual formats: five before a status, three before a count of bytes.
     // The bytes after them are counted otherwise on purpose (docs/differences.md).
     (
-        r"(\] \S+ \S+ )(-?\d+)/(-?\d+)/(-?\d+)/(-?\d+)/([+]?-?\d+) (-?\d+) [+]?[1-9]\d* ",
+        r"(\] \S+ \S+ )(-?\d+)/(-?\d+)/(-?\d+)/(-?\d+)/([+]?-?\d+) (-?\d+) [+]?\d+ ",
         "$1~$2/~$3/~$4/~$5/~$6 $7 BYTES ",
     ),
     (r"(\] \S+ \S+ )(-?\d+)/(-?\d+)/(-?\d+)/(-?\d+)/([+]?-?\d+) ", "$1~$2/~$3/~$4/~$5/~$6 "),

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::effects::answers;
-use crate::effects::{Options, case, files, grammar, observe, observe_case};
+use crate::effects::{Options, case, files, grammar, observe, observe_within};
 
 /// Steps of one case.
 const STEPS: u64 = 8;
@@ -16,6 +16,8 @@ const STEPS: u64 = 8;
 const FOREIGN: u64 = 4;
 /// Plays that shrinking one difference may take.
 const SHRINKING: usize = 120;
+/// How long an answer may take to come: half of what is sent here is never answered.
+const PATIENCE_MS: u64 = 1_000;
 /// Differences that are kept of one run.
 const MOST: usize = 12;
 
@@ -213,8 +215,8 @@ fn differ(text: &str, place: &Path, haproxy: &Path, tandem: &Path) -> Option<obs
     let file = place.join("random.case");
     std::fs::write(&file, text).ok()?;
     // A file that it refuses is another matter: such files are compared one by one.
-    let theirs = observe_case(&file, haproxy, None).ok()?;
-    let ours = match observe_case(&file, tandem, None) {
+    let theirs = observe_within(&file, haproxy, None, Some(PATIENCE_MS)).ok()?;
+    let ours = match observe_within(&file, tandem, None, Some(PATIENCE_MS)) {
         Ok(ours) => ours,
         // Words that wait are refused by name: they are no difference in what is done.
         Err(why) if why.contains("the file is refused") => return None,
