@@ -13,7 +13,9 @@ use failover_vrrp::{Machine, VirtualRouter, keepalived, keywords as virtual_rout
 use prost::Message;
 use proxy_config::model::{Account, Bind, BindAddress, Config as Proxied};
 use proxy_config::{Explained, ExplainedLine, Origin};
-use proxy_lang::{Block, Diagnostics, Level, Sources, Surroundings, nearest, read_text, render};
+use proxy_lang::{
+    Block, Diagnostic, Diagnostics, Level, Sources, Surroundings, nearest, read_text, render, summary,
+};
 use replication_control::{self as control, Cluster};
 
 use crate::worker::privileges;
@@ -115,16 +117,13 @@ impl Said {
 
     /// Adds everything that is wrong; whether there were warnings.
     fn add(&mut self, sources: &Sources, diagnostics: &Diagnostics) -> bool {
-        let mut warned = false;
-        for diagnostic in diagnostics.iter().filter(|d| self.details || d.level != Level::Detail) {
-            warned |= diagnostic.level == Level::Warning;
-            self.text.push_str(&render(sources, diagnostic, std::process::id(), self.colour));
-            self.text.push('\n');
-        }
+        let shown: Vec<&Diagnostic> =
+            diagnostics.iter().filter(|d| self.details || d.level != Level::Detail).collect();
+        self.text.push_str(&render(sources, &shown, std::process::id(), self.colour));
         if diagnostics.dropped() > 0 {
             self.text.push_str(&format!("... and {} more\n", diagnostics.dropped()));
         }
-        warned
+        shown.iter().any(|d| d.level == Level::Warning)
     }
 }
 
@@ -440,6 +439,7 @@ fn understand(
     let silent = warnings == Warnings::Silent && diagnostics.errors() == 0;
     let warned = !silent && said.add(&sources, &diagnostics);
     if diagnostics.errors() > 0 {
+        said.alert(&format!("config : {}.", summary(&diagnostics)));
         said.alert("config : Fatal errors found in configuration.");
         return None;
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use failover_vrrp::{Effective, Observed, Track, VirtualRouter, Watch, effective};
 use proxy_config::{Explained, Origin};
-use proxy_lang::{Diagnostic, Level, Sources, render};
+use proxy_lang::{Diagnostic, Level, Sources, render, summary};
 use serde::Serialize;
 
 use crate::args::Check;
@@ -113,9 +113,7 @@ pub(crate) fn show(options: &Check) -> u8 {
         write(explained.into_iter().map(|explained| section(&sources, explained)));
         return code;
     }
-    for diagnostic in diagnostics.iter() {
-        println!("{}", render(&sources, diagnostic, std::process::id(), colour));
-    }
+    print!("{}", render(&sources, &diagnostics.iter().collect::<Vec<_>>(), std::process::id(), colour));
     if diagnostics.dropped() > 0 {
         println!("... and {} more", diagnostics.dropped());
     }
@@ -132,7 +130,7 @@ pub(crate) fn show(options: &Check) -> u8 {
             println!("Configuration file is valid");
         }
         NOTHING_TO_RUN => println!("{NO_LISTENER}"),
-        _ => println!("{} mistakes", diagnostics.errors()),
+        _ => println!("{}", summary(&diagnostics)),
     }
     code
 }

@@ -140,6 +140,9 @@ pub struct ProxyDraft {
     pub(crate) is_frontend: bool,
     pub(crate) is_backend: bool,
     pub(crate) disabled: bool,
+    pub(crate) description: Option<String>,
+    /// The rule of its lines so far that runs last.
+    pub(crate) last_rule: Option<usize>,
     pub(crate) mode: Option<Mode>,
     pub(crate) maxconn: Option<u32>,
     pub(crate) fullconn: Option<u32>,

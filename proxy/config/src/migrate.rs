@@ -65,6 +65,13 @@ fn push(text: &mut String, line: &str) {
     text.push('\n');
 }
 
+/// Whether a line of today's files would be another one: it begins with a keyword that is gone.
+pub(crate) fn is_old(words: &[proxy_lang::Word]) -> bool {
+    let words: Vec<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    let negated = words.first() == Some(&"no");
+    !matches!(verdict(&Raw { words, comment: "" }), Verdict::Same) && !negated
+}
+
 /// The words of a line as they are written, quotes and backslashes included.
 struct Raw<'l> {
     words: Vec<&'l str>,

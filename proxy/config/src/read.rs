@@ -7,9 +7,9 @@ use proxy_lang::{
 };
 
 use crate::draft::{BindDraft, BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft};
-use crate::keywords;
 use crate::model::Config;
 use crate::resolve::resolve;
+use crate::{keywords, migrate};
 
 /// The sections this room reads.
 pub const SECTIONS: &[Section] = &[
@@ -122,6 +122,12 @@ impl Reader {
             "defaults" => {
                 let mut draft = from(block, &ProxyDraft::default(), &self.named, diagnostics);
                 draft.proxy_id = self.proxy_id;
+                let named = block.name().filter(|n| n.text != "from");
+                let rule = |line: &&Line| line.words[0].text == "tcp-request";
+                for line in block.lines.iter().filter(rule).filter(|_| named.is_none()) {
+                    let text = "'tcp-request' is not allowed in a 'defaults' section without a name";
+                    diagnostics.error(line.words[0].span, text);
+                }
                 lines(block, section, &mut draft, diagnostics);
                 if let Some(name) = block.name().filter(|n| n.text != "from") {
                     self.named.insert(name.text.clone(), draft.clone());
@@ -144,6 +150,7 @@ impl Reader {
         check_name(name, &draft, &mut self.taken, diagnostics);
         draft.name = Some(name.clone());
         draft.proxy_id = self.proxy_id;
+        draft.last_rule = None;
         self.proxy_id += 1;
         old_listen(block, &mut draft, diagnostics);
         lines(block, section, &mut draft, diagnostics);
@@ -169,7 +176,88 @@ fn lines(block: &Block, section: Section, draft: &mut ProxyDraft, diagnostics: &
 
 /// Reads one line of a proxy section.
 pub(crate) fn line(line: &Line, section: Section, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
+    if let Some(sections) = proxy_lang::home(keywords::PROXY, &line.words)
+        && is_ignored(sections, section, &line.words)
+    {
+        let (kind, side) =
+            if section.name == "backend" { ("backend", "frontend") } else { ("frontend", "backend") };
+        let name = draft.name.as_ref().map_or("", |name| name.text.as_str());
+        let family = ["option", "stats", "http-check", "tcp-check", "timeout", "capture", "no"];
+        let length = 1 + usize::from(family.contains(&line.words[0].text.as_str()));
+        let keyword = line.words.iter().take(length).map(Word::as_str).collect::<Vec<_>>().join(" ");
+        let text = format!("'{keyword}' is ignored: {kind} '{name}' has no {side} capability");
+        diagnostics.warning(line.words[0].span, text).help(match line.words[0].text.as_str() {
+            "maxconn" => "maybe 'fullconn' is meant".to_owned(),
+            "fullconn" => "maybe 'maxconn' is meant".to_owned(),
+            _ => format!("it belongs in: {}", sections.names().collect::<Vec<_>>().join(", ")),
+        });
+        return;
+    }
+    check_order(line, draft, diagnostics);
+    // What still has a row is told about by it.
+    if keywords::home(&line.words).is_none() && migrate::is_old(&line.words) {
+        let name = line.words.iter().take(1 + usize::from(line.words[0].text == "option"));
+        let (name, span) = (name.map(Word::as_str).collect::<Vec<_>>().join(" "), line.words[0].span);
+        diagnostics
+            .error(span, format!("'{name}' is an old keyword, which HAProxy does not understand any more"))
+            .help("'tandem migrate FILE' shows how it is written today");
+        return;
+    }
     read_line_among(keywords::PROXY, section, line, draft, &keywords::home, diagnostics);
+}
+
+/// Keywords that HAProxy refuses where their section cannot use them; all others it passes over with a warning.
+const NEEDS_SIDE: &[&str] = &[
+    "declare",
+    "default-server",
+    "retry-on",
+    "server",
+    "server-template",
+    "tcp-request",
+    "tcp-response",
+    "use-server",
+];
+
+/// Whether a line stands in a section that has not the side which the keyword is about, and does no harm there.
+fn is_ignored(places: Sections, section: Section, words: &[Word]) -> bool {
+    let other = match section.name {
+        "frontend" => Sections::BACKEND,
+        "backend" => Sections::FRONTEND,
+        _ => return false,
+    };
+    let keyword = words.iter().find(|word| word.text != "no").map_or("", |word| word.text.as_str());
+    !places.meets(section.bit) && places.meets(other.or(Sections::LISTEN)) && !NEEDS_SIDE.contains(&keyword)
+}
+
+/// Rules in the order in which they run, whatever the order of their lines.
+const ORDER: &[&str] = &[
+    "tcp-request connection",
+    "tcp-request session",
+    "tcp-request content",
+    "monitor",
+    "http-request",
+    "redirect",
+    "use_backend",
+    "use-server",
+];
+
+/// Warns of a rule below one that runs after it: who reads the file from top to bottom expects it otherwise.
+fn check_order(line: &Line, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
+    let words: Vec<&str> = line.words.iter().map(|word| word.text.as_str()).collect();
+    let stands = |rule: &&str| {
+        rule.split(' ').zip(&words).all(|(a, b)| a == *b) && words.len() >= rule.split(' ').count()
+    };
+    let Some(rank) = ORDER.iter().position(|rule| stands(&rule)) else { return };
+    match draft.last_rule {
+        Some(last) if last > rank => {
+            let text = format!(
+                "a '{}' rule behind a '{}' rule is processed before it nevertheless",
+                ORDER[rank], ORDER[last]
+            );
+            diagnostics.warning(line.words[0].span, text).help("move it up");
+        }
+        _ => draft.last_rule = Some(rank),
+    }
 }
 
 /// `listen NAME ADDRESS...`, as it was written until HAProxy 1.5: the address has one exact meaning.

@@ -273,6 +273,16 @@ impl Place<'_> {
             None if draft.is_backend => u32::try_from(config.backends.len()).ok().map(BackendId),
             None => None,
         };
+        let options = draft.options;
+        let names_log_format = draft.log_format.is_some() || options.httplog || options.tcplog;
+        if names_log_format && self.log(&config.global).is_empty() {
+            let text = format!("the log format of '{}' is ignored: it has no log address", name(draft));
+            diagnostics.warning(self.at(), text).help("'log global', or 'log <address> <facility>'");
+        }
+        if draft.is_backend && !draft.servers.is_empty() && draft.default_backend.is_some() {
+            let text = format!("in '{}', 'default_backend' has precedence over the servers", name(draft));
+            diagnostics.warning(self.at(), text).help("they are never used: leave one of them out");
+        }
         let frontend = Frontend {
             proxy_id: draft.proxy_id,
             name: name(draft),
@@ -291,10 +301,12 @@ impl Place<'_> {
             forward_for: draft.forward_for.clone(),
             log: self.log(&config.global),
             log_format: self.log_format(diagnostics),
+            names_log_format,
             table: self.names.table(&name(draft)),
             error_replies: self.error_replies(diagnostics),
             captures: draft.captures.clone(),
-            stats: self.stats(diagnostics),
+            stats: self.stats(&config.global, diagnostics),
+            description: draft.description.clone(),
             acls,
         };
         config.frontends.push(frontend);
@@ -447,7 +459,8 @@ impl Place<'_> {
             fullconn: draft.fullconn.unwrap_or(USUAL_FULLCONN),
             forward_for: draft.forward_for.clone(),
             error_replies: self.error_replies(diagnostics),
-            stats: self.stats(diagnostics),
+            stats: self.stats(global, diagnostics),
+            description: draft.description.clone(),
             own_frontend,
             log: self.log(global),
             acls,
@@ -479,13 +492,20 @@ impl Place<'_> {
     }
 
     /// The statistics page: in mode http only.
-    fn stats(&self, diagnostics: &mut Diagnostics) -> Option<StatsPage> {
+    fn stats(&self, global: &Global, diagnostics: &mut Diagnostics) -> Option<StatsPage> {
         let mut page = self.draft.stats.clone()?;
         if self.mode() == Mode::Tcp {
             let text = format!("'stats' is ignored in '{}', which is in mode tcp", name(self.draft));
             diagnostics.warning(self.at(), text);
             return None;
         }
+        let unless_empty = |text: &mut Option<String>, usual: &Option<String>| {
+            if text.as_ref().is_some_and(String::is_empty) && usual.is_some() {
+                text.clone_from(usual);
+            }
+        };
+        unless_empty(&mut page.description, &global.description);
+        unless_empty(&mut page.node, &global.node);
         for scope in &mut page.scope {
             if scope == "." {
                 *scope = name(self.draft);

@@ -266,7 +266,7 @@ fn no_text_ends_the_reader() {
         read_text(&sources, &Nowhere, &openers, &mut diagnostics, &mut |block, _| blocks.push(block));
         let _ = proxy_config::read(&sources, &blocks, &|_| Ok("1.2.3.4\n".to_owned()), &mut diagnostics);
         diagnostics.refuse_later();
-        let texts: String = diagnostics.iter().map(|d| proxy_lang::render(&sources, d, 1, false)).collect();
+        let texts = proxy_lang::render(&sources, &diagnostics.iter().collect::<Vec<_>>(), 1, false);
         assert_eq!(diagnostics.errors() > 0, texts.contains("[ALERT]"), "{:?}", sources.source(file));
         if diagnostics.errors() == 0 { taken += 1 } else { refused += 1 }
     }

@@ -50,6 +50,8 @@ pub struct Diagnostics {
     errors: usize,
     /// Names that are read but not built, in the order they were met.
     later: Vec<(Span, String)>,
+    /// What each of them is for; empty where nobody says.
+    purposes: Vec<&'static str>,
     /// Mistakes are warnings: see [`Diagnostics::tolerantly`].
     tolerant: bool,
 }
@@ -57,17 +59,29 @@ pub struct Diagnostics {
 impl Diagnostics {
     /// Takes note of something that is read but not built: whoever wants to run the file refuses it then.
     pub fn later(&mut self, span: Span, name: &str) {
+        self.later_for(span, name, "");
+    }
+
+    /// As [`Diagnostics::later`], with what the word is for: whoever thinks of taking it out has to know that.
+    pub fn later_for(&mut self, span: Span, name: &str, purpose: &'static str) {
         let known = self.later.iter().any(|(at, known)| *at == span && known == name);
         if !known && self.later.len() < MAX_DIAGNOSTICS {
             self.later.push((span, name.to_owned()));
+            self.purposes.push(purpose);
         }
     }
 
     /// Refuses everything that is not built: the last pass of a reading whose file is to run.
     pub fn refuse_later(&mut self) {
-        for (span, name) in std::mem::take(&mut self.later) {
-            self.error(span, format!("'{name}' is known but not built yet"))
-                .help("remove it, or leave this part to the program you come from for now");
+        let purposes = std::mem::take(&mut self.purposes);
+        for ((span, name), purpose) in std::mem::take(&mut self.later).into_iter().zip(purposes) {
+            let lost = if purpose.is_empty() {
+                "Without it the file means something else"
+            } else {
+                "Without it that is lost"
+            };
+            let help = format!("{purpose} {lost}: leave this part to the program you come from for now.");
+            self.error(span, format!("'{name}' is known but not built yet")).help(help.trim_start());
         }
     }
 
@@ -162,20 +176,67 @@ impl Diagnostics {
     }
 }
 
-/// The text for a terminal: HAProxy's line that scripts look for, then the place with a caret.
+/// Most places that are listed below a mistake which stands several times.
+const MAX_PLACES: usize = 12;
+
+/// The text for a terminal: for each mistake HAProxy's line that scripts look for, and once, where it stands first, the
+/// place with a caret and the help.
 #[must_use]
-pub fn render(sources: &Sources, diagnostic: &Diagnostic, pid: u32, colour: bool) -> String {
-    let (tag, mark) = match diagnostic.level {
-        Level::Error => ("[ALERT]   ", Mark::ERROR),
-        Level::Warning => ("[WARNING] ", Mark::WARNING),
-        Level::Note => ("[NOTICE]  ", Mark::NOTE),
-        Level::Detail => ("[DIAG]    ", Mark::NOTE),
+pub fn render(sources: &Sources, diagnostics: &[&Diagnostic], pid: u32, colour: bool) -> String {
+    let mut text = String::new();
+    let same =
+        |a: &Diagnostic, b: &Diagnostic| (a.level, &a.message, &a.help) == (b.level, &b.message, &b.help);
+    for (place, diagnostic) in diagnostics.iter().enumerate() {
+        text.push_str(&line(sources, diagnostic, pid));
+        if diagnostics[..place].iter().any(|before| same(before, diagnostic)) {
+            continue;
+        }
+        let others: Vec<&Diagnostic> =
+            diagnostics[place + 1..].iter().filter(|other| same(other, diagnostic)).copied().collect();
+        text.push_str(&picture(sources, diagnostic, &others, colour));
+        text.push('\n');
+    }
+    text
+}
+
+/// How many there are of what, in words.
+#[must_use]
+pub fn summary(diagnostics: &Diagnostics) -> String {
+    let count = |number: usize, one: &str| format!("{number} {one}{}", if number == 1 { "" } else { "s" });
+    let warnings = diagnostics.iter().filter(|d| d.level == Level::Warning).count();
+    let errors = count(diagnostics.errors(), "mistake");
+    if warnings == 0 { errors } else { format!("{errors}, {}", count(warnings, "warning")) }
+}
+
+fn place(sources: &Sources, span: Span) -> String {
+    format!("{}:{}", sources.source(span.file).map_or("?", |s| s.name.as_str()), span.line)
+}
+
+fn line(sources: &Sources, diagnostic: &Diagnostic, pid: u32) -> String {
+    let tag = match diagnostic.level {
+        Level::Error => "[ALERT]   ",
+        Level::Warning => "[WARNING] ",
+        Level::Note => "[NOTICE]  ",
+        Level::Detail => "[DIAG]    ",
+    };
+    format!(
+        "{tag} ({pid}) : config : parsing [{}] : {}\n",
+        place(sources, diagnostic.span),
+        diagnostic.message
+    )
+}
+
+fn picture(sources: &Sources, diagnostic: &Diagnostic, others: &[&Diagnostic], colour: bool) -> String {
+    let mark = match diagnostic.level {
+        Level::Error => Mark::ERROR,
+        Level::Warning => Mark::WARNING,
+        Level::Note | Level::Detail => Mark::NOTE,
     };
     let span = diagnostic.span;
     let name = sources.source(span.file).map_or("?", |s| s.name.as_str());
     let line = sources.line(span);
     let (start, end) = (clip(line, span.start), clip(line, span.end));
-    let mut group = Group::with_title(mark.primary_title(diagnostic.message.as_str())).element(
+    let mut group = Group::with_level(mark).element(
         Snippet::source(line)
             .line_start(span.line as usize)
             .path(name)
@@ -184,13 +245,19 @@ pub fn render(sources: &Sources, diagnostic: &Diagnostic, pid: u32, colour: bool
     if let Some(help) = &diagnostic.help {
         group = group.element(Mark::HELP.message(help.as_str()));
     }
+    let mut places: Vec<String> = others.iter().map(|other| place(sources, other.span)).collect();
+    places.dedup();
+    let more = places.len().saturating_sub(MAX_PLACES);
+    places.truncate(MAX_PLACES);
+    if more > 0 {
+        places.push(format!("{more} more"));
+    }
+    let also = format!("also in {}", places.join(", "));
+    if !places.is_empty() {
+        group = group.element(Mark::NOTE.message(also.as_str()));
+    }
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
-    format!(
-        "{tag} ({pid}) : config : parsing [{name}:{}] : {}\n{}",
-        span.line,
-        diagnostic.message,
-        renderer.render(&[group])
-    )
+    renderer.render(&[group])
 }
 
 fn clip(line: &str, offset: u32) -> usize {
@@ -212,7 +279,7 @@ mod tests {
         let mut diagnostics = Diagnostics::default();
         let span = Span { file, line: 2, start: 4, end: 11 };
         diagnostics.error(span, "unknown keyword 'balence'").help("did you mean 'balance'?");
-        let text = diagnostics.iter().map(|d| render(&sources, d, 7, false)).collect::<String>();
+        let text = render(&sources, &diagnostics.iter().collect::<Vec<_>>(), 7, false);
         assert!(
             text.contains("[ALERT]    (7) : config : parsing [pair.cfg:2] : unknown keyword 'balence'"),
             "{text}"
@@ -220,6 +287,23 @@ mod tests {
         assert!(text.contains("pair.cfg:2:5"), "{text}");
         assert!(text.contains("^^^^^^^"), "{text}");
         assert!(text.contains("did you mean 'balance'?"), "{text}");
+    }
+
+    #[test]
+    fn a_mistake_that_stands_three_times_is_pictured_once() {
+        let mut sources = Sources::default();
+        let file = sources.add("a.cfg", "frontend a\n x\n x\n x\n");
+        let mut diagnostics = Diagnostics::default();
+        for line in 2..=4 {
+            diagnostics.error(Span { file, line, start: 1, end: 2 }, "unknown keyword 'x'").help("look");
+        }
+        diagnostics.warning(Span { file, line: 1, start: 0, end: 8 }, "w");
+        let text = render(&sources, &diagnostics.iter().collect::<Vec<_>>(), 7, false);
+        assert_eq!(text.matches("unknown keyword").count(), 3, "{text}");
+        assert_eq!(text.matches("help: look").count(), 1, "{text}");
+        assert!(text.contains("also in a.cfg:3, a.cfg:4"), "{text}");
+        assert!(text.find("[WARNING]") < text.find("[ALERT]"), "{text}");
+        assert_eq!(summary(&diagnostics), "3 mistakes, 1 warning");
     }
 
     #[test]

@@ -274,7 +274,7 @@ fn apply<D>(
             diagnostics.absent(keyword.span, &keyword.text, why);
             return None;
         }
-        Status::Later => diagnostics.later(keyword.span, &keyword.text),
+        Status::Later => diagnostics.later_for(keyword.span, &keyword.text, row.spec.doc),
         Status::Accepted(why) => {
             diagnostics.push(Level::Detail, keyword.span, format!("'{}' has no effect: {why}", keyword.text));
         }

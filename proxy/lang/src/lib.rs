@@ -21,7 +21,7 @@ mod units;
 pub use arg::{Arg, Args, Unit, Value};
 pub use block::{Block, blocks};
 pub use condition::{Surroundings, condition};
-pub use diagnostic::{Diagnostic, Diagnostics, Level, render};
+pub use diagnostic::{Diagnostic, Diagnostics, Level, render, summary};
 pub use keyword::{
     Elsewhere, Keyword, Section, Sections, full_row, home, read_line, read_line_among, read_options, row,
 };

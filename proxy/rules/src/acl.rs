@@ -2,6 +2,7 @@
 
 use proxy_lang::{Diagnostics, Status, Word, check_name, nearest};
 
+use crate::expr::PURPOSE;
 use crate::fetches;
 use crate::pattern::{Method, Patterns};
 use crate::{Context, Exchange, Expr, View};
@@ -57,6 +58,9 @@ pub struct AclSet {
     tests: Vec<Vec<Test>>,
 }
 
+/// The match method of a predefined ACL that no other one can name.
+const SCHEME: &str = "\0scheme";
+
 /// ACLs that every proxy knows: name, criterion and patterns.
 const PREDEFINED: &[(&str, &[&str])] = &[
     ("FALSE", &["always_false"]),
@@ -65,7 +69,7 @@ const PREDEFINED: &[(&str, &[&str])] = &[
     ("HTTP_1.1", &["req.ver", "1.1"]),
     ("HTTP_2.0", &["req.ver", "2.0"]),
     ("HTTP_CONTENT", &["req.hdr_val(content-length)", "-m", "int", "gt", "0"]),
-    ("HTTP_URL_ABS", &["url_reg", "^[^/:]*://"]),
+    ("HTTP_URL_ABS", &["url", "-m", SCHEME]),
     ("HTTP_URL_SLASH", &["url_beg", "/"]),
     ("HTTP_URL_STAR", &["url", "*"]),
     ("LOCALHOST", &["src", "127.0.0.1/8", "::1"]),
@@ -233,6 +237,10 @@ fn named(
     if let Some(place) = acls.place(name) {
         return Some(What::Named(place));
     }
+    // What it looks at there, the first bytes, rules cannot see yet.
+    if name == "HTTP" && !context.http {
+        diagnostics.later_for(word.span, "ACL HTTP in mode tcp", PURPOSE);
+    }
     if let Some((_, criterion)) = PREDEFINED.iter().find(|(known, _)| *known == name) {
         let words: Vec<Word> =
             criterion.iter().map(|t| Word { text: (*t).to_owned(), ..word.clone() }).collect();
@@ -275,7 +283,7 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
                 } else if let Some(method) = WAITING.iter().find(|method| **method == value.text) {
                     waits = Some(method);
                 } else {
-                    method = Method::named(&value.text);
+                    method = Method::named(&value.text).or((value.text == SCHEME).then_some(Method::Scheme));
                     if method.is_none() {
                         diagnostics
                             .error(value.span, format!("match method '{}' is not supported", value.text))
@@ -306,7 +314,7 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
         return None;
     }
     if let Some(what) = waits {
-        diagnostics.later(criterion.span, &format!("ACL matching {what}"));
+        diagnostics.later_for(criterion.span, &format!("ACL matching {what}"), PURPOSE);
         method = Method::Found;
         patterns.clear();
     }

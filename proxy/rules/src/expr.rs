@@ -8,6 +8,9 @@ use proxy_table::{DataType, TableId};
 use crate::fetches::{self, Counter, Eval, FetchArgs, Takes, counter_named};
 use crate::{Context, Exchange, Kind, Sample, View, converters};
 
+/// What taking out a part of a condition or of a value does.
+pub(crate) const PURPOSE: &str = "It decides what a rule applies to.";
+
 #[derive(Clone, Debug)]
 enum Source {
     Fetch(fetches::Eval, FetchArgs),
@@ -54,7 +57,7 @@ impl Expr {
                 diagnostics.error(at.span, format!("'{converter}' lacks its closing parenthesis"));
                 return None;
             }
-            diagnostics.later(at.span, &format!("converter {name}"));
+            diagnostics.later_for(at.span, &format!("converter {name}"), PURPOSE);
             expr.yields = row.yields;
         }
         Some(expr)
@@ -88,7 +91,7 @@ impl Expr {
                 diagnostics.absent(at.span, name, why);
                 return None;
             }
-            Status::Later => diagnostics.later(at.span, &format!("fetch {name}")),
+            Status::Later => diagnostics.later_for(at.span, &format!("fetch {name}"), PURPOSE),
             Status::Full | Status::Partial(_) | Status::Accepted(_) => {}
         }
         if row.needs > context.stage {

@@ -21,6 +21,8 @@ pub(crate) enum Method {
     Address,
     Bool,
     Found,
+    /// A scheme stands before the first slash (`HTTP_URL_ABS`); files cannot ask for it.
+    Scheme,
 }
 
 impl Method {
@@ -48,6 +50,18 @@ impl Method {
             Kind::Text => Self::Exact,
         }
     }
+}
+
+/// A network of IPv4 with its mask written as an address: `10.0.0.0/255.0.0.0`.
+fn masked(pattern: &str) -> Option<IpNet> {
+    let (address, mask) = pattern.split_once('/')?;
+    IpNet::with_netmask(IpAddr::V4(address.parse().ok()?), IpAddr::V4(mask.parse().ok()?)).ok()
+}
+
+/// Whether a text begins as an absolute URI does.
+fn has_scheme(text: &[u8]) -> bool {
+    let end = text.iter().position(|byte| matches!(byte, b'/' | b':'));
+    end.is_some_and(|end| text[end..].starts_with(b"://"))
 }
 
 /// Patterns ready to be compared.
@@ -94,7 +108,7 @@ impl Patterns {
                 }
                 Method::Integer => set.integers.push(integers(&operator, pattern)?),
                 Method::Address => set.add_network(pattern)?,
-                Method::Bool | Method::Found => {
+                Method::Bool | Method::Found | Method::Scheme => {
                     return Err(format!("no pattern is expected, '{pattern}' was found"));
                 }
             }
@@ -109,6 +123,7 @@ impl Patterns {
     pub fn matches(&self, sample: &Sample<'_>) -> bool {
         match self.method {
             Method::Found => true,
+            Method::Scheme => matches!(sample, Sample::Text(text) if has_scheme(text)),
             Method::Bool => number(sample).is_some_and(|number| number != 0),
             Method::Integer => number(sample)
                 .is_some_and(|n| self.integers.iter().any(|(low, high)| (*low..=*high).contains(&n))),
@@ -148,7 +163,7 @@ impl Patterns {
             Method::Substring => self.texts.iter().any(|p| memchr::memmem::find(text, p).is_some()),
             Method::Directory => self.texts.iter().any(|p| parted(b"/?", p)),
             Method::Domain => self.texts.iter().any(|p| parted(b"/?.:", p)),
-            Method::Integer | Method::Address | Method::Bool | Method::Found => false,
+            Method::Integer | Method::Address | Method::Bool | Method::Found | Method::Scheme => false,
         }
     }
 
@@ -166,7 +181,9 @@ impl Patterns {
         let network = pattern
             .parse::<IpNet>()
             .or_else(|_| pattern.parse::<IpAddr>().map(IpNet::from))
-            .map_err(|_| format!("'{pattern}' is no address and no network"))?;
+            .ok()
+            .or_else(|| masked(pattern))
+            .ok_or_else(|| format!("'{pattern}' is no address and no network"))?;
         match network.trunc() {
             IpNet::V4(n) => self.v4.push((u32::from(n.network()).into(), u32::from(n.broadcast()).into())),
             IpNet::V6(n) => self.v6.push((n.network().into(), n.broadcast().into())),

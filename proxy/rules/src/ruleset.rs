@@ -180,7 +180,7 @@ impl Rule {
             }
             Status::Later => {
                 let what = name.text.split('(').next().unwrap_or_default();
-                diagnostics.later(name.span, &format!("{} {what}", kind.name()));
+                diagnostics.later_for(name.span, &format!("{} {what}", kind.name()), row.spec.doc);
             }
             Status::Full | Status::Partial(_) | Status::Accepted(_) => {}
         }

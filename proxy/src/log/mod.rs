@@ -57,7 +57,7 @@ pub(crate) fn handshake(session: &Session, bind: usize, why: &HandshakeFailure) 
         HandshakeFailure::TimedOut => ("Timeout during SSL handshake", true),
         HandshakeFailure::Failed(_) => ("SSL handshake failure", false),
     };
-    if settings.log_format.is_none() || (is_null && settings.options.dontlognull) {
+    if !settings.names_log_format || (is_null && settings.options.dontlognull) {
         return;
     }
     let name = listener.name.clone().unwrap_or_else(|| listener.id.to_string());

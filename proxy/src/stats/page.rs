@@ -21,6 +21,8 @@ pub(crate) struct About<'a> {
     pub(crate) node: Option<&'a str>,
     pub(crate) version: Option<&'a str>,
     pub(crate) description: Option<&'a str>,
+    /// What is said of a proxy.
+    pub(crate) described: &'a dyn Fn(&str) -> Option<&'a str>,
     pub(crate) refresh_seconds: Option<u64>,
     pub(crate) uri: &'a str,
     pub(crate) uptime_seconds: u64,
@@ -108,7 +110,9 @@ pub(crate) fn page(rows: &[&Row], about: &About<'_>) -> String {
             }
             current = name;
             let legend = if about.legends { legend(row) } else { String::new() };
-            let _ = write!(out, "<h2 id=\"{0}\">{0}</h2>{legend}<table><tr>", safe(name));
+            let described = (about.described)(name).map(|text| format!("<p>{}</p>", safe(text)));
+            let described = described.unwrap_or_default();
+            let _ = write!(out, "<h2 id=\"{0}\">{0}</h2>{described}{legend}<table><tr>", safe(name));
             for (title, hint, _) in COLUMNS {
                 let _ = write!(out, "<th title=\"{hint}\">{title}</th>");
             }
@@ -199,6 +203,7 @@ mod tests {
             node: Some("lb1"),
             version: None,
             description: Some("first & best"),
+            described: &|_| Some("a <site>"),
             refresh_seconds: Some(5),
             uri: "/stats",
             uptime_seconds: 90_061,
@@ -206,8 +211,15 @@ mod tests {
             info: &Row::new(),
         };
         let text = page(&rows.iter().collect::<Vec<_>>(), &about);
-        for part in ["&lt;b&gt;", "1.2 M", "first &amp; best", "content=\"5\"", "class=\"down\"", "up 1d01h"]
-        {
+        for part in [
+            "&lt;b&gt;",
+            "a &lt;site&gt;",
+            "1.2 M",
+            "first &amp; best",
+            "content=\"5\"",
+            "class=\"down\"",
+            "up 1d01h",
+        ] {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(text.matches("<table>").count(), 2);

@@ -101,6 +101,13 @@ fn forbidden(page: &StatsPage) -> Reply {
     }
 }
 
+/// The `description` of a proxy.
+fn described<'s>(shared: &'s Shared, name: &str) -> Option<&'s str> {
+    let fronts = shared.config.frontends.iter().map(|f| (&f.name, &f.description));
+    let backs = shared.config.backends.iter().map(|b| (&b.name, &b.description));
+    fronts.chain(backs).find(|(known, _)| *known == name).and_then(|(_, text)| text.as_deref())
+}
+
 fn shown(shared: &Shared, page: &StatsPage, uri: &str, csv: bool, refresh: bool) -> Reply {
     let rows = stats::places(shared).into_iter().map(|place| stats::row(shared, place));
     let rows: Vec<stats::Row> = rows.collect();
@@ -117,6 +124,7 @@ fn shown(shared: &Shared, page: &StatsPage, uri: &str, csv: bool, refresh: bool)
             node: page.node.as_deref().map(|name| if name.is_empty() { own } else { name }),
             version: (!page.hide_version).then_some(env!("CARGO_PKG_VERSION")),
             description: page.description.as_deref(),
+            described: &|name| described(shared, name),
             refresh_seconds: page.refresh.filter(|_| refresh).map(|t| t.as_secs()),
             uri,
             uptime_seconds: now_ms().saturating_sub(EPOCH_MS) / 1_000,

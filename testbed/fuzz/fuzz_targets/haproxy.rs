@@ -39,7 +39,7 @@ fn read(text: &str) -> Option<(Config, Vec<Explained>)> {
     replication_control::read(&blocks, &mut diagnostics);
     failover_vrrp::keywords::read(&blocks, &mut diagnostics);
     for diagnostic in diagnostics.iter().take(3) {
-        let _ = render(&sources, diagnostic, 1, false);
+        let _ = render(&sources, &[diagnostic], 1, false);
     }
     config.map(|config| {
         let explained = explain(&sources, &blocks, &config);

@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
     let Reading { routers, others, .. } = read("fuzz.conf", text, around, &mut sources, &mut diagnostics);
     let _ = proxy_config::keepalived::services(&others, &mut diagnostics);
     for diagnostic in diagnostics.iter().take(3) {
-        let _ = render(&sources, diagnostic, 1, false);
+        let _ = render(&sources, &[diagnostic], 1, false);
     }
     // What is good is a section of Tandem's own language too.
     for router in routers.iter().filter(|_| diagnostics.errors() == 0) {

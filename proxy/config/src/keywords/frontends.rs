@@ -45,10 +45,15 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         apply: |d, a, _| d.default_backend = Some(a.word(0).clone()),
     },
     Keyword {
-        spec: spec!(&["description"], &[Arg::Words("text")], "A note for people.", "description public site"),
-        sections: Sections::PROXY,
+        spec: spec!(
+            &["description"],
+            &[Arg::Words("text")],
+            "A note for people, which the statistics page shows.",
+            "description public site"
+        ),
+        sections: FRONT.or(Sections::BACKEND),
         negatable: false,
-        apply: |_, _, _| {},
+        apply: |d, a, _| d.description = Some(super::text(a.words(0))),
     },
     Keyword {
         spec: spec!(&["disabled"], &[], "The section is read and not used.", "disabled"),

@@ -47,7 +47,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         ),
         sections: HERE,
         negatable: false,
-        apply: |d, a, _| d.global.description = Some(text(a.words(0))),
+        apply: |d, a, _| d.global.description = Some(super::text(a.words(0))),
     },
     Keyword {
         spec: spec!(
@@ -239,11 +239,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         },
     },
 ];
-
-/// Words as one text.
-fn text(words: &[Word]) -> String {
-    words.iter().map(Word::as_str).collect::<Vec<_>>().join(" ")
-}
 
 /// A user or a group by name.
 fn named(word: &Word) -> Option<Account> {

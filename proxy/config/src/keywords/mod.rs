@@ -82,6 +82,11 @@ pub fn server_options() -> impl Iterator<Item = &'static Spec> {
 
 pub(crate) use logs::target;
 
+/// Words as one text.
+fn text(words: &[Word]) -> String {
+    words.iter().map(Word::as_str).collect::<Vec<_>>().join(" ")
+}
+
 /// A row's header; the shorthand keeps a table readable.
 macro_rules! spec {
     ($names:expr, $args:expr, $doc:expr, $example:expr) => {

@@ -87,7 +87,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     },
     Keyword {
         spec: spec!(&["option httplog"], &[], "Log lines tell of HTTP requests.", "option httplog"),
-        sections: FRONT.or(Sections::BACKEND),
+        sections: FRONT,
         negatable: true,
         apply: |d, a, _| d.options.httplog = !a.negated,
     },
@@ -107,7 +107,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     },
     Keyword {
         spec: spec!(&["option tcplog"], &[], "Log lines tell of TCP sessions.", "option tcplog"),
-        sections: FRONT.or(Sections::BACKEND),
+        sections: FRONT,
         negatable: true,
         apply: |d, a, _| d.options.tcplog = !a.negated,
     },

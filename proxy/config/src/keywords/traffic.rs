@@ -574,15 +574,18 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "log-format-sd [x@1234\\ a=b]",
         ),
     ),
-    Keyword::inert(
-        Sections::PROXY,
-        false,
-        Spec::accepted(
+    Keyword {
+        spec: Spec::accepted(
             OURS,
             &["bind-process"],
             &[Arg::Words("processes")],
             "Which process serves this proxy.",
             "bind-process 1",
         ),
-    ),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |_, a, r| {
+            r.warning(a.keyword.span, "'bind-process' has no effect: one process serves all proxies");
+        },
+    },
 ];

@@ -295,10 +295,14 @@ pub struct Frontend {
     pub forward_for: Option<ForwardFor>,
     pub log: Vec<LogTarget>,
     pub log_format: Option<Format>,
+    /// The file names a format: lines about connections that come to nothing are written too.
+    pub names_log_format: bool,
     pub table: Option<TableId>,
     pub error_replies: BTreeMap<u16, Page>,
     pub captures: Captures,
     pub stats: Option<StatsPage>,
+    /// What the statistics page says of it.
+    pub description: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -361,6 +365,8 @@ pub struct Backend {
     pub forward_for: Option<ForwardFor>,
     pub error_replies: BTreeMap<u16, Page>,
     pub stats: Option<StatsPage>,
+    /// What the statistics page says of it.
+    pub description: Option<String>,
     /// The frontend of the same `listen`: what came through it has met these rules already.
     pub own_frontend: Option<FrontendId>,
     /// Who hears of its servers' states.
