@@ -187,7 +187,14 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let in_background = match options.style {
+    let supervised = loaded.0.proxy.global.master_worker;
+    let style = match options.style {
+        Style::Foreground if supervised => Style::SupervisedForeground,
+        Style::AsTheFileSays if supervised => Style::Supervised,
+        style => style,
+    };
+    let options = Options { style, ..options };
+    let in_background = match style {
         Style::Foreground => {
             loaded.0.limit_connections(options.max_connections);
             return Ok(ended(logged(|| foreground::run(loaded.0, &options))));

@@ -1,8 +1,8 @@
 //! Buffers and the core's store of them: a connection holds one only while it has bytes in flight, and one that waits holds
 //! no more than what it has.
 
-/// Bytes of one full buffer, as HAProxy's `tune.bufsize`.
-pub(crate) const BUFFER_SIZE: usize = 16_384;
+/// Bytes of one full buffer where nothing else is said, as HAProxy's `tune.bufsize`.
+const BUFFER_SIZE: usize = 16_384;
 /// Least bytes of a buffer that waits for more.
 const SMALL_SIZE: usize = 512;
 /// Most buffers of each kind a core keeps for later: 2 MiB.
@@ -13,11 +13,13 @@ pub(crate) struct Buffer {
     bytes: Box<[u8]>,
     start: usize,
     end: usize,
+    /// Most bytes.
+    most: usize,
 }
 
 impl Buffer {
-    fn new(size: usize) -> Self {
-        Self { bytes: vec![0; size].into_boxed_slice(), start: 0, end: 0 }
+    fn new(size: usize, most: usize) -> Self {
+        Self { bytes: vec![0; size].into_boxed_slice(), start: 0, end: 0, most }
     }
 
     /// What is there.
@@ -29,8 +31,8 @@ impl Buffer {
     /// reached. Empty if a full-sized buffer is full.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.end == self.bytes.len() {
-            if self.start == 0 && self.bytes.len() < BUFFER_SIZE {
-                self.resize((2 * self.bytes.len()).min(BUFFER_SIZE));
+            if self.start == 0 && self.bytes.len() < self.most {
+                self.resize((2 * self.bytes.len()).min(self.most));
             } else if self.start > 0 {
                 self.bytes.copy_within(self.start..self.end, 0);
                 self.end -= self.start;
@@ -41,7 +43,7 @@ impl Buffer {
     }
 
     fn resize(&mut self, size: usize) {
-        let mut other = Self::new(size);
+        let mut other = Self::new(size, self.most);
         let filled = self.filled();
         other.bytes[..filled.len()].copy_from_slice(filled);
         other.end = filled.len();
@@ -68,24 +70,35 @@ impl Buffer {
 
     /// Whether nothing more fits, however large it grows.
     pub(crate) fn is_full(&self) -> bool {
-        self.end - self.start == BUFFER_SIZE
+        self.end - self.start == self.most
     }
 }
 
 /// The core's spare buffers, for input (`Buffer`) and output (`Vec`).
-#[derive(Default)]
 pub(crate) struct Store {
+    /// Bytes of one full buffer.
+    size: usize,
     input: Vec<Buffer>,
     output: Vec<Vec<u8>>,
 }
 
+impl Default for Store {
+    fn default() -> Self {
+        Self::new(BUFFER_SIZE)
+    }
+}
+
 impl Store {
+    pub(crate) fn new(size: usize) -> Self {
+        Self { size, input: Vec::new(), output: Vec::new() }
+    }
+
     pub(crate) fn take(&mut self) -> Buffer {
-        self.input.pop().unwrap_or_else(|| Buffer::new(BUFFER_SIZE))
+        self.input.pop().unwrap_or_else(|| Buffer::new(self.size, self.size))
     }
 
     pub(crate) fn give(&mut self, mut buffer: Buffer) {
-        if self.input.len() < MAX_KEPT && buffer.bytes.len() == BUFFER_SIZE {
+        if self.input.len() < MAX_KEPT && buffer.bytes.len() == self.size {
             (buffer.start, buffer.end) = (0, 0);
             self.input.push(buffer);
         }
@@ -97,7 +110,7 @@ impl Store {
         if size >= buffer.bytes.len() {
             return;
         }
-        let mut small = Buffer::new(size);
+        let mut small = Buffer::new(size, self.size);
         let filled = buffer.filled();
         small.bytes[..filled.len()].copy_from_slice(filled);
         small.end = filled.len();
@@ -105,11 +118,11 @@ impl Store {
     }
 
     pub(crate) fn take_output(&mut self) -> Vec<u8> {
-        self.output.pop().unwrap_or_else(|| Vec::with_capacity(BUFFER_SIZE))
+        self.output.pop().unwrap_or_else(|| Vec::with_capacity(self.size))
     }
 
     pub(crate) fn give_output(&mut self, mut buffer: Vec<u8>) {
-        let usual = (BUFFER_SIZE..=2 * BUFFER_SIZE).contains(&buffer.capacity());
+        let usual = (self.size..=2 * self.size).contains(&buffer.capacity());
         if self.output.len() < MAX_KEPT && usual {
             buffer.clear();
             self.output.push(buffer);

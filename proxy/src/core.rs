@@ -83,7 +83,7 @@ impl Core {
             relieved: Cell::new(shared.places.relief()),
             counters,
             wheel: Rc::new(RefCell::new(Wheel::new(now_ms()))),
-            store: RefCell::default(),
+            store: RefCell::new(Store::new(shared.config.global.tuning.buffer)),
             scratch: RefCell::default(),
             idle: RefCell::new(IdlePool::new(&servers)),
             sessions: RefCell::default(),

@@ -17,9 +17,8 @@ use crate::timers::TICK_MS;
 /// Most descriptors of a process, whatever the system allows: containers are given a thousand millions, and the kernel
 /// keeps a table of as many as there are.
 pub const MOST_DESCRIPTORS: u64 = 1_048_576;
-/// What a connection may take of memory, in bytes, where 'maxconn' is derived: a buffer of 16 KiB for each of its two
-/// sides.
-const BYTES_OF_CONNECTION: u64 = 32 * 1_024;
+/// What a connection may take of memory where 'maxconn' is derived: a buffer for each of its two sides.
+const BUFFERS_OF_CONNECTION: u64 = 2;
 /// Of the memory there is, so many quarters are for connections; the rest is for tables and for everybody else.
 const QUARTERS_FOR_CONNECTIONS: u64 = 3;
 /// Descriptors of a connection: the client's side and the server's.
@@ -86,8 +85,9 @@ impl Limits {
         let descriptors = bounds.fold(given.descriptors.min(MOST_DESCRIPTORS), u64::min);
         let carried = descriptors.saturating_sub(reserve) / OF_CONNECTION;
         let needed = |connections| OF_CONNECTION * connections + reserve;
+        let of_connection = BUFFERS_OF_CONNECTION * global.tuning.buffer as u64;
         let by_memory =
-            given.memory.map_or(u64::MAX, |bytes| bytes / 4 * QUARTERS_FOR_CONNECTIONS / BYTES_OF_CONNECTION);
+            given.memory.map_or(u64::MAX, |bytes| bytes / 4 * QUARTERS_FOR_CONNECTIONS / of_connection);
         let wanted = global.maxconn.unwrap_or_else(|| carried.min(by_memory).max(1));
         let short = TooFew { connections: wanted, needed: needed(wanted), given: descriptors };
         if wanted <= carried {

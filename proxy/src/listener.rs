@@ -53,6 +53,12 @@ pub fn open_socket(bind: &Bind) -> io::Result<OwnedFd> {
     }
     // Inherited by every accepted connection: one call here instead of one for each of them.
     socket.set_tcp_nodelay(true)?;
+    if let Some(bytes) = bind.bytes.receive {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = bind.bytes.send {
+        socket.set_send_buffer_size(bytes)?;
+    }
     socket.set_nonblocking(true)?;
     socket.bind(&(*address).into())?;
     socket.listen(bind.backlog.and_then(|b| i32::try_from(b).ok()).unwrap_or(DEFAULT_BACKLOG))?;

@@ -297,5 +297,7 @@ impl Supervisor {
         }
         self.control.kill();
         self.abandon_reload("the node stops");
+        // New clients are refused as soon as the worker closes its own copies; otherwise they would wait for nobody.
+        self.runs.parts.sockets.binds.clear();
     }
 }

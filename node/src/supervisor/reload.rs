@@ -329,8 +329,10 @@ impl Supervisor {
             since: Instant::now(),
             waiting: Some((requests, warnings)),
         });
-        if self.draining.len() > MAX_DRAINING {
-            tracing::warn!(limit = MAX_DRAINING, "too many workers drain: the oldest is ended");
+        let asked = self.runs.everything.proxy.global.tuning.max_reloads;
+        let limit = asked.map_or(MAX_DRAINING, |asked| asked.min(MAX_DRAINING));
+        if self.draining.len() > limit {
+            tracing::warn!(limit, "too many workers drain: the oldest is ended");
             self.draining[0].child.kill();
         }
         self.queue.refused = None;

@@ -18,8 +18,9 @@ use crate::draft::{
     Base, BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, PeersDraft, ProxyDraft, ServerDraft,
 };
 use crate::model::{
-    Backend, BackendChoice, BackendId, Bind, BindAddress, CheckSettings, Config, Expect, Expected, Frontend,
-    FrontendId, Global, HttpCheck, LogTarget, Mode, Options, Server, StatsPage, Timeouts, Tls, UseBackend,
+    Backend, BackendChoice, BackendId, Bind, BindAddress, Captures, CheckSettings, Config, Expect, Expected,
+    Frontend, FrontendId, Global, HttpCheck, LogTarget, Mode, Options, Server, StatsPage, Timeouts, Tls,
+    UseBackend,
 };
 
 /// The files that sections refer to.
@@ -304,12 +305,24 @@ impl Place<'_> {
             names_log_format,
             table: self.names.table(&name(draft)),
             error_replies: self.error_replies(diagnostics),
-            captures: draft.captures.clone(),
+            captures: self.captures(&config.global, diagnostics),
             stats: self.stats(&config.global, diagnostics),
             description: draft.description.clone(),
             acls,
         };
         config.frontends.push(frontend);
+    }
+
+    fn captures(&self, global: &Global, diagnostics: &mut Diagnostics) -> Captures {
+        let mut captures = self.draft.captures.clone();
+        if let Some(cookie) = captures.cookie.as_mut().filter(|cookie| cookie.length > global.tuning.cookie) {
+            cookie.length = global.tuning.cookie;
+            let text = format!("'{}' keeps {} bytes of a cookie at most", name(self.draft), cookie.length);
+            diagnostics
+                .warning(self.at(), text)
+                .help("'tune.http.cookielen' in the global section changes that");
+        }
+        captures
     }
 
     fn binds(&self, frontend: FrontendId, config: &mut Config, diagnostics: &mut Diagnostics) {
@@ -351,6 +364,7 @@ impl Place<'_> {
                     id,
                     name: bind.options.name.clone(),
                     address,
+                    bytes: config.global.tuning.client,
                     v6only: bind.options.v6only,
                     backlog: bind.options.backlog.or(self.draft.backlog),
                     tls: bind.options.ssl.then(|| tls(&bind.options, self.files)),

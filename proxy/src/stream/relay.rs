@@ -4,10 +4,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use proxy_table::DataType;
-use proxy_wire::h1::{self, Body, Framing, Hop, Limits, Parsed, encode};
+use proxy_wire::h1::{self, Body, Framing, Hop, Parsed, encode};
 
 use super::flow::{Broken, Flow};
 use super::pump::pump;
+use super::request::head_limits;
 use super::sides::{Answer, Sides};
 use super::state::{Step, Stop, Stream};
 use super::termination::{At, By, Termination};
@@ -143,7 +144,7 @@ async fn hear(stream: &mut Stream<'_>, sides: &mut Sides) -> Heard {
 }
 
 fn poll_hear(cx: &mut Context<'_>, stream: &mut Stream<'_>, sides: &mut Sides) -> Poll<Heard> {
-    let limits = Limits::default();
+    let limits = head_limits(&stream.session.core);
     let Stream { session, upstream, upload, scratch, .. } = stream;
     let (Some(upstream), Some(upload)) = (upstream.as_mut(), upload.as_mut()) else {
         return Poll::Ready(Heard::Nonsense);

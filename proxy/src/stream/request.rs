@@ -7,9 +7,16 @@ use super::termination::{At, By};
 use crate::advance::Advance;
 use crate::clock::now_ms;
 use crate::connection::Ended;
+use crate::core::Core;
 
-/// Longest part of a request line that is kept for the log.
-const MAX_LOGGED_LINE: usize = 1_024;
+/// Bounds on a head.
+pub(super) fn head_limits(core: &Core) -> Limits {
+    let tuning = &core.shared.config.global.tuning;
+    Limits {
+        max_head: tuning.head(), // The first line counts, too.
+        max_fields: tuning.fields - 1,
+    }
+}
 
 /// Reads until the head is complete, malformed, too large, or too late.
 pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
@@ -17,7 +24,7 @@ pub(super) async fn read_head(stream: &mut Stream<'_>) -> Step {
     let timeout = timeouts.http_request.or(timeouts.client);
     let began = if stream.first { stream.session.accepted_ms } else { stream.times.began };
     stream.session.timer.set(timeout.map(|t| began + super::millis(t)));
-    let limits = Limits::default();
+    let limits = head_limits(&stream.session.core);
     let mut advance = Advance::default();
     loop {
         advance.assert(|| stream.session.client.received());
@@ -80,5 +87,6 @@ fn keep_line(stream: &mut Stream<'_>, used: usize) {
     let head = stream.session.client.input();
     let line = head[..used].split(|b| *b == b'\n').find(|l| l.len() > 1).unwrap_or(b"");
     let line = line.strip_suffix(b"\r").unwrap_or(line);
-    kept.extend_from_slice(&line[..line.len().min(MAX_LOGGED_LINE)]);
+    let most = stream.session.core.shared.config.global.tuning.logged_line;
+    kept.extend_from_slice(&line[..line.len().min(most)]);
 }

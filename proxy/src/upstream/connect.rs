@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use proxy_config::model::SocketBytes;
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::clock::now_ms;
@@ -24,14 +25,15 @@ pub(crate) async fn connect(core: &Core, address: SocketAddr, timer: &Timer) -> 
         return dial(address).map(|end| Connection::new(Socket::Memory(end))).map_err(Ended::from);
     }
     let place = place(core, timer).await?;
-    let stream = match attempt(address, timer).await {
+    let bytes = core.shared.config.global.tuning.server;
+    let stream = match attempt(address, bytes, timer).await {
         Err(Ended::Failed(error)) if is_local(&error) => {
             core.shared.places.note_shortage("cannot connect to a server", &error);
             // A closed connection gives back a descriptor, and no port.
             if !is_exhaustion(&error) || !core.idle.borrow_mut().evict() {
                 return Err(Ended::Failed(error));
             }
-            attempt(address, timer).await?
+            attempt(address, bytes, timer).await?
         }
         result => result?,
     };
@@ -57,9 +59,15 @@ async fn place(core: &Core, timer: &Timer) -> Result<ServerPlace, Ended> {
     }
 }
 
-async fn attempt(address: SocketAddr, timer: &Timer) -> Result<TcpStream, Ended> {
+async fn attempt(address: SocketAddr, bytes: SocketBytes, timer: &Timer) -> Result<TcpStream, Ended> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     socket.set_nodelay(true)?;
+    if let Some(bytes) = bytes.receive.and_then(|bytes| u32::try_from(bytes).ok()) {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = bytes.send.and_then(|bytes| u32::try_from(bytes).ok()) {
+        socket.set_send_buffer_size(bytes)?;
+    }
     let mut attempt = pin!(socket.connect(address));
     let stream = poll_fn(|cx| match attempt.as_mut().poll(cx) {
         Poll::Pending if timer.expired(now_ms()) => Poll::Ready(Err(Ended::TimedOut)),

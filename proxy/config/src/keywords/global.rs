@@ -1,6 +1,6 @@
 //! The global section: the process.
 
-use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Status, Unit, Word};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, Word};
 
 use super::spec;
 use crate::address;
@@ -21,8 +21,8 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword {
         spec: spec!(&["daemon"], &[], "Runs in the background.", "daemon"),
         sections: HERE,
-        negatable: true,
-        apply: |d, a, _| d.global.daemon = !a.negated,
+        negatable: false,
+        apply: |d, _, _| d.global.daemon = true,
     },
     Keyword {
         spec: spec!(
@@ -189,18 +189,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
                 r.error(a.span, "'stats timeout' expects a time above 0");
             }
         },
-    },
-    Keyword {
-        spec: spec!(
-            Status::Accepted("Tandem has sizes and limits of its own"),
-            &["tune.bufsize", "tune.maxaccept", "tune.maxrewrite", "spread-checks"],
-            &[Arg::Word("number")],
-            "Sizes that HAProxy must be told.",
-            "tune.bufsize 16384"
-        ),
-        sections: HERE,
-        negatable: false,
-        apply: |_, _, _| {},
     },
     Keyword {
         spec: spec!(

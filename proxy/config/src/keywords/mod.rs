@@ -19,14 +19,14 @@ mod servers;
 mod statistics;
 mod timeouts;
 mod traffic;
+mod tuning;
 
 use proxy_lang::{Keyword, Sections, Spec, Word};
 
 use crate::draft::{BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft, ServerDraft};
 
 /// Rows of the global section.
-pub const GLOBAL: &[&[Keyword<GlobalDraft>]] =
-    &[global::TABLE, process::TABLE, process::TUNING, process::TLS];
+pub const GLOBAL: &[&[Keyword<GlobalDraft>]] = &[global::TABLE, process::TABLE, tuning::TABLE, process::TLS];
 /// Rows of peers sections.
 pub const PEERS: &[&[Keyword<PeersDraft>]] = &[peers::TABLE];
 /// Rows of the proxy sections.

@@ -1,12 +1,12 @@
 //! The global section: the process, its environment and its limits.
 
-use proxy_lang::{Arg, Keyword, Level, Sections, Spec, Unit};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Level, Sections, Spec, Unit};
 
+use super::spec;
 use crate::draft::GlobalDraft;
 
 const HERE: Sections = Sections::GLOBAL;
 const ENVIRONMENT: &str = "what it sets holds for the lines that follow, whoever reads them";
-const SIZED: &str = "Tandem has sizes and limits of its own";
 const EPOLL: &str = "epoll is the only way of waiting here";
 const PLACED: &str = "the kernel places the threads";
 const ONE_PROCESS: &str = "one process carries all traffic, with a thread for each core ('nbthread')";
@@ -16,6 +16,10 @@ const DEVICES: &str = "there is no device detection in Tandem: a map over the Us
 const OPENSSL: &str = "TLS is rustls, which loads no engines or providers";
 const NO_DHE: &str = "key exchange uses elliptic curves";
 const CODE: &str = "it is about the inside of HAProxy";
+
+/// Most threads that a set can name, and most cores.
+const MOST_THREADS: u32 = 64;
+const MOST_CORES: u32 = 4_095;
 
 /// What concerns the whole process.
 pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
@@ -32,18 +36,23 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     ),
     Keyword::inert(
         HERE,
-        true,
+        false,
         Spec::accepted(
             EPOLL,
-            &["busy-polling", "noepoll", "nokqueue", "nopoll", "noevports"],
+            &["noepoll", "nokqueue", "nopoll", "noevports"],
             &[],
-            "Ways of waiting that HAProxy can be given or denied.",
+            "Ways of waiting that HAProxy can be denied.",
             "noepoll",
         ),
     ),
     Keyword::inert(
         HERE,
         true,
+        Spec::accepted(EPOLL, &["busy-polling"], &[], "Waits without sleeping.", "busy-polling"),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
         Spec::accepted(
             "nothing is spliced",
             &["nosplice"],
@@ -54,7 +63,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     ),
     Keyword::inert(
         HERE,
-        true,
+        false,
         Spec::accepted(
             "every core accepts by a socket of its own, which needs it",
             &["noreuseport"],
@@ -65,7 +74,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     ),
     Keyword::inert(
         HERE,
-        true,
+        false,
         Spec::accepted(
             "the allocator is another one, and gives memory back by itself",
             &["no-memory-trimming"],
@@ -76,7 +85,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     ),
     Keyword::inert(
         HERE,
-        true,
+        false,
         Spec::accepted(
             "names of hosts are not looked up yet",
             &["nogetaddrinfo"],
@@ -100,12 +109,24 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         true,
         Spec::accepted(
             PLACED,
-            &["cpu-map", "numa-cpu-mapping"],
-            &[Arg::Rest("sets")],
+            &["numa-cpu-mapping"],
+            &[],
+            "Threads stay on one node of memory.",
+            "numa-cpu-mapping",
+        ),
+    ),
+    Keyword {
+        spec: Spec::accepted(
+            PLACED,
+            &["cpu-map"],
+            &[Arg::Word("threads"), Arg::Words("cores")],
             "Which core runs which thread.",
             "cpu-map auto:1/1-4 0-3",
         ),
-    ),
+        sections: HERE,
+        negatable: false,
+        apply: cpu_map,
+    },
     Keyword::inert(
         HERE,
         true,
@@ -208,7 +229,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         Spec::accepted(
             "nothing is spliced",
             &["maxpipes"],
-            &[Arg::Word("number")],
+            &[Arg::Int("number", 0, 10_000_000)],
             "Most pipes that HAProxy has the kernel copy through.",
             "maxpipes 100",
         ),
@@ -219,7 +240,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         Spec::accepted(
             "nothing is compressed",
             &["maxzlibmem"],
-            &[Arg::Word("megabytes")],
+            &[Arg::Int("megabytes", 0, 10_000_000)],
             "Most memory for compression.",
             "maxzlibmem 100",
         ),
@@ -230,7 +251,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         Spec::accepted(
             "first checks are spread over 200 ms at most",
             &["max-spread-checks"],
-            &[Arg::Word("time")],
+            &[Arg::Duration("time", Unit::Millis)],
             "Longest time over which checks are spread at the start.",
             "max-spread-checks 1s",
         ),
@@ -295,17 +316,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
             "maxsslrate 1000",
         ),
     ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::accepted(
-            "eight old workers may finish at a time: the oldest ends for a newer one",
-            &["mworker-max-reloads"],
-            &[Arg::Int("reloads", 0, 2_147_483_647)],
-            "Reloads after which an old worker must go.",
-            "mworker-max-reloads 50",
-        ),
-    ),
     Keyword {
         spec: Spec::accepted(
             ONE_PROCESS,
@@ -326,19 +336,34 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         true,
         Spec::accepted(
             CODE,
-            &[
-                "profiling.tasks",
-                "profiling.memory",
-                "set-dumpable",
-                "quiet",
-                "prealloc-fd",
-                "pp2-never-send-local",
-            ],
-            &[Arg::Rest("on or off")],
+            &["set-dumpable", "quiet", "prealloc-fd", "pp2-never-send-local"],
+            &[],
             "Switches of HAProxy's own process.",
             "prealloc-fd",
         ),
     ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            CODE,
+            &["profiling.tasks", "profiling.memory"],
+            &[Arg::OneOf("switch", &["on", "off", "auto"])],
+            "Times the work of HAProxy's own process.",
+            "profiling.tasks on",
+        ),
+    ),
+    Keyword {
+        spec: spec!(
+            &["master-worker"],
+            &[Arg::Optional(&Arg::OneOf("option", &["no-exit-on-failure"]))],
+            "Runs as supervisor and worker, as with '-W'. The supervisor outlives its workers always.",
+            "master-worker"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, _, _| d.global.master_worker = true,
+    },
     Keyword::inert(
         HERE,
         false,
@@ -496,102 +521,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
             &[],
             "Does not offer WebSocket over HTTP/2.",
             "h2-workaround-bogus-websocket-clients",
-        ),
-    ),
-];
-
-/// Sizes and limits of `tune.`.
-pub(super) const TUNING: &[Keyword<GlobalDraft>] = &[
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::accepted(
-            SIZED,
-            &[
-                "tune.buffers.limit",
-                "tune.buffers.reserve",
-                "tune.chksize",
-                "tune.comp.maxlevel",
-                "tune.fail-alloc",
-                "tune.fd.edge-triggered",
-                "tune.h2.header-table-size",
-                "tune.h2.initial-window-size",
-                "tune.h2.max-concurrent-streams",
-                "tune.h2.max-frame-size",
-                "tune.http.cookielen",
-                "tune.http.logurilen",
-                "tune.http.maxhdr",
-                "tune.idle-pool.shared",
-                "tune.idletimer",
-                "tune.listener.multi-queue",
-                "tune.max-checks-per-thread",
-                "tune.maxpollevents",
-                "tune.pattern.cache-size",
-                "tune.peers.max-updates-at-once",
-                "tune.pipesize",
-                "tune.pool-high-fd-ratio",
-                "tune.pool-low-fd-ratio",
-                "tune.rcvbuf.client",
-                "tune.rcvbuf.server",
-                "tune.recv_enough",
-                "tune.runqueue-depth",
-                "tune.sched.low-latency",
-                "tune.sndbuf.client",
-                "tune.sndbuf.server",
-                "tune.stick-counters",
-                "tune.vars.check-max-size",
-                "tune.vars.global-max-size",
-                "tune.vars.proc-max-size",
-                "tune.vars.reqres-max-size",
-                "tune.vars.sess-max-size",
-                "tune.vars.txn-max-size",
-                "tune.zlib.memlevel",
-                "tune.zlib.windowsize",
-            ],
-            &[Arg::Word("value")],
-            "Sizes that HAProxy must be told.",
-            "tune.http.maxhdr 101",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::accepted(
-            SIZED,
-            &[
-                "tune.ssl.cachesize",
-                "tune.ssl.capture-buffer-size",
-                "tune.ssl.capture-cipherlist-size",
-                "tune.ssl.default-dh-param",
-                "tune.ssl.hard-maxrecord",
-                "tune.ssl.lifetime",
-                "tune.ssl.maxrecord",
-                "tune.ssl.ssl-ctx-cache-size",
-            ],
-            &[Arg::Word("value")],
-            "Sizes of HAProxy's TLS.",
-            "tune.ssl.default-dh-param 2048",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(
-            &["tune.ssl.keylog"],
-            &[Arg::OneOf("switch", &["on", "off"])],
-            "Secrets of TLS sessions for rules to log.",
-            "tune.ssl.keylog on",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::accepted(
-            "one process has all sessions",
-            &["tune.ssl.force-private-cache"],
-            &[],
-            "Sessions of TLS are kept for each process.",
-            "tune.ssl.force-private-cache",
         ),
     ),
 ];
@@ -770,3 +699,24 @@ pub(super) const TLS: &[Keyword<GlobalDraft>] = &[
         ),
     ),
 ];
+
+/// Reads threads and cores, which the kernel places by itself: `[auto:]all|odd|even|N[-M][/...] cores...`.
+fn cpu_map(_: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let is_set = |text: &str, most: u32| {
+        let (low, high) = text.split_once('-').unwrap_or((text, text));
+        let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number <= most);
+        matches!((number(low), number(high)), (Some(low), Some(high)) if low <= high)
+    };
+    let threads = args.word(0);
+    let bare = threads.text.strip_prefix("auto:").unwrap_or(&threads.text);
+    let named = |part: &str| matches!(part, "all" | "odd" | "even") || is_set(part, MOST_THREADS);
+    if bare.split('/').count() > 2 || !bare.split('/').all(named) {
+        let text = format!("'cpu-map' : '{}' is no set of threads", threads.text);
+        diagnostics.error(threads.span, text).help("all, odd, even, a number, or a range such as 1-4");
+    }
+    for word in args.words(1).iter().filter(|word| !word.text.split(',').all(|part| is_set(part, MOST_CORES)))
+    {
+        let text = format!("'cpu-map' : '{}' is no set of cores", word.text);
+        diagnostics.error(word.span, text).help("a number from 0 on, or a range such as 0-3");
+    }
+}

@@ -90,6 +90,9 @@ pub struct Global {
     pub chroot: Option<String>,
     pub pidfile: Option<String>,
     pub daemon: bool,
+    /// Supervisor and worker, as with `-W`.
+    pub master_worker: bool,
+    pub tuning: Tuning,
     pub node: Option<String>,
     /// What 'show info' says of this process.
     pub description: Option<String>,
@@ -100,6 +103,55 @@ pub struct Global {
     pub stats_timeout: Option<Duration>,
     /// Connections to the runtime API that are served at a time.
     pub stats_maxconn: Option<u32>,
+}
+
+/// Sizes that the file sets (`tune.` and its like).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Bytes of a buffer.
+    pub buffer: usize,
+    /// Bytes of it that a head leaves free.
+    pub rewrite: usize,
+    /// Most fields of a head.
+    pub fields: usize,
+    /// Most bytes of a request line in log lines.
+    pub logged_line: usize,
+    /// Most bytes of a captured cookie.
+    pub cookie: usize,
+    /// Reloads after which a worker that still serves is ended.
+    pub max_reloads: Option<usize>,
+    pub client: SocketBytes,
+    pub server: SocketBytes,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
+            buffer: 16_384,
+            rewrite: 1_024,
+            fields: 101,
+            logged_line: 1_023,
+            cookie: 63,
+            max_reloads: None,
+            client: SocketBytes::default(),
+            server: SocketBytes::default(),
+        }
+    }
+}
+
+impl Tuning {
+    /// Most bytes of a head.
+    #[must_use]
+    pub fn head(&self) -> usize {
+        self.buffer - self.rewrite.min(self.buffer / 2)
+    }
+}
+
+/// Bytes that the kernel keeps for a socket; `None`: as many as it likes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketBytes {
+    pub receive: Option<usize>,
+    pub send: Option<usize>,
 }
 
 /// Where log lines go.
@@ -175,6 +227,8 @@ pub struct Bind {
     pub id: u32,
     pub name: Option<String>,
     pub address: BindAddress,
+    /// What the kernel keeps for its clients.
+    pub bytes: SocketBytes,
     /// A socket of IPv6 takes no clients of IPv4.
     pub v6only: bool,
     pub backlog: Option<u32>,

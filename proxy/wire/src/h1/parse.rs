@@ -15,11 +15,13 @@ const MAX_LEADING_LINES: usize = 4;
 pub struct Limits {
     /// Most bytes, line ends included: HAProxy's buffer less what it keeps for rewriting.
     pub max_head: usize,
+    /// Most fields.
+    pub max_fields: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_head: 16_384 - 1_024 }
+        Self { max_head: 16_384 - 1_024, max_fields: scan::MAX_FIELDS }
     }
 }
 
@@ -75,7 +77,7 @@ fn read(
             Some((line, next)) => {
                 first_line(line, head)?;
                 head.text.extend_from_slice(bytes);
-                if let Some(used) = scan::fields(&mut head.text, next, &mut head.fields)? {
+                if let Some(used) = scan::fields(&mut head.text, next, &mut head.fields, limits.max_fields)? {
                     head.text.truncate(used);
                     return steering(head).map(|()| Parsed::Complete(used));
                 }

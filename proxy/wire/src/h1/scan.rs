@@ -4,8 +4,8 @@
 use super::head::{Field, Span};
 use super::refusal::Refusal;
 
-/// Most fields of one head, as HAProxy's `tune.http.maxhdr`.
-pub(super) const MAX_FIELDS: usize = 101;
+/// Most fields of one head where nothing else is said, as HAProxy's `tune.http.maxhdr`, which counts the first line.
+pub(super) const MAX_FIELDS: usize = 100;
 /// Bytes that are looked at together.
 const LANES: usize = 16;
 
@@ -73,6 +73,7 @@ pub(super) fn fields(
     bytes: &mut [u8],
     mut at: usize,
     fields: &mut Vec<Field>,
+    most: usize,
 ) -> Result<Option<usize>, Refusal> {
     loop {
         let Some((line, next)) = line(bytes, at)? else { return Ok(None) };
@@ -85,7 +86,7 @@ pub(super) fn fields(
         if colon == 0 || line.get(colon) != Some(&b':') {
             return Err(Refusal::Header);
         }
-        if fields.len() == MAX_FIELDS {
+        if fields.len() == most {
             return Err(Refusal::TooManyFields);
         }
         let name = Span::new(at, at + colon);
