@@ -8,6 +8,7 @@ use crate::model::BindAddress;
 /// Reads an address and an optional port. `*` and nothing mean every IPv4 address.
 pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u16>), String> {
     let is_v6 = text.starts_with("ipv6@");
+    let is_v4 = text.starts_with("ipv4@");
     let text = text.strip_prefix("ipv4@").or_else(|| text.strip_prefix("ipv6@")).unwrap_or(text);
     let (host, port) = match text.rsplit_once(':') {
         Some((host, "")) if !host.is_empty() => (host, None),
@@ -30,6 +31,9 @@ pub(crate) fn parse(text: &str) -> Result<(IpAddr, Option<u16>), String> {
             .parse()
             .map_err(|_| format!("'{other}' is not an address; host names are not resolved yet"))?,
     };
+    if (is_v6 && address.is_ipv4()) || (is_v4 && address.is_ipv6()) {
+        return Err(format!("'{bare}' is not an address of the family before it"));
+    }
     Ok((address, port))
 }
 

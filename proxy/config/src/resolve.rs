@@ -628,11 +628,15 @@ fn addresses(text: &str) -> Result<Vec<BindAddress>, String> {
     }
     let Some((host, ports)) = text.rsplit_once(':') else { return Err(format!("'{text}' lacks a port")) };
     let Some((low, high)) = ports.split_once('-') else {
-        return Ok(vec![BindAddress::Tcp(address::parse_socket(text)?)]);
+        let address = address::parse_socket(text)?;
+        if address.port() == 0 {
+            return Err(format!("'{text}' : 0 is no port to listen on"));
+        }
+        return Ok(vec![BindAddress::Tcp(address)]);
     };
     let number = |text: &str| text.parse::<u16>().map_err(|_| format!("'{ports}' is no range of ports"));
     let (low, high) = (number(low)?, number(high)?);
-    if low > high || high - low >= MAX_PORTS {
+    if low == 0 || low > high || high - low >= MAX_PORTS {
         return Err(format!("'{ports}' is no range of at most {MAX_PORTS} ports"));
     }
     let (ip, _) = address::parse(&format!("{host}:{low}"))?;

@@ -261,13 +261,14 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
     let (criterion, mut rest) = words.split_first()?;
     let (text, mut method, mut waits) = split_suffix(&criterion.text);
     let expr = Expr::parse_text(&text, criterion, context, diagnostics)?;
-    let (mut any_case, mut files) = (false, Vec::new());
+    let (mut any_case, mut files, mut is_closed) = (false, Vec::new(), false);
     while let Some((flag, after)) = rest.split_first() {
         match flag.text.as_str() {
             "-i" => any_case = true,
             "-n" => {}
             "-M" => waits = Some("-M"),
             "--" => {
+                is_closed = true;
                 rest = after;
                 break;
             }
@@ -299,6 +300,12 @@ fn test(words: &[Word], context: &Context<'_>, diagnostics: &mut Diagnostics) ->
         rest = after;
     }
     let mut method = method.unwrap_or_else(|| Method::usual(expr.yields()));
+    if rest.is_empty() && files.is_empty() && !is_closed && !method.needs_none() {
+        let text = format!("'{}' is compared with nothing, and never holds", criterion.text);
+        diagnostics
+            .warning(criterion.span, text)
+            .help("'-m found' asks whether it is there; '--' says that nothing is meant");
+    }
     let mut patterns: Vec<String> = rest.iter().map(|w| w.text.clone()).collect();
     for file in files {
         match (context.file)(file) {

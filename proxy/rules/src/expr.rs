@@ -15,6 +15,8 @@ pub(crate) const PURPOSE: &str = "It decides what a rule applies to.";
 enum Source {
     Fetch(fetches::Eval, FetchArgs),
     Tracked(usize, DataType),
+    /// The entry of another table that has the tracked key.
+    TrackedIn(usize, TableId, DataType),
     Client(TableId, DataType),
 }
 
@@ -151,6 +153,10 @@ impl Expr {
                 let tracked = exchange.tracked[*slot].as_ref()?;
                 Some(number(tracked.table, &tracked.key, *data_type))
             }
+            Source::TrackedIn(slot, table, data_type) => {
+                let tracked = exchange.tracked[*slot].as_ref()?;
+                Some(number(*table, &tracked.key, *data_type))
+            }
             Source::Client(table, data_type) => {
                 let key = view.table(*table).schema().key.of_address(exchange.client.ip())?;
                 Some(number(*table, &key, *data_type))
@@ -253,10 +259,21 @@ fn counter_expr(
     context: &Context<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Expr> {
+    let mut tracked = |slot, table: Option<&str>, data_type| match table.filter(|table| !table.is_empty()) {
+        None => Some(Source::Tracked(slot, data_type)),
+        Some(table) => {
+            let table = context.find_table(Some(table), at.span, diagnostics)?;
+            Some(Source::TrackedIn(slot, table, data_type))
+        }
+    };
+    let (number, table) = match argument.and_then(|argument| argument.split_once(',')) {
+        Some((number, table)) => (Some(number), Some(table)),
+        None => (argument, None),
+    };
     let source = match counter {
-        Counter::Tracked(slot, data_type) => Source::Tracked(slot, data_type),
-        Counter::TrackedByArgument(data_type) => match argument.and_then(|a| a.parse::<usize>().ok()) {
-            Some(slot) if slot < 3 => Source::Tracked(slot, data_type),
+        Counter::Tracked(slot, data_type) => tracked(slot, argument, data_type)?,
+        Counter::TrackedByArgument(data_type) => match number.and_then(|a| a.trim().parse::<usize>().ok()) {
+            Some(slot) if slot < 3 => tracked(slot, table.map(str::trim), data_type)?,
             _ => {
                 diagnostics
                     .error(at.span, format!("'{}' expects the number of a tracked counter, 0 to 2", at.text));

@@ -42,6 +42,11 @@ impl Method {
         })
     }
 
+    /// Whether it compares with nothing.
+    pub(crate) fn needs_none(self) -> bool {
+        matches!(self, Self::Bool | Self::Found | Self::Scheme)
+    }
+
     pub(crate) fn usual(kind: Kind) -> Self {
         match kind {
             Kind::Bool => Self::Bool,

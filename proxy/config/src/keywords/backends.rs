@@ -18,7 +18,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
             &["balance"],
-            &[Arg::Word("algorithm"), Arg::Rest("parameters")],
+            &[Arg::Optional(&Arg::Word("algorithm")), Arg::Rest("parameters")],
             "How a server is chosen: roundrobin, static-rr, leastconn or source.",
             "balance roundrobin"
         ),
@@ -118,7 +118,10 @@ const OTHER_BALANCE: &[&str] =
     &["first", "hash", "hdr", "log-hash", "random", "rdp-cookie", "uri", "url_param"];
 
 fn balance(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
-    let word = args.word(0);
+    let Some(word) = args.optional_word(0) else {
+        draft.balance = Some(Balance::RoundRobin);
+        return;
+    };
     let name = word.text.split('(').next().unwrap_or_default();
     let algorithm = match name {
         "roundrobin" | "static-rr" => Balance::RoundRobin,

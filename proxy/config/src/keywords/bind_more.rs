@@ -247,17 +247,20 @@ pub(super) const TABLE: &[Keyword<BindOptions>] = &[
             "prefer-client-ciphers",
         ),
     ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::accepted(
+    Keyword {
+        spec: Spec::accepted(
             ALONE,
-            &["process", "thread"],
+            &["process"],
             &[Arg::Word("set")],
-            "Which threads serve this listener.",
+            "Which processes serve this listener.",
             "process 1",
         ),
-    ),
+        sections: HERE,
+        negatable: false,
+        apply: |_, a, r| {
+            r.warning(a.keyword.span, "'process' has no effect: one process serves all listeners");
+        },
+    },
     Keyword::inert(
         HERE,
         false,
@@ -292,6 +295,17 @@ pub(super) const TABLE: &[Keyword<BindOptions>] = &[
             &[Arg::Duration("time", Unit::Millis)],
             "Longest time without an acknowledgement.",
             "tcp-ut 30s",
+        ),
+    ),
+    Keyword::inert(
+        HERE,
+        false,
+        Spec::accepted(
+            ALONE,
+            &["thread"],
+            &[Arg::Word("set")],
+            "Which threads serve this listener.",
+            "thread 1",
         ),
     ),
     Keyword::inert(HERE, false, Spec::later(&["tfo"], &[], "TCP fast open.", "tfo")),

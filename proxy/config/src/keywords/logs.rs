@@ -15,6 +15,7 @@ const FACILITIES: [&str; 24] = [
     "local7",
 ];
 const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+const FORMATS: [&str; 8] = ["local", "rfc3164", "rfc5424", "priority", "short", "timed", "iso", "raw"];
 /// The port of syslog.
 const SYSLOG_PORT: u16 = 514;
 
@@ -58,6 +59,12 @@ pub(crate) fn target(args: &Args, diagnostics: &mut Diagnostics) -> Option<LogTa
         "stdout" => LogAddress::Stdout,
         "stderr" => LogAddress::Stderr,
         path if path.starts_with('/') => LogAddress::Unix(PathBuf::from(path)),
+        special
+            if ["ring@", "fd@", "abns@", "unix@", "tcp@"].iter().any(|known| special.starts_with(known)) =>
+        {
+            diagnostics.later_for(word.span, &format!("log to {special}"), "Log lines go there.");
+            return None;
+        }
         text => match address::parse(text.strip_prefix("udp@").unwrap_or(text)) {
             Ok((ip, port)) => LogAddress::Udp((ip, port.unwrap_or(SYSLOG_PORT)).into()),
             Err(why) => {
@@ -68,8 +75,21 @@ pub(crate) fn target(args: &Args, diagnostics: &mut Diagnostics) -> Option<LogTa
     };
     let mut words = args.words(1);
     while let [option, value, rest @ ..] = words {
-        if option.text != "format" {
-            break;
+        match option.text.as_str() {
+            "format" if !FORMATS.contains(&value.text.as_str()) => {
+                let note = diagnostics.error(value.span, format!("'{}' is no log format", value.text));
+                note.help(format!("one of {} is expected", FORMATS.join(", ")));
+                words = rest;
+                continue;
+            }
+            "format" => {}
+            "len" | "sample" => {
+                let purpose = "It bounds what is written.";
+                diagnostics.later_for(option.span, &format!("log ... {}", option.text), purpose);
+                words = rest;
+                continue;
+            }
+            _ => break,
         }
         let written = match address {
             LogAddress::Stdout | LogAddress::Stderr => "raw",

@@ -86,10 +86,20 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         apply: |d, a, _| d.options.httpclose = !a.negated,
     },
     Keyword {
-        spec: spec!(&["option httplog"], &[], "Log lines tell of HTTP requests.", "option httplog"),
+        spec: spec!(
+            &["option httplog"],
+            &[Arg::Optional(&Arg::OneOf("format", &["clf"]))],
+            "Log lines tell of HTTP requests.",
+            "option httplog"
+        ),
         sections: FRONT,
         negatable: true,
-        apply: |d, a, _| d.options.httplog = !a.negated,
+        apply: |d, a, r| {
+            if let Some(format) = a.optional_word(0) {
+                r.later_for(format.span, "option httplog clf", "Log lines have the format of web servers.");
+            }
+            d.options.httplog = !a.negated;
+        },
     },
     Keyword {
         spec: spec!(
