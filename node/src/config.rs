@@ -453,9 +453,12 @@ fn understand(
 /// Users and groups that this machine does not have.
 fn check_accounts(config: &Proxied, diagnostics: &mut Diagnostics) {
     let global = &config.global;
-    let sockets = &global.stats_sockets;
-    let users = global.user.iter().chain(sockets.iter().filter_map(|socket| socket.user.as_ref()));
-    let groups = global.group.iter().chain(sockets.iter().filter_map(|socket| socket.group.as_ref()));
+    let files = || {
+        let stats = global.stats_sockets.iter().map(|socket| &socket.file);
+        stats.chain(config.binds.iter().map(|bind| &bind.file))
+    };
+    let users = global.user.iter().chain(files().filter_map(|file| file.user.as_ref()));
+    let groups = global.group.iter().chain(files().filter_map(|file| file.group.as_ref()));
     let mut check = |account: &Account, known: Result<(), String>| {
         if let (Account::Name { at, .. }, Err(why)) = (account, known) {
             diagnostics.error(*at, why).help("create it, or name one that this machine has");
@@ -592,7 +595,7 @@ impl Everything {
             };
             let binds = self.proxy.binds.iter().filter_map(|bind| match &bind.address {
                 BindAddress::Tcp(address) => Some(*address),
-                BindAddress::Unix(_) | BindAddress::Inherited(_) => None,
+                BindAddress::Unix(_) | BindAddress::Abstract(_) | BindAddress::Inherited(_) => None,
             });
             let ports: BTreeSet<u16> = binds.filter(listens).map(|bind| bind.port()).collect();
             ports.into_iter().collect::<Vec<u16>>()

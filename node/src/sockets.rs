@@ -3,12 +3,15 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 
-use proxy_config::model::{Bind, BindAddress, Config};
+use proxy_config::model::{Bind, BindAddress, Config, SocketFile};
 
 use crate::config::Everything;
 use crate::runtime_api;
-use crate::worker::Parts;
+use crate::worker::{Parts, privileges};
 
 /// Opens all of them, or takes over what `before` has open already; the error names each that could not be.
 pub(crate) fn open(
@@ -37,7 +40,7 @@ pub(crate) fn open(
     for bind in &config.binds {
         let open = match before.and_then(|(old, parts)| old_bind(old, parts, &bind.address, &mut taken)) {
             Some(group) => group.iter().map(OwnedFd::try_clone).collect(),
-            None => (0..cores).map(|_| open_bind(bind)).collect(),
+            None => open_bind(bind, cores),
         };
         match open {
             Ok(group) => parts.sockets.binds.push(group),
@@ -92,20 +95,44 @@ pub(crate) fn shown(address: &BindAddress) -> String {
     match address {
         BindAddress::Tcp(address) => address.to_string(),
         BindAddress::Unix(path) => format!("'{}'", path.display()),
+        BindAddress::Abstract(name) => format!("abns@{name}"),
         BindAddress::Inherited(number) => format!("fd@{number}"),
     }
 }
 
-/// One socket of a bind; all cores share one that was inherited.
-fn open_bind(bind: &Bind) -> std::io::Result<OwnedFd> {
-    match bind.address {
-        BindAddress::Inherited(number) => {
-            let socket = crate::sys::inherited(number)?;
-            rustix::io::ioctl_fionbio(&socket, true)?;
-            Ok(socket)
+/// A bind's socket for each core; all of them share one that was inherited, or has no port.
+fn open_bind(bind: &Bind, cores: usize) -> std::io::Result<Vec<OwnedFd>> {
+    let socket = match &bind.address {
+        BindAddress::Inherited(number) => crate::sys::inherited(*number)?,
+        BindAddress::Unix(path) => open_file(path, &bind.file)?,
+        BindAddress::Abstract(name) => {
+            use std::os::linux::net::SocketAddrExt;
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            std::os::unix::net::UnixListener::bind_addr(&address)?.into()
         }
-        BindAddress::Tcp(_) | BindAddress::Unix(_) => proxy::open_socket(bind),
+        BindAddress::Tcp(_) => return (0..cores).map(|_| proxy::open_socket(bind)).collect(),
+    };
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    (0..cores).map(|_| socket.try_clone()).collect()
+}
+
+/// Listens on a Unix socket of the file system; what was there before goes.
+pub(crate) fn open_file(path: &Path, file: &SocketFile) -> std::io::Result<OwnedFd> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
     }
+    let socket = UnixListener::bind(path)?;
+    if let Some(mode) = file.mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    let user = file.user.as_ref().map(|account| privileges::user(account).map(|(user, _)| user));
+    let group = file.group.as_ref().map(privileges::group);
+    let (user, group) = (user.transpose(), group.transpose());
+    let (user, group) = (user.map_err(std::io::Error::other)?, group.map_err(std::io::Error::other)?);
+    // After the mode, which only the owner may change.
+    std::os::unix::fs::chown(path, user, group)?;
+    Ok(socket.into())
 }
 
 fn old_stats<'p>(old: &Config, parts: &'p Parts, address: &BindAddress) -> Option<&'p OwnedFd> {

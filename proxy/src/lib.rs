@@ -236,6 +236,7 @@ impl Proxy {
             address: match &bind.address {
                 BindAddress::Tcp(address) => address.to_string(),
                 BindAddress::Unix(path) => path.display().to_string(),
+                BindAddress::Abstract(name) => format!("abns@{name}"),
                 BindAddress::Inherited(number) => format!("fd@{number}"),
             },
             answers: answers.count.load(Relaxed),

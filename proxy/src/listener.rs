@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_config::model::{Bind, BindAddress};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use proxy_rules::unix_end;
+use socket2::{Domain, Protocol, SockRef, Type};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 use crate::core::Core;
 use crate::limits::ClientPlace;
 use crate::selftest;
 use crate::session;
 use crate::shared::Shared;
+use crate::socket::Socket;
 use crate::watchdog::{Station, watched};
 
 /// Connections accepted in one go before other tasks get their turn.
@@ -42,7 +44,7 @@ pub fn open_socket(bind: &Bind) -> io::Result<OwnedFd> {
     let BindAddress::Tcp(address) = &bind.address else {
         return Err(io::Error::new(io::ErrorKind::Unsupported, "only TCP addresses can be listened on yet"));
     };
-    let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     if address.is_ipv6() {
@@ -65,11 +67,67 @@ pub fn open_socket(bind: &Bind) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
+/// A listening socket in a runtime.
+enum Listener {
+    Tcp(TcpListener),
+    Unix {
+        listener: UnixListener,
+        /// What stands for the address of its connections' ends.
+        end: SocketAddr,
+    },
+}
+
+/// A connection, and its two ends: the client's and this one.
+type Accepted = (Socket, [SocketAddr; 2]);
+
+impl Listener {
+    fn new(socket: OwnedFd, id: u32) -> io::Result<Self> {
+        let is_unix = rustix::net::sockopt::socket_domain(&socket)? == rustix::net::AddressFamily::UNIX;
+        if is_unix {
+            let socket = std::os::unix::net::UnixListener::from(socket);
+            socket.set_nonblocking(true)?;
+            return Ok(Self::Unix { listener: UnixListener::from_std(socket)?, end: unix_end(id) });
+        }
+        let socket = std::net::TcpListener::from(socket);
+        socket.set_nonblocking(true)?;
+        Ok(Self::Tcp(TcpListener::from_std(socket)?))
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Self::Tcp(listener) => {
+                let (io, source) = listener.accept().await?;
+                let local = io.local_addr()?;
+                Ok((Socket::Tcp(io), [source, local]))
+            }
+            Self::Unix { listener, end } => Ok((Socket::Unix(listener.accept().await?.0), [*end; 2])),
+        }
+    }
+
+    /// Who waits already; `None`: nobody.
+    fn accept_now(&self) -> Option<io::Result<Accepted>> {
+        match self {
+            Self::Tcp(listener) => {
+                let (socket, source) = SockRef::from(listener).accept().ok()?;
+                let io = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket.into()));
+                Some(io.and_then(|io| {
+                    let local = io.local_addr()?;
+                    let source = source.as_socket().ok_or(io::ErrorKind::Unsupported)?;
+                    Ok((Socket::Tcp(io), [source, local]))
+                }))
+            }
+            Self::Unix { listener, end } => {
+                let (socket, _) = SockRef::from(listener).accept().ok()?;
+                let io = socket.set_nonblocking(true).and_then(|()| UnixStream::from_std(socket.into()));
+                Some(io.map(|io| (Socket::Unix(io), [*end; 2])))
+            }
+        }
+    }
+}
+
 /// Starts accepting on one socket.
 pub(crate) fn spawn(core: &Rc<Core>, bind: usize, socket: OwnedFd) -> io::Result<()> {
-    let socket = std::net::TcpListener::from(socket);
-    socket.set_nonblocking(true)?;
-    let listener = TcpListener::from_std(socket)?;
+    let listener = Listener::new(socket, core.shared.config.binds[bind].id)?;
     core.shared.count_ear(true);
     let (core, pulse) = (Rc::clone(core), Arc::clone(&core.pulse));
     tokio::task::spawn_local(watched(pulse, Station::Accept, async move {
@@ -81,7 +139,7 @@ pub(crate) fn spawn(core: &Rc<Core>, bind: usize, socket: OwnedFd) -> io::Result
 }
 
 /// Accepts until this process stops.
-async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
+async fn accept(core: &Rc<Core>, bind: usize, listener: &Listener) {
     let frontend = core.shared.config.binds[bind].frontend.0 as usize;
     let mut batch = 0;
     core.shared.until(Shared::is_accepting).await;
@@ -101,11 +159,11 @@ async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
             biased;
             () = &mut stop => return,
             accepted = listener.accept() => match accepted {
-                Ok((io, source)) => {
+                Ok((io, ends)) => {
                     core.enter(Station::Accept);
-                    if let Some(io) = not_ours(core, io, source) {
+                    if let Some(io) = not_ours(core, io, ends[0]) {
                         let place = place(core, frontend).await;
-                        session::spawn(core, bind, io, source, place);
+                        session::spawn(core, bind, io, ends, place);
                     }
                 }
                 Err(error) if is_of_one_connection(&error) => {}
@@ -125,12 +183,16 @@ async fn accept(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
 }
 
 /// A client's connection; this process' own is answered here.
-fn not_ours(core: &Rc<Core>, io: TcpStream, source: SocketAddr) -> Option<TcpStream> {
+fn not_ours(core: &Rc<Core>, io: Socket, source: SocketAddr) -> Option<Socket> {
+    let io = match io {
+        Socket::Tcp(io) => io,
+        other => return Some(other),
+    };
     if core.shared.selftest.takes(source, core.id, || io.peer_addr().is_ok()) {
         selftest::answer(core, io);
         return None;
     }
-    Some(io)
+    Some(Socket::Tcp(io))
 }
 
 /// The place of a connection that is accepted. Another core may have taken the last one since this one saw it free: then
@@ -150,16 +212,15 @@ async fn place(core: &Core, frontend: usize) -> ClientPlace {
 }
 
 /// Takes who waits already, as long as there is room: closing the socket would refuse them.
-fn empty(core: &Rc<Core>, bind: usize, listener: &TcpListener) {
+fn empty(core: &Rc<Core>, bind: usize, listener: &Listener) {
     let frontend = core.shared.config.binds[bind].frontend.0 as usize;
     for _ in 0..DEFAULT_BACKLOG {
         let Some(place) = core.shared.places.take_client(frontend) else { return };
-        let Ok((socket, source)) = SockRef::from(listener).accept() else { return };
-        let stream = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket.into()));
-        if let (Ok(stream), Some(source)) = (stream, source.as_socket())
-            && let Some(stream) = not_ours(core, stream, source)
+        let Some(accepted) = listener.accept_now() else { return };
+        if let Ok((io, ends)) = accepted
+            && let Some(io) = not_ours(core, io, ends[0])
         {
-            session::spawn(core, bind, stream, source, place);
+            session::spawn(core, bind, io, ends, place);
         }
     }
 }

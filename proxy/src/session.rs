@@ -9,7 +9,6 @@ use std::sync::Arc;
 use proxy_config::model::{Frontend, Mode};
 use proxy_rules::Tracked;
 use proxy_table::DataType;
-use tokio::net::TcpStream;
 
 use crate::clock::{OneReading, now_ms};
 use crate::connection::{Connection, HandshakeFailure};
@@ -185,10 +184,8 @@ fn untrack(core: &Core, slots: &Slots) {
 
 /// Starts a session on this core, if the rules of connections let it (manual chapter 4.2, `tcp-request connection`):
 /// before anything is allocated for it.
-pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: TcpStream, source: SocketAddr, place: ClientPlace) {
-    let Ok(local) = io.local_addr() else { return };
-    let client = Connection::new(Socket::Tcp(io));
-    if let Some(session) = begin(core, bind, client, [source, local], place) {
+pub(crate) fn spawn(core: &Rc<Core>, bind: usize, io: Socket, ends: [SocketAddr; 2], place: ClientPlace) {
+    if let Some(session) = begin(core, bind, Connection::new(io), ends, place) {
         let pulse = Arc::clone(&core.pulse);
         match core.shared.tls.0.get(bind).cloned().flatten() {
             None => tokio::task::spawn_local(timed(pulse, run(session))),

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use crate::sys::unacknowledged;
 
@@ -18,6 +18,8 @@ pub(crate) mod memory;
 pub(crate) enum Socket {
     /// The kernel's.
     Tcp(TcpStream),
+    /// The kernel's, of this machine.
+    Unix(UnixStream),
     /// A test's.
     #[cfg(test)]
     Memory(memory::End),
@@ -28,6 +30,7 @@ impl Socket {
     pub(crate) fn is_readable(&self, cx: &mut Context<'_>) -> bool {
         match self {
             Self::Tcp(io) => io.poll_read_ready(cx).is_ready(),
+            Self::Unix(io) => io.poll_read_ready(cx).is_ready(),
             #[cfg(test)]
             Self::Memory(end) => end.is_readable(),
         }
@@ -53,7 +56,7 @@ impl Socket {
                 // A socket that is gone already needs none.
                 let _ = io.set_zero_linger();
             }
-            Self::Tcp(_) => {}
+            Self::Tcp(_) | Self::Unix(_) => {}
             #[cfg(test)]
             Self::Memory(_) => {}
         }
@@ -68,6 +71,7 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_read(cx, buffer),
+            Self::Unix(io) => Pin::new(io).poll_read(cx, buffer),
             #[cfg(test)]
             Self::Memory(end) => end.poll_read(cx, buffer),
         }
@@ -78,6 +82,7 @@ impl AsyncWrite for Socket {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write(cx, bytes),
+            Self::Unix(io) => Pin::new(io).poll_write(cx, bytes),
             #[cfg(test)]
             Self::Memory(end) => end.poll_write(cx, bytes),
         }
@@ -90,6 +95,7 @@ impl AsyncWrite for Socket {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_write_vectored(cx, pieces),
+            Self::Unix(io) => Pin::new(io).poll_write_vectored(cx, pieces),
             #[cfg(test)]
             Self::Memory(end) => {
                 let first = pieces.iter().find(|p| !p.is_empty());
@@ -99,12 +105,13 @@ impl AsyncWrite for Socket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        matches!(self, Self::Tcp(_))
+        matches!(self, Self::Tcp(_) | Self::Unix(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_flush(cx),
+            Self::Unix(io) => Pin::new(io).poll_flush(cx),
             #[cfg(test)]
             Self::Memory(_) => Poll::Ready(Ok(())),
         }
@@ -113,6 +120,7 @@ impl AsyncWrite for Socket {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(io) => Pin::new(io).poll_shutdown(cx),
+            Self::Unix(io) => Pin::new(io).poll_shutdown(cx),
             #[cfg(test)]
             Self::Memory(end) => {
                 end.close();

@@ -3,7 +3,7 @@
 mod commands;
 
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
+use std::os::linux::net::SocketAddrExt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 
-use crate::worker::privileges;
+use crate::sockets;
 
 /// Longest line of commands, in bytes, its line feed included: HAProxy's (its buffer without what it keeps free for
 /// rewriting). A longer line is refused as a whole.
@@ -69,22 +69,10 @@ pub(crate) enum Piece {
 /// Opens a stats socket of the file; a path that an earlier process left is replaced.
 pub(crate) fn open(line: &StatsSocket) -> std::io::Result<OwnedFd> {
     let socket: OwnedFd = match &line.address {
-        BindAddress::Unix(path) => {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            let socket = std::os::unix::net::UnixListener::bind(path)?;
-            if let Some(mode) = line.mode {
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
-            }
-            let user = line.user.as_ref().map(|account| privileges::user(account).map(|(user, _)| user));
-            let group = line.group.as_ref().map(privileges::group);
-            let (user, group) = (user.transpose(), group.transpose());
-            let (user, group) = (user.map_err(std::io::Error::other)?, group.map_err(std::io::Error::other)?);
-            // After the mode, which only the owner may change.
-            std::os::unix::fs::chown(path, user, group)?;
-            socket.into()
+        BindAddress::Unix(path) => sockets::open_file(path, &line.file)?,
+        BindAddress::Abstract(name) => {
+            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+            std::os::unix::net::UnixListener::bind_addr(&address)?.into()
         }
         BindAddress::Tcp(address) => std::net::TcpListener::bind(address)?.into(),
         BindAddress::Inherited(number) => crate::sys::inherited(*number)?,

@@ -58,6 +58,8 @@ pub(crate) fn waiting(text: &str) -> Option<&'static str> {
     }
 }
 
+/// Longest name of an abstract socket (unix(7)).
+const LONGEST_ABSTRACT: usize = 107;
 /// Longest name of a host (RFC 1035 2.3.4).
 const LONGEST_HOST: usize = 253;
 
@@ -76,6 +78,13 @@ pub(crate) fn special(text: &str) -> Option<Result<BindAddress, String>> {
         let number = number.parse().ok().filter(|n| *n >= 0);
         return Some(
             number.map(BindAddress::Inherited).ok_or_else(|| format!("'{text}' names no descriptor")),
+        );
+    }
+    if let Some(name) = text.strip_prefix("abns@") {
+        let fits = !name.is_empty() && name.len() <= LONGEST_ABSTRACT;
+        let name = fits.then(|| BindAddress::Abstract(name.to_owned()));
+        return Some(
+            name.ok_or_else(|| format!("a name of 1 to {LONGEST_ABSTRACT} bytes is expected behind 'abns@'")),
         );
     }
     let path = text.strip_prefix("unix@").unwrap_or(text);

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proxy_lang::{Span, Word};
 
 use crate::model::{
-    Balance, Captures, Cookie, Expect, ForwardFor, Global, HttpReuse, LogTarget, Mode, Options, StatsPage,
-    Timeouts, TlsVersion,
+    Balance, Captures, Cookie, Expect, ForwardFor, Global, HttpReuse, LogTarget, Mode, Options, SocketFile,
+    StatsPage, Timeouts, TlsVersion,
 };
 
 /// The global section.
@@ -82,6 +82,7 @@ pub(crate) struct BindDraft {
 pub struct BindOptions {
     pub(crate) id: Option<u32>,
     pub(crate) name: Option<String>,
+    pub(crate) file: SocketFile,
     pub(crate) v6only: bool,
     pub(crate) backlog: Option<u32>,
     pub(crate) ssl: bool,

@@ -338,12 +338,6 @@ impl Place<'_> {
                     }
                 }
             }
-            if let Some(waiting) = list.iter().find_map(|address| match address {
-                BindAddress::Unix(_) => Some("bind to a Unix socket"),
-                BindAddress::Tcp(_) | BindAddress::Inherited(_) => None,
-            }) {
-                diagnostics.later(at, waiting);
-            }
             if let Some(id) = bind.options.id {
                 if list.len() > 1 {
                     diagnostics.error(at, "'bind' : 'id' is for one address, and there are several");
@@ -364,6 +358,7 @@ impl Place<'_> {
                     id,
                     name: bind.options.name.clone(),
                     address,
+                    file: bind.options.file.clone(),
                     bytes: config.global.tuning.client,
                     v6only: bind.options.v6only,
                     backlog: bind.options.backlog.or(self.draft.backlog),

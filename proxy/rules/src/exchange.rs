@@ -1,7 +1,7 @@
 //! What rules look at: one exchange, and the process around it.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use proxy_table::{Key, Table, TableId};
@@ -16,6 +16,19 @@ pub struct Tracked {
     pub table: TableId,
     /// The entry.
     pub key: Key,
+}
+
+/// An end of a connection through a Unix socket: it has no address, and stands in its place with the listener's number.
+#[must_use]
+pub fn unix_end(listener: u32) -> SocketAddr {
+    // What is larger cannot be told in a port, and is only shown.
+    SocketAddr::from((Ipv6Addr::UNSPECIFIED, u16::try_from(listener).unwrap_or(u16::MAX)))
+}
+
+/// Whether a client's address stands for a connection through a Unix socket: no other one is unspecified.
+#[must_use]
+pub fn is_unix_end(address: SocketAddr) -> bool {
+    address.ip().is_unspecified()
 }
 
 /// One exchange as rules see it.

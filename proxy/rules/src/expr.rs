@@ -158,6 +158,9 @@ impl Expr {
                 Some(number(*table, &tracked.key, *data_type))
             }
             Source::Client(table, data_type) => {
+                if crate::is_unix_end(exchange.client) {
+                    return None;
+                }
                 let key = view.table(*table).schema().key.of_address(exchange.client.ip())?;
                 Some(number(*table, &key, *data_type))
             }

@@ -21,7 +21,7 @@ mod stick;
 pub use acl::{AclSet, Condition, Holds, criterion};
 pub use context::{Context, Stage};
 pub use converters::{CONVERTERS, Converter};
-pub use exchange::{Exchange, Tracked, View};
+pub use exchange::{Exchange, Tracked, View, is_unix_end, unix_end};
 pub use expr::Expr;
 pub use format::{CLFLOG, Format, HTTPLOG, TCPLOG};
 pub use log_fields::{DateForm, LOG_FIELDS, LogFacts};

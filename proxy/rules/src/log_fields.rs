@@ -111,6 +111,9 @@ impl Flags {
     }
 
     fn address(self, address: SocketAddr, out: &mut Vec<u8>) {
+        if crate::is_unix_end(address) {
+            return self.text(b"unix", out);
+        }
         match (self.hexadecimal, address.ip()) {
             (true, IpAddr::V4(ip)) => hexadecimal(&ip.octets(), out),
             (true, IpAddr::V6(ip)) => hexadecimal(&ip.octets(), out),

@@ -6,6 +6,7 @@ mod queue;
 mod sender;
 
 use proxy_config::model::{Config, LogAddress, LogTarget};
+use proxy_rules::is_unix_end;
 
 pub use queue::{LogQueue, MAX_QUEUED_BYTES, MAX_QUEUED_LINES};
 pub(crate) use sender::Sender;
@@ -62,7 +63,12 @@ pub(crate) fn handshake(session: &Session, bind: usize, why: &HandshakeFailure) 
     }
     let name = listener.name.clone().unwrap_or_else(|| listener.id.to_string());
     let (client, date) = (session.source, date::field(session.accepted_ms, proxy_rules::DateForm::Millis));
-    let line = format!("{}:{} [{date}] {}/{name}: {text}", client.ip(), client.port(), settings.name);
+    let source = if is_unix_end(client) {
+        format!("unix:{}", client.port())
+    } else {
+        format!("{}:{}", client.ip(), client.port())
+    };
+    let line = format!("{source} [{date}] {}/{name}: {text}", settings.name);
     let tag = core.shared.config.global.log_tag.as_deref().unwrap_or("haproxy");
     for target in settings.log.iter().filter(|target| target.max_level >= INFO) {
         if !core.log.send(target, INFO, tag, line.as_bytes()) {

@@ -334,7 +334,9 @@ fn count_denied(stream: &Stream<'_>) {
 
 fn forward_for(stream: &mut Stream<'_>, option: &ForwardFor) {
     let source = stream.session.source.ip();
-    if option.except.is_some_and(|network| network.contains(&source)) {
+    if proxy_rules::is_unix_end(stream.session.source)
+        || option.except.is_some_and(|network| network.contains(&source))
+    {
         return;
     }
     let head = &mut stream.scratch.request;

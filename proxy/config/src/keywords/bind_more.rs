@@ -154,26 +154,6 @@ pub(super) const TABLE: &[Keyword<BindOptions>] = &[
         HERE,
         false,
         Spec::later(
-            &["gid", "uid"],
-            &[Arg::Int("number", 0, 4_294_967_295)],
-            "Owner of the socket's file, by number.",
-            "gid 998",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(
-            &["group", "user"],
-            &[Arg::Word("name")],
-            "Owner of the socket's file.",
-            "group www-data",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(
             &["interface"],
             &[Arg::Word("name")],
             "Listens on this interface only.",
@@ -199,11 +179,6 @@ pub(super) const TABLE: &[Keyword<BindOptions>] = &[
             "Most connections through this listener.",
             "maxconn 1000",
         ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
-        Spec::later(&["mode"], &[Arg::Word("octal")], "Mode of the socket's file.", "mode 660"),
     ),
     Keyword::inert(
         HERE,

@@ -66,6 +66,44 @@ pub(super) const OPTIONS: &[Keyword<BindOptions>] = &[
         apply: |d, a, _| d.id = u32::try_from(a.int(0)).ok(),
     },
     Keyword {
+        spec: spec!(&["gid"], &[super::global::ID], "Group of the socket's file, by number.", "gid 998"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.file.group = super::global::numbered(a),
+    },
+    Keyword {
+        spec: spec!(&["group"], &[Arg::Word("name")], "Group of the socket's file.", "group www-data"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.file.group = super::global::named(a.word(0)),
+    },
+    Keyword {
+        spec: spec!(&["mode"], &[Arg::Word("octal")], "Mode of the socket's file.", "mode 660"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, r| match u32::from_str_radix(&a.text(0), 8) {
+            Ok(mode) if mode <= 0o7777 => d.file.mode = Some(mode),
+            _ => {
+                r.error(
+                    a.word(0).span,
+                    format!("'{}' is not a mode: an octal number is expected", a.text(0)),
+                );
+            }
+        },
+    },
+    Keyword {
+        spec: spec!(&["uid"], &[super::global::ID], "Owner of the socket's file, by number.", "uid 998"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.file.user = super::global::numbered(a),
+    },
+    Keyword {
+        spec: spec!(&["user"], &[Arg::Word("name")], "Owner of the socket's file.", "user www-data"),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| d.file.user = super::global::named(a.word(0)),
+    },
+    Keyword {
         spec: spec!(
             &["name"],
             &[Arg::Word("name")],

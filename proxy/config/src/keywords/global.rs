@@ -5,11 +5,11 @@ use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Unit, Word};
 use super::spec;
 use crate::address;
 use crate::draft::{Base, GlobalDraft};
-use crate::model::{Account, BindAddress, Level, StatsSocket};
+use crate::model::{Account, BindAddress, Level, SocketFile, StatsSocket};
 
 const HERE: Sections = Sections::GLOBAL;
 /// The number of a user or a group.
-const ID: Arg = Arg::Int("number", 0, 4_294_967_294);
+pub(super) const ID: Arg = Arg::Int("number", 0, 4_294_967_294);
 
 pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword {
@@ -229,12 +229,12 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
 ];
 
 /// A user or a group by name.
-fn named(word: &Word) -> Option<Account> {
+pub(super) fn named(word: &Word) -> Option<Account> {
     Some(Account::Name { name: word.text.clone(), at: word.span })
 }
 
 /// A user or a group by number.
-fn numbered(args: &Args) -> Option<Account> {
+pub(super) fn numbered(args: &Args) -> Option<Account> {
     u32::try_from(args.int(0)).ok().map(Account::Number)
 }
 
@@ -266,12 +266,12 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
             return;
         }
     };
-    let mut socket = StatsSocket { address, mode: None, user: None, group: None, level: Level::Operator };
+    let mut socket = StatsSocket { address, file: SocketFile::default(), level: Level::Operator };
     let mut rest = args.words(1);
     while let [keyword, value, after @ ..] = rest {
         match (keyword.text.as_str(), value.text.as_str()) {
             ("mode", mode) => match u32::from_str_radix(mode, 8) {
-                Ok(mode) if mode <= 0o777 => socket.mode = Some(mode),
+                Ok(mode) if mode <= 0o777 => socket.file.mode = Some(mode),
                 _ => {
                     diagnostics
                         .error(value.span, format!("'{mode}' is not a mode: an octal number is expected"));
@@ -280,11 +280,11 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
             ("level", "user") => socket.level = Level::User,
             ("level", "operator") => socket.level = Level::Operator,
             ("level", "admin") => socket.level = Level::Admin,
-            ("user", _) => socket.user = named(value),
-            ("group", _) => socket.group = named(value),
+            ("user", _) => socket.file.user = named(value),
+            ("group", _) => socket.file.group = named(value),
             ("uid" | "gid", number) => match (number.parse().map(Account::Number), keyword.text.as_str()) {
-                (Ok(account), "uid") => socket.user = Some(account),
-                (Ok(account), _) => socket.group = Some(account),
+                (Ok(account), "uid") => socket.file.user = Some(account),
+                (Ok(account), _) => socket.file.group = Some(account),
                 (Err(_), _) => {
                     diagnostics.error(value.span, format!("'{number}' is not a number of a user or a group"));
                 }

@@ -205,12 +205,18 @@ pub enum Level {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsSocket {
     pub address: BindAddress,
-    pub mode: Option<u32>,
-    /// Owner of the socket's file; without it the user of this process.
-    pub user: Option<Account>,
-    /// Group of the socket's file; without it the group of this process.
-    pub group: Option<Account>,
+    pub file: SocketFile,
     pub level: Level,
+}
+
+/// The file of a Unix socket.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SocketFile {
+    pub mode: Option<u32>,
+    /// Its owner; without it the user of this process.
+    pub user: Option<Account>,
+    /// Its group; without it the group of this process.
+    pub group: Option<Account>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -227,6 +233,7 @@ pub struct Bind {
     pub id: u32,
     pub name: Option<String>,
     pub address: BindAddress,
+    pub file: SocketFile,
     /// What the kernel keeps for its clients.
     pub bytes: SocketBytes,
     /// A socket of IPv6 takes no clients of IPv4.
@@ -289,6 +296,8 @@ pub struct StatsPage {
 pub enum BindAddress {
     Tcp(SocketAddr),
     Unix(PathBuf),
+    /// A socket of this name that no file stands for (`abns@`).
+    Abstract(String),
     /// A descriptor that the program was started with.
     Inherited(i32),
 }

@@ -1,9 +1,16 @@
 //! Addresses and ports of the client's connection.
 
+use std::net::SocketAddr;
+
 use proxy_lang::Spec;
 
 use super::{Eval, Fetch, Takes};
 use crate::{Kind, Sample, Stage};
+
+/// An address, unless it stands for a Unix socket.
+fn internet(address: SocketAddr) -> Option<SocketAddr> {
+    Some(address).filter(|address| !crate::is_unix_end(*address))
+}
 
 pub(super) const TABLE: &[Fetch] = &[
     Fetch {
@@ -12,7 +19,7 @@ pub(super) const TABLE: &[Fetch] = &[
         needs: Stage::Connection,
         takes: Takes::Nothing,
         suffixes: false,
-        eval: Eval::One(|ex, _, _| Some(Sample::Addr(ex.client.ip()))),
+        eval: Eval::One(|ex, _, _| internet(ex.client).map(|a| Sample::Addr(a.ip()))),
     },
     Fetch {
         spec: Spec::full(&["src_port"], &[], "The client's port.", "src_port"),
@@ -20,7 +27,7 @@ pub(super) const TABLE: &[Fetch] = &[
         needs: Stage::Connection,
         takes: Takes::Nothing,
         suffixes: false,
-        eval: Eval::One(|ex, _, _| Some(Sample::Int(i64::from(ex.client.port())))),
+        eval: Eval::One(|ex, _, _| internet(ex.client).map(|a| Sample::Int(i64::from(a.port())))),
     },
     Fetch {
         spec: Spec::full(&["dst"], &[], "The address the client connected to.", "dst"),
@@ -28,7 +35,7 @@ pub(super) const TABLE: &[Fetch] = &[
         needs: Stage::Connection,
         takes: Takes::Nothing,
         suffixes: false,
-        eval: Eval::One(|ex, _, _| Some(Sample::Addr(ex.local.ip()))),
+        eval: Eval::One(|ex, _, _| internet(ex.local).map(|a| Sample::Addr(a.ip()))),
     },
     Fetch {
         spec: Spec::full(&["dst_port"], &[], "The port the client connected to.", "dst_port"),
@@ -36,7 +43,7 @@ pub(super) const TABLE: &[Fetch] = &[
         needs: Stage::Connection,
         takes: Takes::Nothing,
         suffixes: false,
-        eval: Eval::One(|ex, _, _| Some(Sample::Int(i64::from(ex.local.port())))),
+        eval: Eval::One(|ex, _, _| internet(ex.local).map(|a| Sample::Int(i64::from(a.port())))),
     },
     Fetch {
         spec: Spec::full(&["ssl_fc"], &[], "Whether the client's connection is encrypted.", "ssl_fc"),
