@@ -3,6 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -105,16 +106,23 @@ fn open_bind(bind: &Bind, cores: usize) -> std::io::Result<Vec<OwnedFd>> {
     let socket = match &bind.address {
         BindAddress::Inherited(number) => crate::sys::inherited(*number)?,
         BindAddress::Unix(path) => open_file(path, &bind.file)?,
-        BindAddress::Abstract(name) => {
-            use std::os::linux::net::SocketAddrExt;
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-            std::os::unix::net::UnixListener::bind_addr(&address)?.into()
-        }
+        BindAddress::Abstract(name) => open_abstract(name)?,
         BindAddress::Tcp(_) => return (0..cores).map(|_| proxy::open_socket(bind)).collect(),
     };
     rustix::io::ioctl_fionbio(&socket, true)?;
     (0..cores).map(|_| socket.try_clone()).collect()
 }
+
+/// Listens under an abstract name. As in the original it is as long as names can be, filled up with zeros.
+pub(crate) fn open_abstract(name: &str) -> std::io::Result<OwnedFd> {
+    let mut bytes = [0; LONGEST_ABSTRACT];
+    bytes.get_mut(..name.len()).ok_or(std::io::ErrorKind::InvalidInput)?.copy_from_slice(name.as_bytes());
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(bytes)?;
+    Ok(UnixListener::bind_addr(&address)?.into())
+}
+
+/// Bytes of an abstract name (unix(7)).
+const LONGEST_ABSTRACT: usize = 107;
 
 /// Listens on a Unix socket of the file system; what was there before goes.
 pub(crate) fn open_file(path: &Path, file: &SocketFile) -> std::io::Result<OwnedFd> {

@@ -3,7 +3,6 @@
 mod commands;
 
 use std::os::fd::OwnedFd;
-use std::os::linux::net::SocketAddrExt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -70,10 +69,7 @@ pub(crate) enum Piece {
 pub(crate) fn open(line: &StatsSocket) -> std::io::Result<OwnedFd> {
     let socket: OwnedFd = match &line.address {
         BindAddress::Unix(path) => sockets::open_file(path, &line.file)?,
-        BindAddress::Abstract(name) => {
-            let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-            std::os::unix::net::UnixListener::bind_addr(&address)?.into()
-        }
+        BindAddress::Abstract(name) => sockets::open_abstract(name)?,
         BindAddress::Tcp(address) => std::net::TcpListener::bind(address)?.into(),
         BindAddress::Inherited(number) => crate::sys::inherited(*number)?,
     };
