@@ -178,6 +178,12 @@ pub(crate) fn examine(files: &Files, depth: Depth, explain: Explain) -> Result<R
     ))
 }
 
+/// Reads one text in HAProxy's language as far as words, names and references go, without the files it names.
+pub(crate) fn examine_text(name: &str, text: String) -> Reading {
+    let texts = Texts { files: vec![Text { name: name.to_owned(), content: text }], ..Texts::default() };
+    texts.read(&|_| Ok(String::new()), &read_included, Depth::Syntax, Explain::No)
+}
+
 /// Reads a file that a configuration in this folder names: relative to it, as an editor would expect.
 fn read_named(folder: Option<&Path>, path: &str) -> Result<String, String> {
     match (folder, Path::new(path).is_absolute() || Path::new(path).exists()) {
@@ -396,6 +402,20 @@ impl Texts {
             && let Some(config) = &proxy
         {
             check_accounts(config, &mut diagnostics);
+        }
+        if depth == Depth::Whole
+            && let Some(cluster) = &cluster
+            && let Some(block) = blocks.iter().find(|block| block.kind() == control::SECTION.name)
+        {
+            let span = block.header.span();
+            for path in BTreeSet::from([&cluster.certificate, &cluster.authority]) {
+                if let Err(why) = read_file(path) {
+                    let text = format!("cannot read '{path}' : {why}");
+                    diagnostics
+                        .error(span, text)
+                        .help("'tandem cluster init' makes the members' certificates");
+                }
+            }
         }
         let proxy = proxy.filter(|_| diagnostics.errors() == 0);
         let explained = match (explain, &proxy) {

@@ -17,7 +17,10 @@ fn check(more: &str, router: &str) -> Output {
          virtual-router v\n    interface eth0\n    vrid 51\n    priority lb1 150\n    address 192.0.2.100/24\n{router}"
     );
     std::fs::write(&path, text).unwrap();
-    Command::new(env!("CARGO_BIN_EXE_tandem")).args(["check"]).arg(path).output().unwrap()
+    // What is checked elsewhere.
+    ["a", "b"].into_iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+    command.arg("check").arg(path).current_dir(folder.path()).output().unwrap()
 }
 
 #[test]

@@ -693,7 +693,10 @@ fn one_process_cannot_serve_a_virtual_address_and_says_so() {
     let folder = TempDir::new().unwrap();
     let pair = "cluster c\n    member lb1 127.0.0.1\n    crt a ca-file b\nvirtual-router v\n    interface lo\n    vrid 3\n    address 192.0.2.1/32\n";
     let path = file(folder.path(), SocketAddrV4::new(Ipv4Addr::LOCALHOST, free_port()), pair);
-    let output = Command::new(TANDEM).args(["-db", "-L", "lb1", "-f"]).arg(&path).output().unwrap();
+    ["a", "b"].into_iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
+    let mut command = Command::new(TANDEM);
+    command.args(["-db", "-L", "lb1", "-f"]).arg(&path).current_dir(folder.path());
+    let output = command.output().unwrap();
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--no-vip"), "{output:?}");
 }

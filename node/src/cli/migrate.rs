@@ -3,9 +3,10 @@
 use std::io::IsTerminal;
 
 use proxy_config::{Change, Migration, migrate};
+use proxy_lang::{Diagnostic, Level, render};
 
 use crate::args::Migrate;
-use crate::config::{alert, read_file};
+use crate::config::{Reading, alert, examine_text, read_file};
 
 /// Something has no translation.
 const STUCK: u8 = 1;
@@ -35,7 +36,23 @@ pub(crate) fn show(options: &Migrate) -> u8 {
     if options.output.is_none() && changes.is_empty() && stuck.is_empty() {
         println!("nothing to change");
     }
-    u8::from(!stuck.is_empty()) * STUCK
+    let written = options.output.as_ref().map(|file| file.display().to_string());
+    let refused = refused(&written.unwrap_or_else(|| format!("{name}, rewritten")), text);
+    if !refused.is_empty() {
+        eprint!("what is written is still refused:\n{refused}");
+    }
+    u8::from(!stuck.is_empty() || !refused.is_empty()) * STUCK
+}
+
+/// What is still wrong with a text, and what of it is not built.
+fn refused(name: &str, text: String) -> String {
+    let Reading { sources, diagnostics, .. } = examine_text(name, text);
+    let errors: Vec<&Diagnostic> = diagnostics.iter().filter(|d| d.level == Level::Error).collect();
+    let mut said = render(&sources, &errors, std::process::id(), std::io::stderr().is_terminal());
+    for (span, what) in diagnostics.waiting() {
+        said.push_str(&format!("not built yet: {name}:{}: {what}\n", span.line));
+    }
+    said
 }
 
 fn print(name: &str, change: &Change) {

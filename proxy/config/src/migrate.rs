@@ -165,17 +165,21 @@ fn header_rule(old: &str, raw: &Raw<'_>) -> Verdict {
         Some(("rsp", verb)) => ("http-response", verb),
         _ => return Verdict::Same,
     };
-    let verb = verb.strip_prefix('i').unwrap_or(verb);
+    // Without 'i' names and values are told apart by case; rules never tell names apart.
+    let (verb, case) = verb.strip_prefix('i').map_or((verb, ""), |verb| (verb, "(?i)"));
     let arguments = raw.words.get(1..).unwrap_or_default();
     let split = arguments.iter().position(|word| matches!(*word, "if" | "unless")).unwrap_or(arguments.len());
     let (arguments, condition) = arguments.split_at(split);
     let rule = match (verb, arguments) {
         ("add", [header]) => add(header),
-        ("del", [pattern]) => header_name(pattern).map(|(name, _)| format!("del-header {name}")),
+        // Rules delete by name only: what looks at the value has no translation.
+        ("del", [pattern]) => header_name(pattern)
+            .filter(|(_, value)| matches!(*value, "" | ".*" | "(.*)" | ".*$" | "(.*)$"))
+            .map(|(name, _)| format!("del-header {name}")),
         ("rep", [search, replace]) if side == "http-request" => {
-            path(search, replace).or_else(|| value(search, replace))
+            path(search, replace, case).or_else(|| value(search, replace, case))
         }
-        ("rep", [search, replace]) => value(search, replace),
+        ("rep", [search, replace]) => value(search, replace, case),
         ("add" | "del" | "rep" | "allow" | "deny" | "pass" | "tarpit" | "setbe", _) => None,
         _ => return Verdict::Same,
     };
@@ -203,18 +207,18 @@ fn header_name(pattern: &str) -> Option<(&str, &str)> {
     is_name(name).then_some((name, rest))
 }
 
-/// A rewrite of one header's value.
-fn value(search: &str, replace: &str) -> Option<String> {
+/// A rewrite of one header's value. The pattern began at the line's begin, and begins at the value's now.
+fn value(search: &str, replace: &str, case: &str) -> Option<String> {
     let (name, pattern) = header_name(search)?;
     let (new, value) = replace.split_once(':')?;
     let value = value.strip_prefix("\\ ").unwrap_or(value);
     let same = name.eq_ignore_ascii_case(new) && !pattern.is_empty() && !value.is_empty();
-    same.then(|| format!("replace-header {name} {pattern} {value}"))
+    same.then(|| format!("replace-header {name} {case}^{pattern} {value}"))
 }
 
 /// A rewrite of the request line that keeps the method and moves the rest of the address:
 /// `^([^\ :]*)\ /old/(.*)` to `\1\ /new/\2`.
-fn path(search: &str, replace: &str) -> Option<String> {
+fn path(search: &str, replace: &str, case: &str) -> Option<String> {
     const METHOD: &[&str] = &["^([^\\ :]*)\\ ", "^([^\\ ]*)\\ ", "^(.*)\\ ", "^(\\S*)\\ "];
     let pattern = METHOD.iter().find_map(|method| search.strip_prefix(method))?;
     let target = replace.strip_prefix("\\1\\ ")?;
@@ -233,7 +237,7 @@ fn path(search: &str, replace: &str) -> Option<String> {
     for group in 2..=groups + 1 {
         moved = moved.replace(&format!("\\{group}"), &format!("\\{}", group - 1));
     }
-    Some(format!("replace-pathq ^{pattern} {moved}"))
+    Some(format!("replace-pathq {case}^{pattern} {moved}"))
 }
 
 fn is_name(name: &str) -> bool {
@@ -262,7 +266,15 @@ mod tests {
             ),
             ("rspadd A:\\ b\\ 5%", "http-response add-header A b\\ 5%%\n"),
             ("rspidel ^Server:.*", "http-response del-header Server\n"),
-            ("reqirep ^Host:\\ (.*) Host:\\ www.\\1", "http-request replace-header Host (.*) www.\\1\n"),
+            ("reqrep ^Host:\\ (.*) Host:\\ www.\\1", "http-request replace-header Host ^(.*) www.\\1\n"),
+            (
+                "rspirep ^Location:\\ http:(.*) Location:\\ https:\\1",
+                "http-response replace-header Location (?i)^http:(.*) https:\\1\n",
+            ),
+            (
+                "reqirep ^([^\\ :]*)\\ /cam/(.*) \\1\\ /\\2",
+                "http-request replace-pathq (?i)^/cam/(.*) /\\1\n",
+            ),
             ("reqrep ^([^\\ :]*)\\ /cam/(.*)     \\1\\ /\\2", "http-request replace-pathq ^/cam/(.*) /\\1\n"),
             (
                 "appsession JSESSIONID len 52 timeout 3h",
@@ -279,7 +291,12 @@ mod tests {
 
     #[test]
     fn what_has_no_translation_stays_and_is_said() {
-        for old in ["reqideny ^User-Agent:\\ bad", "reqrep ^GET\\ (.*) POST\\ \\1", "option http-tunnel"] {
+        for old in [
+            "reqidel ^X-Forwarded-For:\\ 10\\.",
+            "reqideny ^User-Agent:\\ bad",
+            "reqrep ^GET\\ (.*) POST\\ \\1",
+            "option http-tunnel",
+        ] {
             let migration = migrate(&format!("{old}\n"));
             assert_eq!((migration.text, migration.stuck.len()), (format!("{old}\n"), 1), "{old}");
         }
