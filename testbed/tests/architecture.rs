@@ -152,3 +152,95 @@ fn visit(folder: &Path, look: &mut impl FnMut(&Path, &str)) {
         }
     }
 }
+
+/// The files in a folder and below.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Where the configuration is printed or compared, and where tests are: no reading there makes a keyword act.
+const NO_EFFECT: [&str; 8] = [
+    "/tests.rs",
+    "/tests/",
+    "_tests.rs",
+    "/exchanges",
+    "cli/check.rs",
+    "cli/diff.rs",
+    "cli/explain.rs",
+    "cli/dump.rs",
+];
+
+/// The code that runs in a folder.
+fn running(folder: &Path) -> String {
+    let files = sources(folder).into_iter();
+    let files = files.filter(|path| !NO_EFFECT.iter().any(|part| path.to_string_lossy().contains(part)));
+    files.map(|path| without_tests(&std::fs::read_to_string(path).unwrap()).to_owned()).collect()
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default()
+}
+
+/// Whether code reads a field: `.name`, and no call, nor only an assignment.
+fn reads(code: &str, field: &str) -> bool {
+    let dotted = format!(".{field}");
+    code.match_indices(&dotted).any(|(at, _)| {
+        let rest = &code[at + dotted.len()..];
+        let is_whole = !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '(');
+        let assigns = rest.trim_start().strip_prefix('=').is_some_and(|rest| !rest.starts_with('='));
+        is_whole && !assigns
+    })
+}
+
+/// The public fields of the structs in a text, each with its struct.
+fn fields(text: &str) -> Vec<(String, String)> {
+    let (mut owner, mut found) = (String::new(), Vec::new());
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("pub struct ") {
+            owner = rest.split([' ', '(', '<']).next().unwrap_or_default().to_owned();
+        } else if let Some((name, _)) = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": "))
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        {
+            found.push((owner.clone(), name.to_owned()));
+        }
+    }
+    found
+}
+
+/// A keyword that sets a field which nothing reads is accepted and does not act: sixteen did.
+#[test]
+fn running_code_reads_every_field_of_the_configuration() {
+    let root = root();
+    let model = std::fs::read_to_string(root.join("proxy/config/src/model/mod.rs")).unwrap();
+    let fields = fields(&model);
+    assert!(fields.len() > 150, "the model is read wrongly: {} fields", fields.len());
+    // What a method of the model makes of its fields counts where the method is called.
+    let code = running(&root.join("proxy/src")) + &running(&root.join("node/src")) + &model;
+    let unread: Vec<String> = fields
+        .iter()
+        .filter(|(_, field)| !reads(&code, field))
+        .map(|(owner, field)| format!("{owner}::{field}"))
+        .collect();
+    assert!(unread.is_empty(), "no running code reads {}", unread.join(", "));
+}
+
+#[test]
+fn what_reads_a_field_is_told_from_what_does_not() {
+    assert!(reads("if config.global.node.is_some() {", "node"));
+    assert!(reads("a.node == b", "node") && reads("a.node)", "node"));
+    for code in ["a.nodes", "a.node()", "a.node = 1;", "node", "a.node_name"] {
+        assert!(!reads(code, "node"), "{code}");
+    }
+    let text = "pub struct A {\n    pub b_c: u32,\n    d: u32,\n}\npub enum E {\n    F,\n}\n";
+    assert_eq!(fields(text), [("A".to_owned(), "b_c".to_owned())]);
+}

@@ -154,6 +154,9 @@ pub struct ProxyDraft {
     pub(crate) options: Options,
     pub(crate) log: Vec<LogLine>,
     pub(crate) log_format: Option<Word>,
+    /// `option httplog` and `option tcplog`: the formats that HAProxy has ready.
+    pub(crate) httplog: bool,
+    pub(crate) tcplog: bool,
     pub(crate) forward_for: Option<ForwardFor>,
     pub(crate) balance: Option<Balance>,
     pub(crate) reuse: Option<HttpReuse>,

@@ -274,8 +274,7 @@ impl Place<'_> {
             None if draft.is_backend => u32::try_from(config.backends.len()).ok().map(BackendId),
             None => None,
         };
-        let options = draft.options;
-        let names_log_format = draft.log_format.is_some() || options.httplog || options.tcplog;
+        let names_log_format = draft.log_format.is_some() || draft.httplog || draft.tcplog;
         if names_log_format && self.log(&config.global).is_empty() {
             let text = format!("the log format of '{}' is ignored: it has no log address", name(draft));
             diagnostics.warning(self.at(), text).help("'log global', or 'log <address> <facility>'");
@@ -405,8 +404,8 @@ impl Place<'_> {
         let fixed = |text: &str| Word { text: text.to_owned(), span: self.at(), quoted: true };
         let word = match &self.draft.log_format {
             Some(word) => word.clone(),
-            None if self.draft.options.httplog && self.mode() == Mode::Http => fixed(HTTPLOG),
-            None if self.draft.options.tcplog || self.draft.options.httplog => fixed(TCPLOG),
+            None if self.draft.httplog && self.mode() == Mode::Http => fixed(HTTPLOG),
+            None if self.draft.tcplog || self.draft.httplog => fixed(TCPLOG),
             None if self.mode() == Mode::Http => fixed("Connect from %ci:%cp to %fi:%fp (%f/HTTP)"),
             None => fixed("Connect from %ci:%cp to %fi:%fp (%f/TCP)"),
         };
@@ -581,7 +580,7 @@ fn backend_options(draft: &ProxyDraft) -> Options {
     if draft.is_frontend {
         return draft.options;
     }
-    Options { dontlognull: false, httplog: false, tcplog: false, ..draft.options }
+    Options { dontlognull: false, ..draft.options }
 }
 
 fn check(draft: &ServerDraft, diagnostics: &mut Diagnostics) -> Option<CheckSettings> {

@@ -98,7 +98,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             if let Some(format) = a.optional_word(0) {
                 r.later_for(format.span, "option httplog clf", "Log lines have the format of web servers.");
             }
-            d.options.httplog = !a.negated;
+            d.httplog = !a.negated;
         },
     },
     Keyword {
@@ -119,7 +119,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         spec: spec!(&["option tcplog"], &[], "Log lines tell of TCP sessions.", "option tcplog"),
         sections: FRONT,
         negatable: true,
-        apply: |d, a, _| d.options.tcplog = !a.negated,
+        apply: |d, a, _| d.tcplog = !a.negated,
     },
 ];
 

@@ -320,8 +320,6 @@ pub struct Timeouts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     pub dontlognull: bool,
-    pub httplog: bool,
-    pub tcplog: bool,
     pub http_server_close: bool,
     pub httpclose: bool,
     pub allbackups: bool,
