@@ -1,5 +1,6 @@
 //! The same exchanges over real sockets: what is true in memory is true of the kernel's connections.
 
+use proxy_config::model::{Bind, BindAddress};
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -64,9 +65,12 @@ fn exchanges_over_sockets_are_those_in_memory() {
     let in_memory = shared(CONFIG);
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let server = listener.local_addr().expect("an address");
-    let text = CONFIG.replace("192.0.2.1:80", "127.0.0.1:0").replace("192.0.2.21:80", &server.to_string());
+    let text = CONFIG.replace("192.0.2.21:80", &server.to_string());
     let proxy = build(&text);
-    let socket = open_socket(&proxy.config().binds[0]).expect("a listener");
+    // Any port: a file cannot ask for that.
+    let any = BindAddress::Tcp("127.0.0.1:0".parse().expect("an address"));
+    let bind = Bind { address: any, ..proxy.config().binds[0].clone() };
+    let socket = open_socket(&bind).expect("a listener");
     let address = socket2::SockRef::from(&socket).local_addr().expect("its address").as_socket();
     let address = address.expect("of a network");
     proxy.start(Sockets { binds: vec![vec![socket]] }).expect("a core");
