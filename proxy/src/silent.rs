@@ -24,6 +24,8 @@ impl Silent {
     pub(crate) fn keep(&mut self, socket: Socket) {
         let io = match socket {
             Socket::Tcp(io) => io,
+            // Nothing can be kept from a process of this machine: it sees the end.
+            Socket::Unix(_) => return,
             #[cfg(test)]
             Socket::Memory(_) => return,
         };

@@ -43,6 +43,7 @@ impl Socket {
                 // A socket that is gone already needs none.
                 let _ = io.set_zero_linger();
             }
+            Self::Unix(_) => {}
             #[cfg(test)]
             Self::Memory(_) => {}
         }

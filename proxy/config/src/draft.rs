@@ -142,6 +142,8 @@ pub struct ProxyDraft {
     pub(crate) is_backend: bool,
     pub(crate) disabled: bool,
     pub(crate) description: Option<String>,
+    /// `http-check` lines of its own.
+    pub(crate) has_check_lines: bool,
     /// The rule of its lines so far that runs last.
     pub(crate) last_rule: Option<usize>,
     pub(crate) mode: Option<Mode>,
@@ -156,6 +158,7 @@ pub struct ProxyDraft {
     pub(crate) log_format: Option<Word>,
     /// `option httplog` and `option tcplog`: the formats that HAProxy has ready.
     pub(crate) httplog: bool,
+    pub(crate) clf: bool,
     pub(crate) tcplog: bool,
     pub(crate) forward_for: Option<ForwardFor>,
     pub(crate) balance: Option<Balance>,

@@ -151,6 +151,7 @@ impl Reader {
         draft.name = Some(name.clone());
         draft.proxy_id = self.proxy_id;
         draft.last_rule = None;
+        draft.has_check_lines = block.lines.iter().any(|line| line.words[0].text == "http-check");
         self.proxy_id += 1;
         old_listen(block, &mut draft, diagnostics);
         lines(block, section, &mut draft, diagnostics);

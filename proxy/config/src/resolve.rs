@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use proxy_lang::{Diagnostics, Span, Word, nearest};
 use proxy_rules::{
-    AclSet, Condition, Context, Format, HTTPLOG, Page, Rule, Ruleset, RulesetKind, Stage, StickRule, TCPLOG,
+    AclSet, CLFLOG, Condition, Context, Format, HTTPLOG, Page, Rule, Ruleset, RulesetKind, Stage, StickRule,
+    TCPLOG,
 };
 use proxy_table::{DataType, Schema, Stored, TableId};
 
@@ -404,6 +405,7 @@ impl Place<'_> {
         let fixed = |text: &str| Word { text: text.to_owned(), span: self.at(), quoted: true };
         let word = match &self.draft.log_format {
             Some(word) => word.clone(),
+            None if self.draft.clf && self.mode() == Mode::Http => fixed(CLFLOG),
             None if self.draft.httplog && self.mode() == Mode::Http => fixed(HTTPLOG),
             None if self.draft.tcplog || self.draft.httplog => fixed(TCPLOG),
             None if self.mode() == Mode::Http => fixed("Connect from %ci:%cp to %fi:%fp (%f/HTTP)"),
@@ -480,7 +482,10 @@ impl Place<'_> {
         let check = self.draft.httpchk.as_ref()?;
         if !check.enabled {
             let text = format!("'http-check' is ignored in '{}', without 'option httpchk'", name(self.draft));
-            diagnostics.warning(self.at(), text);
+            // What stands in the defaults is for the sections that have the option.
+            if self.draft.has_check_lines {
+                diagnostics.warning(self.at(), text);
+            }
             return None;
         }
         let usual = || ("OPTIONS".to_owned(), "/".to_owned(), "HTTP/1.0".to_owned());

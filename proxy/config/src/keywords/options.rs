@@ -89,16 +89,14 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         spec: spec!(
             &["option httplog"],
             &[Arg::Optional(&Arg::OneOf("format", &["clf"]))],
-            "Log lines tell of HTTP requests.",
+            "Log lines tell of HTTP requests; 'clf': in the format of web servers.",
             "option httplog"
         ),
         sections: FRONT,
         negatable: true,
-        apply: |d, a, r| {
-            if let Some(format) = a.optional_word(0) {
-                r.later_for(format.span, "option httplog clf", "Log lines have the format of web servers.");
-            }
+        apply: |d, a, _| {
             d.httplog = !a.negated;
+            d.clf = !a.negated && a.optional_word(0).is_some();
         },
     },
     Keyword {
