@@ -231,7 +231,7 @@ fn switch_that_was_not_asked_for_is_refused() {
     let mut world = World::new(&shared, 65_536);
     let asking = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: y\r\n\r\n";
     world.play(&[Act::Client(asking), Act::Server(switch)]);
-    let expected = "HTTP/1.1 101 x\r\nupgrade: y\r\nconnection: upgrade\r\n\r\nraw";
+    let expected = "HTTP/1.1 101 x\r\nconnection: upgrade\r\nupgrade: y\r\n\r\nraw";
     assert_eq!(world.outcome().text(), expected);
 }
 

@@ -206,7 +206,7 @@ impl Flow {
                     self.moved.source = true;
                 }
                 Poll::Ready(Err(Ended::Closed)) => match self.decoder.eof() {
-                    Ok(()) => self.end_of_source(core),
+                    Ok(()) => self.end_of_source(core, &[]),
                     Err(_) => return Poll::Ready(Err(Broken::Source(Ended::Closed))),
                 },
                 Poll::Ready(Err(ended)) => return Poll::Ready(Err(Broken::Source(ended))),
@@ -236,10 +236,10 @@ impl Flow {
         }
     }
 
-    fn end_of_source(&mut self, core: &Core) {
+    fn end_of_source(&mut self, core: &Core, trailers: &[u8]) {
         self.source_done = true;
         if self.chunks {
-            self.room(core).extend_from_slice(encode::LAST_CHUNK);
+            encode::last_chunk(trailers, self.room(core));
         }
     }
 
@@ -287,7 +287,7 @@ impl Flow {
             }
         }
         if self.decoder.is_done() {
-            self.end_of_source(core);
+            self.end_of_source(core, &input[piece.trailers]);
         }
         // Bytes that came with the head are the source's progress too.
         self.moved.source |= consumed > 0;

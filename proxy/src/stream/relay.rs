@@ -18,9 +18,6 @@ use crate::clock::now_ms;
 use crate::connection::Ended;
 use crate::session::CLIENT_ERROR;
 
-/// Most interim (1xx) responses before the final one.
-const MAX_INTERIM: usize = 16;
-
 /// What waiting for the response ended with.
 enum Heard {
     /// A whole head of so many bytes.
@@ -40,7 +37,6 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
     let client = stream.frontend().timeouts.client.map(millis);
     let server = stream.backend_settings().timeouts.server.map(millis);
     let mut sides = Sides::new(client, server);
-    let mut interim = 0;
     loop {
         match hear(stream, &mut sides).await {
             Heard::Head(used) => {
@@ -49,11 +45,9 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
                     upstream.consume(used, &stream.session.core);
                 }
                 if status < 200 && status != 101 {
-                    interim += 1;
-                    if interim > MAX_INTERIM {
-                        return Err(bad_response(stream, By::Proxy));
-                    }
                     forward_interim(stream).await?;
+                    // The server has said something: its time begins anew.
+                    sides = Sides::new(client, server);
                     continue;
                 }
                 stream.times.responded = Some(now_ms());
@@ -89,6 +83,10 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
                     encode_request(stream);
                     sides = Sides::new(client, server);
                     continue;
+                }
+                // The client's connection has served requests before: it must expect that one ends, and repeats.
+                if stream.reused && !stream.first {
+                    return Err(Stop::Close(Termination::new(By::Server, At::Headers)));
                 }
                 return Err(bad_response(stream, By::Server));
             }

@@ -39,7 +39,7 @@ pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     if let Some(option) = &settings.cookie {
         insert_cookie(stream, option);
     }
-    let closes = stream.front_closes() || settings.options.httpclose;
+    let closes = stream.front_closes();
     let uploaded = stream.upload.as_ref().is_none_or(super::flow::Flow::has_read_all);
     let framing =
         h1::response_framing(&stream.scratch.response, stream.response_body, &stream.scratch.request);

@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::body::Body;
+use super::parse::Limits;
 use super::refusal::Refusal;
+use super::scan;
 
 /// Longest size line of a chunk, extensions included.
 const MAX_SIZE_LINE: usize = 256;
-/// Most bytes of trailers; they are read and dropped.
-const MAX_TRAILERS: usize = 4_096;
 
 /// What one call understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,14 @@ pub struct Piece {
     pub consumed: usize,
     /// Which of them are the body's.
     pub data: Range<usize>,
+    /// Which of them are its trailers, whole lines; they come once, with the body's end.
+    pub trailers: Range<usize>,
+}
+
+impl Piece {
+    fn data(consumed: usize, data: Range<usize>) -> Self {
+        Self { consumed, data, trailers: 0..0 }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +34,7 @@ enum State {
     Size,
     ChunkData(u64),
     ChunkEnd,
-    Trailers(usize),
+    Trailers,
     Endless,
     Done,
 }
@@ -64,7 +72,7 @@ impl Decoder {
                 self.0 = State::Done;
                 Ok(())
             }
-            State::Data(_) | State::Size | State::ChunkData(_) | State::ChunkEnd | State::Trailers(_) => {
+            State::Data(_) | State::Size | State::ChunkData(_) | State::ChunkEnd | State::Trailers => {
                 Err(Refusal::Truncated)
             }
         }
@@ -80,8 +88,8 @@ impl Decoder {
         loop {
             let rest = &input[at..];
             match self.0 {
-                State::Done => return Ok(Piece { consumed: at, data: at..at }),
-                State::Endless => return Ok(Piece { consumed: input.len(), data: at..input.len() }),
+                State::Done => return Ok(Piece::data(at, at..at)),
+                State::Endless => return Ok(Piece::data(input.len(), at..input.len())),
                 State::Data(left) | State::ChunkData(left) => {
                     let count = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     let left = left - count as u64;
@@ -92,38 +100,30 @@ impl Decoder {
                         (left, false) => State::Data(left),
                         (left, true) => State::ChunkData(left),
                     };
-                    return Ok(Piece { consumed: at + count, data: at..at + count });
+                    return Ok(Piece::data(at + count, at..at + count));
                 }
                 State::ChunkEnd => match rest {
                     [b'\r', b'\n', ..] => {
                         at += 2;
                         self.0 = State::Size;
                     }
-                    [b'\r'] | [] => return Ok(Piece { consumed: at, data: at..at }),
+                    [b'\r'] | [] => return Ok(Piece::data(at, at..at)),
                     _ => return Err(Refusal::ChunkEnd),
                 },
                 State::Size => match line(rest, MAX_SIZE_LINE, Refusal::ChunkSize)? {
-                    None => return Ok(Piece { consumed: at, data: at..at }),
+                    None => return Ok(Piece::data(at, at..at)),
                     Some(line) => {
                         let size = size(&rest[..line])?;
                         at += line + 2;
-                        self.0 = if size == 0 { State::Trailers(0) } else { State::ChunkData(size) };
+                        self.0 = if size == 0 { State::Trailers } else { State::ChunkData(size) };
                     }
                 },
-                State::Trailers(seen) => match line(rest, MAX_TRAILERS - seen, Refusal::Trailer)? {
-                    None => return Ok(Piece { consumed: at, data: at..at }),
-                    Some(0) => {
-                        at += 2;
-                        self.0 = State::Done;
-                    }
-                    Some(line) => {
-                        if !rest[..line].contains(&b':') {
-                            return Err(Refusal::Trailer);
-                        }
-                        at += line + 2;
-                        self.0 = State::Trailers(seen + line);
-                    }
-                },
+                State::Trailers => {
+                    let Some(length) = trailers(rest)? else { return Ok(Piece::data(at, at..at)) };
+                    self.0 = State::Done;
+                    let end = at + length;
+                    return Ok(Piece { consumed: end, data: at..at, trailers: at..end - 2 });
+                }
             }
         }
     }
@@ -141,6 +141,28 @@ fn line(bytes: &[u8], limit: usize, refusal: Refusal) -> Result<Option<usize>, R
         },
         None if bytes.len() > limit => Err(refusal),
         None => Ok(None),
+    }
+}
+
+/// The length of a body's trailers with the empty line behind them; `None`: that is not there yet. Their bounds are
+/// those of a head.
+fn trailers(bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+    let most = Limits::default().max_head;
+    let (mut at, mut fields) = (0, 0);
+    loop {
+        let Some((line, next)) = scan::line(bytes, at).map_err(|_| Refusal::Trailer)? else {
+            return if bytes.len() > most { Err(Refusal::Trailer) } else { Ok(None) };
+        };
+        if line.is_empty() {
+            return Ok(Some(next));
+        }
+        let name = scan::token_end(line);
+        fields += 1;
+        let good = name > 0 && line.get(name) == Some(&b':') && scan::is_sound(line);
+        if !good || fields > scan::MAX_FIELDS || next > most {
+            return Err(Refusal::Trailer);
+        }
+        at = next;
     }
 }
 
@@ -187,6 +209,22 @@ mod tests {
     }
 
     #[test]
+    fn trailers_come_whole_and_within_the_bounds_of_a_head() {
+        let mut decoder = Decoder::new(Body::Chunked);
+        let text = b"0\r\nX-Sum: 17\r\nHost: b\r\n\r\nGET";
+        assert_eq!(decoder.decode(&text[..12]).unwrap().consumed, 3);
+        let piece = decoder.decode(&text[3..]).unwrap();
+        assert!(decoder.is_done() && piece.consumed == text.len() - 6, "{piece:?}");
+        let mut out = Vec::new();
+        super::super::encode::last_chunk(&text[3..][piece.trailers], &mut out);
+        assert_eq!(out, b"0\r\nx-sum: 17\r\n\r\n");
+        for many in ["a: b\r\n".repeat(102), format!("a: {}\r\n", "b".repeat(16_384))] {
+            let text = format!("0\r\n{many}\r\n");
+            assert_eq!(Decoder::new(Body::Chunked).decode(text.as_bytes()), Err(Refusal::Trailer));
+        }
+    }
+
+    #[test]
     fn malformed_chunks_are_refused() {
         for (text, reason) in [
             ("\r\n", Refusal::ChunkSize),
@@ -197,6 +235,9 @@ mod tests {
             ("ffffffffffffffff\r\n", Refusal::ChunkSize),
             ("1\r\nab\r\n", Refusal::ChunkEnd),
             ("0\r\nnothing\r\n\r\n", Refusal::Trailer),
+            ("0\r\na : b\r\n\r\n", Refusal::Trailer),
+            ("0\r\na: b\n\r\n", Refusal::Trailer),
+            ("0\r\na: \0\r\n\r\n", Refusal::Trailer),
         ] {
             assert_eq!(decode(Body::Chunked, &[text.as_bytes()]), Err(reason), "{text:?}");
         }

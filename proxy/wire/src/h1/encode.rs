@@ -2,11 +2,25 @@
 //! the connection from what the engine will do: never from fields, which rules can change.
 
 use super::body::Framing;
-use super::head::{Head, Role, Version};
+use super::head::{Head, Said, Version, is_engines};
 use super::hop::Hop;
+use super::scan::token_end;
 
-/// The end of a chunked body.
-pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// Writes the end of a chunked body, with its trailers: whole lines that the decoder has looked at. Those that could
+/// change how the message is understood are left out (RFC 9110 6.5.1).
+pub fn last_chunk(trailers: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"0\r\n");
+    for line in trailers.split_inclusive(|b| *b == b'\n') {
+        let (start, name) = (out.len(), token_end(line));
+        out.extend_from_slice(line);
+        out[start..start + name].make_ascii_lowercase();
+        let name = &out[start..start + name];
+        if is_engines(name) || matches!(name, b"host" | b"te" | b"upgrade") {
+            out.truncate(start);
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
 
 /// Writes a request's head. We always speak HTTP/1.1 to servers, unless the client spoke 1.0.
 pub fn write_request(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
@@ -44,23 +58,28 @@ fn write_status(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
 }
 
 fn write_fields(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
-    // A field that says it already stays where it stood.
-    let received = match framing {
-        Framing::Length(length) if head.content_length() == Some(length) => Some(Role::Length),
-        Framing::Chunked => Some(Role::Chunked),
-        Framing::Length(_) | Framing::Nothing | Framing::UntilClose => None,
+    let length = match framing {
+        Framing::Length(length) => Some(length),
+        Framing::Nothing | Framing::Chunked | Framing::UntilClose => None,
     };
-    let is_framed = head.write_fields(received, out);
-    match framing {
-        Framing::Length(length) if !is_framed => {
-            out.extend_from_slice(b"content-length: ");
-            write_number(length, out);
-            out.extend_from_slice(b"\r\n");
-        }
-        Framing::Chunked if !is_framed => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Framing::Length(_) | Framing::Chunked | Framing::Nothing | Framing::UntilClose => {}
+    // A field that says it already stays where it stood.
+    let wanted = Said {
+        length: length.is_some() && length == head.content_length(),
+        coding: framing == Framing::Chunked,
+        switch: hop == Hop::Upgrade,
+    };
+    let written = head.write_fields(wanted, out);
+    if let Some(length) = length.filter(|_| !written.length) {
+        out.extend_from_slice(b"content-length: ");
+        write_number(length, out);
+        out.extend_from_slice(b"\r\n");
     }
-    out.extend_from_slice(hop.line());
+    if wanted.coding && !written.coding {
+        out.extend_from_slice(b"transfer-encoding: chunked\r\n");
+    }
+    if !written.switch {
+        out.extend_from_slice(hop.line());
+    }
     out.extend_from_slice(b"\r\n");
 }
 

@@ -34,8 +34,10 @@ pub(super) enum Role {
     Plain,
     /// The received Content-Length as the engine understood it: it is sent where the body still has that framing.
     Length,
-    /// The received Transfer-Encoding, likewise.
-    Chunked,
+    /// The received Transfer-Encoding: it is sent where the body still is in chunks.
+    Coding,
+    /// A received Connection that asks for a switch of protocols and for nothing else: it is sent where one is made.
+    Switch,
     /// It is left out: it concerned the connection it came by, or would say where the message ends, which only the
     /// engine does.
     Left,
@@ -139,6 +141,14 @@ pub(super) fn is_engines(name: &[u8]) -> bool {
         name,
         b"connection" | b"keep-alive" | b"proxy-connection" | b"content-length" | b"transfer-encoding"
     )
+}
+
+/// What the engine wants to be said of a message, where a received field says it already; and what of it was written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) length: bool,
+    pub(super) coding: bool,
+    pub(super) switch: bool,
 }
 
 /// Between a field's name and its value, and behind it.
@@ -349,15 +359,17 @@ impl Head {
         Field::new(name, value, true)
     }
 
-    /// Writes the fields that are sent; what lies side by side is copied in one go. `framing`: which of the received
-    /// fields that frame a message is one of them; says whether it stood there.
-    pub(super) fn write_fields(&self, framing: Option<Role>, out: &mut Vec<u8>) -> bool {
-        let (mut from, mut to, mut is_framed) = (0, 0, false);
+    /// Writes the fields that are sent; what lies side by side is copied in one go. `wanted`: what of that which the
+    /// engine says may be said by received fields; says what stood there.
+    pub(super) fn write_fields(&self, wanted: Said, out: &mut Vec<u8>) -> Said {
+        let (mut from, mut to, mut wrote) = (0, 0, Said::default());
         for field in &self.fields {
             match field.role {
                 Role::Plain => {}
-                Role::Length | Role::Chunked if framing == Some(field.role) => is_framed = true,
-                Role::Length | Role::Chunked | Role::Left => continue,
+                Role::Length if wanted.length => wrote.length = true,
+                Role::Coding if wanted.coding => wrote.coding = true,
+                Role::Switch if wanted.switch && !wrote.switch => wrote.switch = true,
+                Role::Length | Role::Coding | Role::Switch | Role::Left => continue,
             }
             let (start, end) = (field.name.start as usize, field.value.end as usize + END.len());
             if !field.is_whole {
@@ -375,7 +387,7 @@ impl Head {
             }
         }
         out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
-        is_framed
+        wrote
     }
 
     /// Replaces every field of this name by one.
@@ -400,7 +412,7 @@ impl Head {
                 if let Some(field) = self.fields.get_mut(index) {
                     field.value = span;
                     field.is_whole = false;
-                    if matches!(field.role, Role::Length | Role::Chunked) {
+                    if field.role != Role::Plain {
                         field.role = Role::Left;
                     }
                 }
@@ -541,7 +553,7 @@ mod tests {
         head.remove(b"x-two");
         head.add(b"X-Bad", b"a\r\nb");
         let mut out = Vec::new();
-        head.write_fields(Some(Role::Length), &mut out);
+        head.write_fields(Said { length: true, ..Said::default() }, &mut out);
         let expected = "host: a\r\nx-one: one\r\nx-a-longer-name: three\r\nx-bad: a  b\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

@@ -23,12 +23,12 @@ impl Hop {
     pub fn of_request(head: &Head, keep: bool) -> Self {
         if head.upgrade() {
             Self::Upgrade
-        } else if !keep {
-            Self::Close
-        } else if head.version() == Version::Http10 {
-            Self::KeepAlive
         } else {
-            Self::Default
+            match (head.version(), keep) {
+                (Version::Http11, true) | (Version::Http10, false) => Self::Default,
+                (Version::Http11, false) => Self::Close,
+                (Version::Http10, true) => Self::KeepAlive,
+            }
         }
     }
 

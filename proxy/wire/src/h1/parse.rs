@@ -47,12 +47,22 @@ pub fn parse_request(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<P
         }
         drop_length(head);
     }
+    if head.upgrade() && is_websocket(head) && head.first(b"sec-websocket-key").is_none() {
+        return Err(Refusal::Header);
+    }
     if matches!(parsed, Parsed::Complete(_)) && head.target().first() != Some(&b'/') {
         agree(head)?;
     }
     Ok(match parsed {
         Parsed::Complete(used) => Parsed::Complete(skipped + used),
         Parsed::Partial => Parsed::Partial,
+    })
+}
+
+/// Whether the switch is one to WebSocket, which has a key in its request and an answer to it (RFC 6455 4.1, 4.2.2).
+fn is_websocket(head: &Head) -> bool {
+    head.values(b"upgrade").any(|value| {
+        value.split(|b| *b == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
     })
 }
 
@@ -128,6 +138,13 @@ fn request_line(line: &[u8], head: &mut Head) -> Result<(), Refusal> {
 /// The bytes can never become an acceptable response.
 pub fn parse_response(bytes: &[u8], limits: &Limits, head: &mut Head) -> Result<Parsed, Refusal> {
     let parsed = read(bytes, limits, head, begins_response, status_line)?;
+    if head.status == 101
+        && head.upgrade()
+        && is_websocket(head)
+        && head.first(b"sec-websocket-accept").is_none()
+    {
+        return Err(Refusal::Header);
+    }
     if head.steering.chunked {
         drop_length(head);
     }
@@ -331,7 +348,7 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<Role, Ref
                 return Err(Refusal::TransferEncoding);
             }
             steering.chunked = true;
-            return Ok(if value == b"chunked" { Role::Chunked } else { Role::Left });
+            return Ok(Role::Coding);
         }
         b"connection" => {
             for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
@@ -340,7 +357,8 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<Role, Ref
                 steering.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
             }
             steering.names_options |= !is_usual(value);
-            return Ok(Role::Left);
+            let switches = value.eq_ignore_ascii_case(b"upgrade");
+            return Ok(if switches { Role::Switch } else { Role::Left });
         }
         b"keep-alive" | b"proxy-connection" => return Ok(Role::Left),
         b"upgrade" => steering.upgrade_field = true,
