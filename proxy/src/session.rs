@@ -53,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) handshake_ms: u64,
     pub(crate) timer: Timer,
     pub(crate) mark: Rc<SessionMark>,
+    /// Whether it speaks HTTP: from the start, or since a backend in mode http was chosen for it.
+    pub(crate) speaks_http: bool,
     /// What the rules of its connection track; nothing is kept where they track nothing.
     tracked: Option<Box<Slots>>,
     private: Vec<Private>,
@@ -258,6 +260,7 @@ pub(crate) fn begin(
         timer: Timer::new(&core.wheel),
         key: core.sessions.borrow_mut().insert(Rc::clone(&mark)),
         mark,
+        speaks_http: settings.mode == Mode::Http,
         tracked,
         private: Vec::new(),
         _place: place,
@@ -317,7 +320,7 @@ async fn serve(session: &mut Session) {
         return;
     }
     match session.settings().mode {
-        Mode::Http => mux::h1::run(session).await,
+        Mode::Http => mux::h1::run(session, true).await,
         Mode::Tcp => mux::raw::run(session).await,
     }
 }

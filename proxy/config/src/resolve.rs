@@ -70,6 +70,7 @@ pub(crate) fn resolve(
     let names = Names::of(&proxies, diagnostics);
     for draft in &proxies {
         let place = Place { draft, names: &names, files };
+        place.warn_of_http(diagnostics);
         if draft.is_frontend {
             place.frontend(&mut config, diagnostics);
         }
@@ -87,7 +88,7 @@ pub(crate) fn resolve(
 
 /// What sections may call each other by.
 struct Names {
-    backends: BTreeMap<String, u32>,
+    backends: BTreeMap<String, (u32, Mode)>,
     tables: Vec<Schema>,
     places: BTreeMap<String, u32>,
 }
@@ -96,7 +97,7 @@ impl Names {
     fn of(proxies: &[ProxyDraft], diagnostics: &mut Diagnostics) -> Self {
         let mut backends = BTreeMap::new();
         for (draft, place) in proxies.iter().filter(|p| p.is_backend).zip(0..) {
-            backends.entry(name(draft)).or_insert(place);
+            backends.entry(name(draft)).or_insert((place, draft.mode.unwrap_or_default()));
         }
         // A table that servers are stuck by holds the server, whether or not the file says so.
         let sticks = proxies.iter().flat_map(|p| p.deferred.iter().map(move |d| (p, d)));
@@ -132,8 +133,17 @@ impl Names {
         self.places.get(name).copied().map(TableId)
     }
 
-    fn backend(&self, word: &Word, diagnostics: &mut Diagnostics) -> Option<BackendId> {
-        let place = self.backends.get(&word.text).copied();
+    /// The backend of this name; `http`: for a frontend in mode http, which takes none in mode tcp.
+    fn backend(&self, word: &Word, http: bool, diagnostics: &mut Diagnostics) -> Option<BackendId> {
+        let (place, mode) = self.backends.get(&word.text).copied().unzip();
+        if http && mode == Some(Mode::Tcp) {
+            diagnostics
+                .error(
+                    word.span,
+                    format!("a frontend in mode http cannot use '{}', which is in mode tcp", word.text),
+                )
+                .help("give both the same mode; only a frontend in mode tcp may use a backend in mode http");
+        }
         if place.is_none() {
             let near = nearest(&word.text, self.backends.keys().map(String::as_str));
             let note =
@@ -161,6 +171,10 @@ impl Place<'_> {
         self.draft.mode.unwrap_or_default()
     }
 
+    fn is_http(&self) -> bool {
+        self.mode() == Mode::Http
+    }
+
     fn at(&self) -> Span {
         self.draft.name.as_ref().map_or_else(Span::default, |n| n.span)
     }
@@ -178,6 +192,35 @@ impl Place<'_> {
             stage,
             http: self.mode() == Mode::Http,
         })
+    }
+
+    /// Says what only mode http has, in a section of mode tcp: it is read, and does nothing.
+    fn warn_of_http(&self, diagnostics: &mut Diagnostics) {
+        if self.mode() == Mode::Http {
+            return;
+        }
+        let draft = self.draft;
+        let rules = [
+            (DeferredKind::HttpRequest, "http-request"),
+            (DeferredKind::HttpResponse, "http-response"),
+            (DeferredKind::Redirect, "redirect"),
+        ];
+        let found = rules.into_iter().filter_map(|(kind, word)| {
+            let line = self.of_kind(kind).next()?;
+            Some((line.words.first().map_or(self.at(), |w| w.span), format!("'{word}' rules")))
+        });
+        let options = [
+            ("'option forwardfor'", draft.forward_for.is_some()),
+            ("'option httplog'", draft.options.httplog),
+            ("'capture cookie'", draft.captures.cookie.is_some()),
+        ];
+        let options = options.into_iter().filter(|(_, given)| *given);
+        let options = options.map(|(word, _)| (self.at(), word.to_owned()));
+        for (at, word) in found.chain(options).collect::<Vec<_>>() {
+            diagnostics
+                .warning(at, format!("{word} are ignored in '{}', which is in mode tcp", name(draft)))
+                .help("'mode http' is what they need");
+        }
     }
 
     fn of_kind(&self, kind: DeferredKind) -> impl Iterator<Item = &Deferred> {
@@ -208,12 +251,14 @@ impl Place<'_> {
         };
         let mut rules = Ruleset::default();
         for line in self.of_kind(deferred) {
+            // Rules of mode http are read in mode tcp too, and are not used there.
+            let unused =
+                !self.is_http() && matches!(kind, RulesetKind::HttpRequest | RulesetKind::HttpResponse);
             let rule = self.with_context(stage, self.draft.is_backend, |c| {
-                Rule::parse(kind, &line.words, acls, c, diagnostics)
+                let c = Context { http: c.http || unused, ..*c };
+                Rule::parse(kind, &line.words, acls, &c, diagnostics)
             });
-            if let Some(rule) = rule {
-                rules.push(rule);
-            }
+            rules.extend(rule.filter(|_| !unused));
         }
         rules
     }
@@ -222,11 +267,9 @@ impl Place<'_> {
         let mut rules = Ruleset::default();
         for line in self.of_kind(DeferredKind::Redirect) {
             let rule = self.with_context(Stage::Request, self.draft.is_backend, |c| {
-                Rule::redirect(&line.words, acls, c, diagnostics)
+                Rule::redirect(&line.words, acls, &Context { http: true, ..*c }, diagnostics)
             });
-            if let Some(rule) = rule {
-                rules.push(rule);
-            }
+            rules.extend(rule.filter(|_| self.is_http()));
         }
         rules
     }
@@ -271,7 +314,7 @@ impl Place<'_> {
                 .help("without 'timeout client' a silent client holds its connection for ever");
         }
         let default_backend = match &draft.default_backend {
-            Some(word) => self.names.backend(word, diagnostics),
+            Some(word) => self.names.backend(word, self.is_http(), diagnostics),
             None if draft.is_backend => u32::try_from(config.backends.len()).ok().map(BackendId),
             None => None,
         };
@@ -299,7 +342,7 @@ impl Place<'_> {
             http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
             use_backend: self.use_backend(&acls, diagnostics),
             default_backend,
-            forward_for: draft.forward_for.clone(),
+            forward_for: draft.forward_for.clone().filter(|_| self.is_http()),
             log: self.log(&config.global),
             log_format: self.log_format(diagnostics),
             names_log_format,
@@ -392,7 +435,7 @@ impl Place<'_> {
                 self.with_context(stage, false, |c| Format::parse(target, c, diagnostics))
                     .map(BackendChoice::Dynamic)
             } else {
-                self.names.backend(target, diagnostics).map(BackendChoice::Id)
+                self.names.backend(target, self.is_http(), diagnostics).map(BackendChoice::Id)
             };
             if let Some(backend) = backend {
                 rules.push(UseBackend { condition, backend });
@@ -467,7 +510,7 @@ impl Place<'_> {
             retries: draft.retries.unwrap_or(3),
             redispatch: draft.redispatch,
             fullconn: draft.fullconn.unwrap_or(USUAL_FULLCONN),
-            forward_for: draft.forward_for.clone(),
+            forward_for: draft.forward_for.clone().filter(|_| self.is_http()),
             error_replies: self.error_replies(diagnostics),
             stats: self.stats(global, diagnostics),
             description: draft.description.clone(),

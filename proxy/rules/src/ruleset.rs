@@ -220,12 +220,13 @@ fn parted<'w>(
 #[derive(Clone, Debug, Default)]
 pub struct Ruleset(Vec<Rule>);
 
-impl Ruleset {
-    /// Adds a rule at the end.
-    pub fn push(&mut self, rule: Rule) {
-        self.0.push(rule);
+impl Extend<Rule> for Ruleset {
+    fn extend<I: IntoIterator<Item = Rule>>(&mut self, rules: I) {
+        self.0.extend(rules);
     }
+}
 
+impl Ruleset {
     /// Whether there is no rule.
     #[must_use]
     pub fn is_empty(&self) -> bool {

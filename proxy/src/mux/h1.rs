@@ -9,9 +9,9 @@ use crate::stream::{self, After};
 /// Requests that were sent ahead and are answered in one turn before other clients get theirs.
 const MAX_AHEAD: usize = 4;
 
-/// Runs streams until the connection ends.
-pub(crate) async fn run(session: &mut Session) {
-    let (mut first, mut ahead) = (true, 0);
+/// Runs streams until the connection ends. `first`: it has had none yet.
+pub(crate) async fn run(session: &mut Session, mut first: bool) {
+    let mut ahead = 0;
     let mut advance = Advance::default();
     loop {
         advance.assert(|| {

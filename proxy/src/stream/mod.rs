@@ -52,6 +52,11 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     rules::frontend(stream).await?;
     statistics::of_frontend(stream).await?;
     rules::choose_backend(stream)?;
+    to_backend(stream).await
+}
+
+/// The stations from the choice of a backend on.
+async fn to_backend(stream: &mut Stream<'_>) -> Step {
     rules::backend_content(stream).await?;
     rules::backend(stream).await?;
     statistics::of_backend(stream).await?;

@@ -1,6 +1,5 @@
 //! What the proxy says itself: error pages and rules' replies. Each is a head and a body that the engine frames.
 
-use proxy_config::model::Mode;
 use proxy_rules::{Content, Page, Reply};
 use proxy_wire::h1::{self, Body, Decoder, Framing, Head, Hop, Limits, Parsed, Version, encode, response};
 
@@ -126,7 +125,7 @@ pub(super) fn is_unread(stream: &Stream<'_>) -> bool {
         _ if ahead => true,
         (_, None) => true,
         (Some(upload), _) => !upload.has_read_all(),
-        (None, _) if stream.frontend().mode == Mode::Tcp => true,
+        (None, _) if !stream.session.speaks_http => true,
         (None, _) => !matches!(stream.request_body, Body::None),
     }
 }

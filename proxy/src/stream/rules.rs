@@ -49,10 +49,7 @@ pub(super) async fn backend(stream: &mut Stream<'_>) -> Step {
         run(stream, &settings.redirects, &settings.acls, Of::Request(None)).await?;
     }
     let front = &shared.config.frontends[stream.session.frontend];
-    let same = settings.forward_for.as_ref().or(front.forward_for.as_ref());
-    if let Some(option) = same {
-        forward_for(stream, option);
-    }
+    forward_for(stream, settings.forward_for.as_ref(), front.forward_for.as_ref());
     Ok(())
 }
 
@@ -92,6 +89,10 @@ pub(super) fn choose_backend(stream: &mut Stream<'_>) -> Step {
     let Some(backend) = chosen else {
         return Err(Stream::error(503, By::Server, At::Connect));
     };
+    if stream.session.speaks_http && shared.config.backends[backend].mode == Mode::Tcp {
+        // One that a name of the request chose: those that the file names are refused when it is read.
+        return Err(Stream::error(500, By::Proxy, At::Request));
+    }
     let now = now_ms();
     stream.backend = Some(backend);
     stream.session.mark.backend.set(Some(backend));
@@ -273,7 +274,7 @@ enum Inspected {
 
 /// Whether a request is here to its end; a stream of mode tcp has none that could be known.
 fn is_whole(stream: &Stream<'_>) -> bool {
-    stream.frontend().mode == Mode::Http
+    stream.session.speaks_http
         && match stream.request_body {
             Body::None => true,
             Body::Length(length) => stream.session.client.input().len() as u64 >= length,
@@ -332,15 +333,19 @@ fn count_denied(stream: &Stream<'_>) {
     }
 }
 
-fn forward_for(stream: &mut Stream<'_>, option: &ForwardFor) {
+/// Adds the client's address where either side asks for it: under the name that the backend has for it, unless one of them
+/// leaves this client out, and where each is content with a field that is there already, unless one is.
+fn forward_for(stream: &mut Stream<'_>, back: Option<&ForwardFor>, front: Option<&ForwardFor>) {
+    let Some(option) = back.or(front) else { return };
     let source = stream.session.source.ip();
+    let mut both = [back, front].into_iter().flatten();
     if proxy_rules::is_unix_end(stream.session.source)
-        || option.except.is_some_and(|network| network.contains(&source))
+        || both.clone().any(|option| option.except.is_some_and(|network| network.contains(&source)))
     {
         return;
     }
     let head = &mut stream.scratch.request;
-    if option.if_none && head.first(option.header.as_bytes()).is_some() {
+    if both.all(|option| option.if_none) && head.first(option.header.as_bytes()).is_some() {
         return;
     }
     let mut text = AddressText::default();

@@ -1,9 +1,12 @@
-//! Mode tcp: the same stations without a request to read: rules, backend, server, relay.
+//! Mode tcp: the same stations without a request to read: rules, backend, server, relay. A backend in mode http makes HTTP of
+//! the connection: its request is read then.
+
+use proxy_config::model::Mode;
 
 use super::flow::Flow;
 use super::pump::pump;
 use super::state::{After, Step, Stop, Stream};
-use super::{connect, finish, rules, server};
+use super::{connect, finish, request, rules, server};
 use crate::clock::now_ms;
 use crate::session::Session;
 use crate::watchdog::Station;
@@ -15,7 +18,9 @@ pub(crate) async fn run_tcp(session: &mut Session) -> After {
     let step = walk(&mut stream).await;
     let step = match step {
         // A client of a TCP service expects no error page.
-        Err(Stop::Error(_, termination) | Stop::Reply(_, termination)) => Err(Stop::Close(termination)),
+        Err(Stop::Error(_, termination) | Stop::Reply(_, termination)) if !stream.session.speaks_http => {
+            Err(Stop::Close(termination))
+        }
         other => other,
     };
     let after = finish::finish(&mut stream, step).await;
@@ -30,6 +35,14 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     stream.times.requested = Some(now_ms());
     stream.times.forwarded = stream.times.requested;
     rules::choose_backend(stream)?;
+    if stream.backend_settings().mode == Mode::Http {
+        stream.session.speaks_http = true;
+        stream.times.requested = None;
+        stream.enter(Station::Request);
+        request::read_head(stream).await?;
+        request::count(stream);
+        return super::to_backend(stream).await;
+    }
     rules::backend_content(stream).await?;
     stream.enter(Station::Server);
     server::find_persistence(stream);

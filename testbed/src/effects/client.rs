@@ -48,6 +48,8 @@ pub(super) struct Client {
     said: Option<Receiver<String>>,
     /// It ends with RST.
     resets: bool,
+    /// Sending has met a reset, which is told once: the reader sees a mere end then.
+    was_reset: bool,
 }
 
 /// Where a connection goes, and how.
@@ -140,7 +142,8 @@ impl Client {
             });
             said = Some(receiver);
         }
-        Ok(Self { out, events, held: Vec::new(), end: None, method: String::new(), said, resets: false })
+        let (held, method) = (Vec::new(), String::new());
+        Ok(Self { out, events, held, end: None, method, said, resets: false, was_reset: false })
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {
@@ -149,11 +152,12 @@ impl Client {
             self.method = method;
         }
         // Whoever cannot send learns why from what comes back.
-        let _ = match &mut self.out {
+        let sent = match &mut self.out {
             Out::Plain(stream) => stream.write_all(bytes),
             Out::Tls(_, Some(input)) => input.write_all(bytes).and_then(|()| input.flush()),
             Out::Tls(_, None) => Ok(()),
         };
+        self.was_reset |= sent.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset);
     }
 
     fn wait(&mut self, until: Instant) -> bool {
@@ -166,7 +170,7 @@ impl Client {
                 true
             }
             Ok(Event::End(end)) => {
-                self.end = Some(end);
+                self.end = Some(if self.was_reset { "RST" } else { end });
                 true
             }
             Err(RecvTimeoutError::Timeout) => false,

@@ -348,7 +348,8 @@ fn steer(steering: &mut Steering, name: &[u8], value: &[u8]) -> Result<Role, Ref
                 return Err(Refusal::TransferEncoding);
             }
             steering.chunked = true;
-            return Ok(Role::Coding);
+            // Written otherwise, it is written anew: servers exist that know one spelling.
+            return Ok(if value == b"chunked" { Role::Coding } else { Role::Left });
         }
         b"connection" => {
             for option in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
