@@ -196,7 +196,8 @@ impl Place<'_> {
 
     /// Says what only mode http has, in a section of mode tcp: it is read, and does nothing.
     fn warn_of_http(&self, diagnostics: &mut Diagnostics) {
-        if self.mode() == Mode::Http {
+        // Whoever has mistakes to mend may mean another mode.
+        if self.is_http() || diagnostics.errors() > 0 {
             return;
         }
         let draft = self.draft;
@@ -207,7 +208,7 @@ impl Place<'_> {
         ];
         let found = rules.into_iter().filter_map(|(kind, word)| {
             let line = self.of_kind(kind).next()?;
-            Some((line.words.first().map_or(self.at(), |w| w.span), format!("'{word}' rules")))
+            Some((line.words.first().map_or(self.at(), |w| w.span), format!("a rule of '{word}'")))
         });
         let options = [
             ("'option forwardfor'", draft.forward_for.is_some()),
@@ -218,7 +219,7 @@ impl Place<'_> {
         let options = options.map(|(word, _)| (self.at(), word.to_owned()));
         for (at, word) in found.chain(options).collect::<Vec<_>>() {
             diagnostics
-                .warning(at, format!("{word} are ignored in '{}', which is in mode tcp", name(draft)))
+                .warning(at, format!("{word} is ignored in '{}', which is in mode tcp", name(draft)))
                 .help("'mode http' is what they need");
         }
     }

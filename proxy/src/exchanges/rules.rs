@@ -194,7 +194,7 @@ fn replies_of_rules_are_framed_by_the_engine() {
         ("status 204", "HTTP/1.1 204 No Content\r\n\r\n"),
         (
             "status 200 content-type text/plain string \"body\" hdr content-length 99 hdr transfer-encoding chunked",
-            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\nbody",
+            "HTTP/1.1 200 OK\r\ncontent-length: 4\r\ncontent-type: text/plain\r\n\r\nbody",
         ),
     ] {
         let shared = proxy(&format!("    http-request return {reply}\n"), "");

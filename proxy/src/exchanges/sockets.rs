@@ -93,7 +93,11 @@ fn exchanges_over_sockets_are_those_in_memory() {
         let expected = understood(&reference, asks);
         let expects = reference.servers.first().map_or(0, Vec::len);
         let pieces = parts(response.as_bytes(), &mut random);
-        let end: &[u8] = if asks.contains("chunks") { b"0\r\n\r\n" } else { b"" };
+        let end: &[u8] = match asks {
+            "chunks" => b"0\r\nx: y\r\nz: 1\r\n\r\n",
+            "no chunks" => b"0\r\n\r\n",
+            _ => b"",
+        };
         turns.send(Turn { expected: expects, end, pieces, ends }).expect("a server");
         let mut client = TcpStream::connect(address).expect("a listener");
         client.set_nodelay(true).expect("an option");
