@@ -40,9 +40,23 @@ impl Base {
     }
 }
 
-/// A section that others refer to by name: nothing of it acts yet.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NamedDraft;
+/// A section that others refer to by name: of them only `http-errors` acts yet.
+#[derive(Clone, Debug, Default)]
+pub struct NamedDraft {
+    pub(crate) name: String,
+    pub(crate) error_files: Vec<(u16, Word)>,
+}
+
+/// Where a proxy has error pages from.
+#[derive(Clone, Debug)]
+pub(crate) enum ErrorPages {
+    /// `errorfile`.
+    File(u16, Word),
+    /// `errorfiles`; no status stands for all that the section has.
+    Section(Word, Vec<(u16, Span)>),
+    /// `errorloc` and its like: a redirection with this code.
+    Location { status: u16, code: u16, address: Word },
+}
 
 /// A line whose meaning needs other sections: read when all are known.
 #[derive(Clone, Debug)]
@@ -62,6 +76,18 @@ pub(crate) enum DeferredKind {
     Redirect,
     UseBackend,
     Stick,
+}
+
+impl DeferredKind {
+    /// Rules of a request in the order in which they are run, each with its keyword.
+    pub(crate) const ORDER: [(Self, &'static str); 6] = [
+        (Self::TcpRequestConnection, "tcp-request connection"),
+        (Self::TcpRequestSession, "tcp-request session"),
+        (Self::TcpRequestContent, "tcp-request content"),
+        (Self::HttpRequest, "http-request"),
+        (Self::Redirect, "redirect"),
+        (Self::UseBackend, "use_backend"),
+    ];
 }
 
 /// `log` lines: the section's own, or the global ones.
@@ -172,7 +198,7 @@ pub struct ProxyDraft {
     pub(crate) default_server: ServerDraft,
     pub(crate) table: Option<TableDraft>,
     pub(crate) default_backend: Option<Word>,
-    pub(crate) error_files: Vec<(u16, Word)>,
+    pub(crate) error_files: Vec<ErrorPages>,
     pub(crate) captures: Captures,
     pub(crate) stats: Option<StatsPage>,
     pub(crate) deferred: Vec<Deferred>,

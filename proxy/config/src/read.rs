@@ -68,6 +68,8 @@ pub struct Reader {
     proxies: Vec<ProxyDraft>,
     taken: Taken,
     peers: Vec<PeersDraft>,
+    /// `http-errors` sections.
+    errors_of: Vec<NamedDraft>,
     proxy_id: u32,
 }
 
@@ -84,6 +86,7 @@ impl Reader {
             proxies: Vec::new(),
             taken: Taken::new(),
             peers: Vec::new(),
+            errors_of: Vec::new(),
             // HAProxy numbers proxies from 2 on: 1 is its own.
             proxy_id: 2,
         }
@@ -114,9 +117,14 @@ impl Reader {
                     let span = block.header.span();
                     diagnostics.error(span, format!("'{}' expects a name", section.name));
                 }
+                let name = block.name().map(|name| name.text.clone()).unwrap_or_default();
+                let mut draft = NamedDraft { name, ..NamedDraft::default() };
                 for line in &block.lines {
                     let home = &keywords::home;
-                    read_line_among(keywords::NAMED, section, line, &mut NamedDraft, home, diagnostics);
+                    read_line_among(keywords::NAMED, section, line, &mut draft, home, diagnostics);
+                }
+                if section.name == "http-errors" {
+                    self.errors_of.push(draft);
                 }
             }
             "defaults" => {
@@ -164,7 +172,8 @@ impl Reader {
         files: &dyn Fn(&str) -> Result<String, String>,
         diagnostics: &mut Diagnostics,
     ) -> Option<Config> {
-        let config = resolve(self.global, self.proxies, &self.peers, &self.names, files, diagnostics);
+        let config =
+            resolve(self.global, self.proxies, &self.peers, &self.errors_of, &self.names, files, diagnostics);
         (diagnostics.errors() == self.errors).then_some(config)
     }
 }

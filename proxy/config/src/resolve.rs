@@ -1,6 +1,7 @@
 //! Drafts to a configuration: the only place that sees several sections at once. Names become indexes,
 //! rules are read, what is missing is said.
 
+mod pages;
 mod peers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,14 +10,15 @@ use std::time::Duration;
 
 use proxy_lang::{Diagnostics, Span, Word, nearest};
 use proxy_rules::{
-    AclSet, CLFLOG, Condition, Context, Format, HTTPLOG, Page, Rule, Ruleset, RulesetKind, Stage, StickRule,
+    AclSet, CLFLOG, Condition, Context, Format, HTTPLOG, Pages, Rule, Ruleset, RulesetKind, Stage, StickRule,
     TCPLOG,
 };
 use proxy_table::{DataType, Schema, Stored, TableId};
 
 use crate::address;
 use crate::draft::{
-    Base, BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, PeersDraft, ProxyDraft, ServerDraft,
+    Base, BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, NamedDraft, PeersDraft, ProxyDraft,
+    ServerDraft,
 };
 use crate::model::{
     Backend, BackendChoice, BackendId, Bind, BindAddress, Captures, CheckSettings, Config, Expect, Expected,
@@ -60,6 +62,7 @@ pub(crate) fn resolve(
     global: GlobalDraft,
     proxies: Vec<ProxyDraft>,
     peers: &[PeersDraft],
+    errors: &[NamedDraft],
     names: &[String],
     read: &dyn Fn(&str) -> Result<String, String>,
     diagnostics: &mut Diagnostics,
@@ -67,10 +70,12 @@ pub(crate) fn resolve(
     let files = Files { read, names, bases: &global.bases };
     let mut config = Config { global: global.global, ..Config::default() };
     let proxies: Vec<ProxyDraft> = proxies.into_iter().filter(|p| !p.disabled).collect();
-    let names = Names::of(&proxies, diagnostics);
+    let mut names = Names::of(&proxies, diagnostics);
+    names.pages = pages::sections(errors, files, diagnostics);
     for draft in &proxies {
         let place = Place { draft, names: &names, files };
         place.warn_of_http(diagnostics);
+        place.warn_of_order(diagnostics);
         if draft.is_frontend {
             place.frontend(&mut config, diagnostics);
         }
@@ -91,6 +96,8 @@ struct Names {
     backends: BTreeMap<String, (u32, Mode)>,
     tables: Vec<Schema>,
     places: BTreeMap<String, u32>,
+    /// Of `http-errors` sections.
+    pages: BTreeMap<String, Pages>,
 }
 
 impl Names {
@@ -126,7 +133,7 @@ impl Names {
             }
             tables.push(schema);
         }
-        Self { backends, tables, places }
+        Self { backends, tables, places, pages: BTreeMap::new() }
     }
 
     fn table(&self, name: &str) -> Option<TableId> {
@@ -189,6 +196,7 @@ impl Place<'_> {
             backend_exists: &|name| self.names.backends.contains_key(name),
             backend: if in_backend { &own } else { "" },
             file: &|word| self.files.read(word),
+            pages: &self.names.pages,
             stage,
             http: self.mode() == Mode::Http,
         })
@@ -212,7 +220,7 @@ impl Place<'_> {
         });
         let options = [
             ("'option forwardfor'", draft.forward_for.is_some()),
-            ("'option httplog'", draft.options.httplog),
+            ("'option httplog'", draft.httplog),
             ("'capture cookie'", draft.captures.cookie.is_some()),
         ];
         let options = options.into_iter().filter(|(_, given)| *given);
@@ -221,6 +229,29 @@ impl Place<'_> {
             diagnostics
                 .warning(at, format!("{word} is ignored in '{}', which is in mode tcp", name(draft)))
                 .help("'mode http' is what they need");
+        }
+    }
+
+    /// Says which rules are run before others that stand above them.
+    fn warn_of_order(&self, diagnostics: &mut Diagnostics) {
+        if diagnostics.errors() > 0 {
+            return;
+        }
+        let mut latest = 0;
+        for line in &self.draft.deferred {
+            let Some(place) = DeferredKind::ORDER.iter().position(|(kind, _)| *kind == line.kind) else {
+                continue;
+            };
+            if place < latest
+                && let Some(word) = line.words.first()
+            {
+                let (own, above) = (DeferredKind::ORDER[place].1, DeferredKind::ORDER[latest].1);
+                diagnostics.warning(
+                    word.span,
+                    format!("this rule of '{own}' is run before those of '{above}' that stand above it"),
+                );
+            }
+            latest = latest.max(place);
         }
     }
 
@@ -275,29 +306,8 @@ impl Place<'_> {
         rules
     }
 
-    fn error_replies(&self, diagnostics: &mut Diagnostics) -> BTreeMap<u16, Page> {
-        let mut replies = BTreeMap::new();
-        for (status, file) in &self.draft.error_files {
-            match self.files.read(file) {
-                Ok(text) => match proxy_rules::read_page(text.as_bytes()) {
-                    Ok(page) => {
-                        replies.insert(*status, page);
-                    }
-                    Err(why) => {
-                        diagnostics
-                            .error(
-                                file.span,
-                                format!("errorfile '{}' is no HTTP/1 response: {why}", file.text),
-                            )
-                            .help("a file of raw HTTP is expected: status line, header, empty line, body");
-                    }
-                },
-                Err(why) => {
-                    diagnostics.error(file.span, format!("cannot read errorfile '{}' : {why}", file.text));
-                }
-            }
-        }
-        replies
+    fn error_replies(&self, diagnostics: &mut Diagnostics) -> Pages {
+        pages::of_proxy(&self.draft.error_files, &self.names.pages, self.files, diagnostics)
     }
 
     fn frontend(&self, config: &mut Config, diagnostics: &mut Diagnostics) {

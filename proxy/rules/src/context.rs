@@ -1,7 +1,13 @@
 //! What rules may refer to while they are read.
 
+use std::collections::BTreeMap;
+
 use proxy_lang::{Diagnostics, Span, Word};
 use proxy_table::{Schema, TableId};
+use proxy_wire::h1::page::Page;
+
+/// Error pages, by their status.
+pub type Pages = BTreeMap<u16, Page>;
 
 /// Which part of an exchange must be there for a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +34,8 @@ pub struct Context<'c> {
     pub backend: &'c str,
     /// Reads a file named in a rule.
     pub file: &'c dyn Fn(&Word) -> Result<String, String>,
+    /// The pages of `http-errors` sections, by their names.
+    pub pages: &'c BTreeMap<String, Pages>,
     /// What is there when the rule runs.
     pub stage: Stage,
     /// Whether the proxy is in mode http.

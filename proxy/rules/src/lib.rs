@@ -19,7 +19,7 @@ mod sample;
 mod stick;
 
 pub use acl::{AclSet, Condition, Holds, criterion};
-pub use context::{Context, Stage};
+pub use context::{Context, Pages, Stage};
 pub use converters::{CONVERTERS, Converter};
 pub use exchange::{Exchange, Tracked, View, is_unix_end, unix_end};
 pub use expr::Expr;

@@ -1,6 +1,6 @@
 //! What the proxy says itself: error pages and rules' replies. Each is a head and a body that the engine frames.
 
-use proxy_rules::{Content, Page, Reply};
+use proxy_rules::{Content, Pages, Reply};
 use proxy_wire::h1::{self, Body, Decoder, Framing, Head, Hop, Limits, Parsed, Version, encode, response};
 
 use super::flow::Flow;
@@ -8,7 +8,7 @@ use super::state::Stream;
 
 /// Writes an error reply; the file's own page for this status if there is one. Says whether the session may go on.
 pub(super) fn error(stream: &Stream<'_>, status: u16, out: &mut Vec<u8>) -> bool {
-    let own = |pages: &std::collections::BTreeMap<u16, Page>| pages.get(&status).cloned();
+    let own = |pages: &Pages| pages.get(&status).cloned();
     let page = stream
         .backend
         .and_then(|_| own(&stream.backend_settings().error_replies))

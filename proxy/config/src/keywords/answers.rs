@@ -1,8 +1,10 @@
 //! Answers of the proxy itself: errors, redirects, monitoring, compression.
 
-use proxy_lang::{Arg, Keyword, Sections, Spec};
+use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Spec};
+use proxy_rules::PAGES;
 
-use crate::draft::ProxyDraft;
+use super::spec;
+use crate::draft::{ErrorPages, ProxyDraft};
 
 const FRONT: Sections = Sections::FRONTEND.or(Sections::LISTEN);
 const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
@@ -21,36 +23,53 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         false,
         Spec::later(&["compression"], &[Arg::Words("algo")], "Compresses answers.", "compression algo gzip"),
     ),
-    Keyword::inert(
-        Sections::PROXY,
-        false,
-        Spec::later(
+    Keyword {
+        spec: spec!(
+            &["errorfile"],
+            &[Arg::Int("status", 200, 599), Arg::Word("file")],
+            "The whole reply for an error status.",
+            "errorfile 503 /etc/tandem/503.http"
+        ),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, a, r| {
+            d.error_files
+                .extend(super::status(a, r).map(|status| ErrorPages::File(status, a.word(1).clone())));
+        },
+    },
+    Keyword {
+        spec: spec!(
             &["errorfiles"],
             &[Arg::Word("section"), Arg::Rest("statuses")],
-            "Error pages of an http-errors section.",
-            "errorfiles site 404 503",
+            "Error pages of an 'http-errors' section: those named, or all that it has.",
+            "errorfiles site 404 503"
         ),
-    ),
-    Keyword::inert(
-        Sections::PROXY,
-        false,
-        Spec::later(
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: errorfiles,
+    },
+    Keyword {
+        spec: spec!(
             &["errorloc", "errorloc302"],
             &[Arg::Int("status", 200, 599), Arg::Word("address")],
             "Sends the client elsewhere instead of an error page.",
-            "errorloc 503 /sorry",
+            "errorloc 503 /sorry"
         ),
-    ),
-    Keyword::inert(
-        Sections::PROXY,
-        false,
-        Spec::later(
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, a, r| errorloc(d, a, 302, r),
+    },
+    Keyword {
+        spec: spec!(
             &["errorloc303"],
             &[Arg::Int("status", 200, 599), Arg::Word("address")],
             "The same, always by GET.",
-            "errorloc303 503 /sorry",
+            "errorloc303 503 /sorry"
         ),
-    ),
+        sections: Sections::PROXY,
+        negatable: false,
+        apply: |d, a, r| errorloc(d, a, 303, r),
+    },
     Keyword::inert(
         BOTH,
         false,
@@ -155,3 +174,22 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         Spec::absent(FASTCGI, &["use-fcgi-app"], "Speaks FastCGI to servers."),
     ),
 ];
+
+fn errorfiles(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    let mut statuses = Vec::new();
+    for word in args.words(1) {
+        match word.text.parse().ok().filter(|status| PAGES.contains(status)) {
+            Some(status) => statuses.push((status, word.span)),
+            None => {
+                diagnostics.error(word.span, format!("'{}' is no status of an error page", word.text));
+            }
+        }
+    }
+    draft.error_files.push(ErrorPages::Section(args.word(0).clone(), statuses));
+}
+
+fn errorloc(draft: &mut ProxyDraft, args: &Args, code: u16, diagnostics: &mut Diagnostics) {
+    let address = args.word(1).clone();
+    let pages = super::status(args, diagnostics).map(|status| ErrorPages::Location { status, code, address });
+    draft.error_files.extend(pages);
+}

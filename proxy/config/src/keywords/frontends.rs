@@ -1,7 +1,6 @@
 //! Where clients arrive: binds, limits, the default backend.
 
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, read_options};
-use proxy_rules::PAGES;
 
 use super::spec;
 use crate::draft::{BindDraft, BindOptions, ProxyDraft};
@@ -66,27 +65,6 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         sections: Sections::PROXY,
         negatable: false,
         apply: |d, _, _| d.disabled = false,
-    },
-    Keyword {
-        spec: spec!(
-            &["errorfile"],
-            &[Arg::Int("status", 200, 599), Arg::Word("file")],
-            "The whole reply for an error status.",
-            "errorfile 503 /etc/tandem/503.http"
-        ),
-        sections: Sections::PROXY,
-        negatable: false,
-        apply: |d, a, r| match u16::try_from(a.int(0)).ok().filter(|status| PAGES.contains(status)) {
-            Some(status) => d.error_files.push((status, a.word(1).clone())),
-            None => {
-                let known = PAGES.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
-                r.error(
-                    a.span,
-                    format!("'errorfile' : status {} is never sent by the proxy itself", a.int(0)),
-                )
-                .help(format!("error files are for {known}"));
-            }
-        },
     },
     Keyword {
         spec: spec!(

@@ -97,3 +97,14 @@ macro_rules! spec {
     };
 }
 pub(crate) use spec;
+
+/// The status of an error page, as the first argument.
+fn status(args: &proxy_lang::Args, diagnostics: &mut proxy_lang::Diagnostics) -> Option<u16> {
+    let status = u16::try_from(args.int(0)).ok().filter(|status| proxy_rules::PAGES.contains(status));
+    if status.is_none() {
+        let known = proxy_rules::PAGES.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        let text = format!("'errorfile' : status {} is never sent by the proxy itself", args.int(0));
+        diagnostics.error(args.span, text).help(format!("error files are for {known}"));
+    }
+    status
+}

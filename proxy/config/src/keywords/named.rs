@@ -2,6 +2,7 @@
 
 use proxy_lang::{Arg, Keyword, Sections, Spec, Unit};
 
+use super::spec;
 use crate::draft::NamedDraft;
 
 /// Where servers' names are asked for.
@@ -120,16 +121,17 @@ pub(super) const USERLIST: &[Keyword<NamedDraft>] = &[
 ];
 
 /// Error pages.
-pub(super) const HTTP_ERRORS: &[Keyword<NamedDraft>] = &[Keyword::inert(
-    Sections::HTTP_ERRORS,
-    false,
-    Spec::later(
+pub(super) const HTTP_ERRORS: &[Keyword<NamedDraft>] = &[Keyword {
+    spec: spec!(
         &["errorfile"],
         &[Arg::Int("status", 200, 599), Arg::Word("file")],
         "The page of a status.",
-        "errorfile 503 /etc/tandem/503.http",
+        "errorfile 503 /etc/tandem/503.http"
     ),
-)];
+    sections: Sections::HTTP_ERRORS,
+    negatable: false,
+    apply: |d, a, r| d.error_files.extend(super::status(a, r).map(|status| (status, a.word(1).clone()))),
+}];
 
 /// Buffers of log lines.
 pub(super) const RING: &[Keyword<NamedDraft>] = &[

@@ -4,14 +4,13 @@
     reason = "every field is the keyword of the same name; the keyword's row documents it"
 )]
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use proxy_lang::Span;
-use proxy_rules::{AclSet, Condition, Format, Page, Ruleset, StickRule};
+use proxy_rules::{AclSet, Condition, Format, Pages, Ruleset, StickRule};
 use proxy_table::{Schema, TableId};
 
 /// Everything HAProxy's sections of the file say.
@@ -359,7 +358,7 @@ pub struct Frontend {
     /// The file names a format: lines about connections that come to nothing are written too.
     pub names_log_format: bool,
     pub table: Option<TableId>,
-    pub error_replies: BTreeMap<u16, Page>,
+    pub error_replies: Pages,
     pub captures: Captures,
     pub stats: Option<StatsPage>,
     /// What the statistics page says of it.
@@ -424,7 +423,7 @@ pub struct Backend {
     pub redispatch: Option<i32>,
     pub fullconn: u32,
     pub forward_for: Option<ForwardFor>,
-    pub error_replies: BTreeMap<u16, Page>,
+    pub error_replies: Pages,
     pub stats: Option<StatsPage>,
     /// What the statistics page says of it.
     pub description: Option<String>,

@@ -84,6 +84,7 @@ pub(super) fn answer(
         Answer { status: usual, content_type: Vec::new(), headers: Vec::new(), body: Body::Empty };
     let (mut at_status, mut at_type, mut at_header) = (None, None, None);
     let mut content: Option<&Word> = None;
+    let mut section = None;
     let mut rest = arguments;
     while let [keyword, after @ ..] = rest {
         rest = after;
@@ -129,7 +130,12 @@ pub(super) fn answer(
                 at_header = Some(keyword);
             }
             "errorfiles" => {
-                diagnostics.later(keyword.span, &format!("{} ... errorfiles", name.text));
+                let Some(pages) = context.pages.get(&value.text) else {
+                    diagnostics
+                        .error(value.span, format!("there is no http-errors section '{}'", value.text));
+                    return None;
+                };
+                section = Some(pages);
                 answer.body = Body::Page;
             }
             word if is_content(word) => answer.body = body(keyword, value, context, diagnostics)?,
@@ -171,6 +177,10 @@ pub(super) fn answer(
                 return None;
             }
         }
+    }
+    if let Some(pages) = section {
+        let page = pages.get(&answer.status).cloned();
+        answer.body = page.map_or(Body::Empty, |page| Body::Whole(Arc::new(page)));
     }
     if let Body::Whole(page) = &answer.body {
         answer.status = page.status;

@@ -28,10 +28,10 @@ const fn row(
 }
 
 const STATUS: &[Arg] = &[Arg::Rest(
-    "deny_status <status> or status <status> content-type <type> string|lf-string|file|lf-file|errorfile <content> default-errorfiles hdr <name> <format>",
+    "deny_status <status> or status <status> content-type <type> string|lf-string|file|lf-file|errorfile|errorfiles <content> default-errorfiles hdr <name> <format>",
 )];
 const ANSWER: &[Arg] = &[Arg::Rest(
-    "status <status> content-type <type> string|lf-string|file|lf-file|errorfile <content> default-errorfiles hdr <name> <format>",
+    "status <status> content-type <type> string|lf-string|file|lf-file|errorfile|errorfiles <content> default-errorfiles hdr <name> <format>",
 )];
 const FORMAT: &[Arg] = &[Arg::Word("format")];
 const NAME_VALUE: &[Arg] = &[Arg::Word("name"), Arg::Word("format")];
