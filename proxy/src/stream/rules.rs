@@ -204,7 +204,7 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
             _ => "",
         },
         // A stream of mode tcp has no request.
-        request: (session.settings().mode == Mode::Http).then_some(&mut scratch.request),
+        request: session.speaks_http.then_some(&mut scratch.request),
         response: status.is_some().then_some(&mut scratch.response),
         tracked,
         received: usize::try_from(*bytes_in)
