@@ -143,26 +143,29 @@ impl Expr {
     /// Extracts the sample; of several the one that stands for all. `None` if there is none.
     pub fn eval<'x>(&'x self, exchange: &'x Exchange<'_>, view: &dyn View) -> Option<Sample<'x>> {
         let now = exchange.now_ms;
+        // A table that does not store the data type has no sample; one that has no such entry has 0.
         let number = |table: TableId, key: &proxy_table::Key, data_type| {
-            let value = view.table(table).peek(key, now, |row| row.number(data_type, now)).unwrap_or(0);
-            Sample::Int(i64::try_from(value).unwrap_or(i64::MAX))
+            let table = view.table(table);
+            let value =
+                table.stores(data_type).then(|| table.peek(key, now, |row| row.number(data_type, now)))?;
+            Some(Sample::Int(i64::try_from(value.unwrap_or(0)).unwrap_or(i64::MAX)))
         };
         match &self.source {
             Source::Fetch(Eval::One(one) | Eval::Several { one, .. }, args) => one(exchange, args, view),
             Source::Tracked(slot, data_type) => {
                 let tracked = exchange.tracked[*slot].as_ref()?;
-                Some(number(tracked.table, &tracked.key, *data_type))
+                number(tracked.table, &tracked.key, *data_type)
             }
             Source::TrackedIn(slot, table, data_type) => {
                 let tracked = exchange.tracked[*slot].as_ref()?;
-                Some(number(*table, &tracked.key, *data_type))
+                number(*table, &tracked.key, *data_type)
             }
             Source::Client(table, data_type) => {
                 if crate::is_unix_end(exchange.client) {
                     return None;
                 }
                 let key = view.table(*table).schema().key.of_address(exchange.client.ip())?;
-                Some(number(*table, &key, *data_type))
+                number(*table, &key, *data_type)
             }
         }
     }

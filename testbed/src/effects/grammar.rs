@@ -93,18 +93,27 @@ fn fields(dice: &mut Dice, among: &[&str], most: u64) -> String {
     (0..dice.roll(most + 1)).map(|_| format!("{}\\r\\n", dice.pick(among))).collect()
 }
 
-fn request(dice: &mut Dice) -> String {
+/// What of a case decides which requests are treated alike by both programs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Alike {
+    /// Clients of HTTP/1.0: not where a server may answer in chunks.
+    pub(super) old_clients: bool,
+    /// Requests with bodies: not where rules redirect.
+    pub(super) bodies: bool,
+}
+
+fn request(dice: &mut Dice, alike: Alike) -> String {
     if dice.once_in(12) {
         return (*dice.pick(HOSTILE)).to_owned();
     }
     let method = *dice.pick(METHODS);
     let target = if method == "OPTIONS" && dice.once_in(3) { "*" } else { *dice.pick(TARGETS) };
     let host = if target.starts_with("http") { "a" } else { *dice.pick(HOSTS) };
-    let old = dice.once_in(10);
+    let old = alike.old_clients && dice.once_in(10);
     let version = if old { "1.0" } else { "1.1" };
     let mut text = format!("{method} {target} HTTP/{version}\\r\\nHost: {host}\\r\\n");
     text.push_str(&fields(dice, FIELDS, 4));
-    if matches!(method, "POST" | "PUT" | "PATCH") {
+    if matches!(method, "POST" | "PUT" | "PATCH") && alike.bodies {
         match dice.roll(4) {
             0 if !old => {
                 text.push_str("Transfer-Encoding: chunked\\r\\n\\r\\n5\\r\\nhello\\r\\n3;x=y\\r\\nabc\\r\\n0\\r\\n\\r\\n");
@@ -122,9 +131,9 @@ fn request(dice: &mut Dice) -> String {
 }
 
 /// One step: a request, or two on one connection, perhaps from another address.
-pub(super) fn step(dice: &mut Dice, to: &str) -> String {
+pub(super) fn step(dice: &mut Dice, to: &str, alike: Alike) -> String {
     let from = if dice.once_in(3) { format!(" from 127.0.0.{}", 2 + dice.roll(3)) } else { String::new() };
-    format!("raw \"{}\" to {to}{from}", request(dice))
+    format!("raw \"{}\" to {to}{from}", request(dice, alike))
 }
 
 /// One answer of a server, as a line of its script.
