@@ -113,9 +113,23 @@ fn material(text: &str) -> Option<Material> {
 
 /// Whether what a line shows is another thing every time: a time, a process, when a check comes.
 fn is_unsteady(line: &str) -> bool {
-    [" %T", "%pid", "inter ", "spread-checks", "%ms", "%rt", "%cp", "%bp", "src_port", "%B", "%U", "bytes"]
-        .iter()
-        .any(|part| line.contains(part))
+    [
+        " %T",
+        "%pid",
+        "inter ",
+        "spread-checks",
+        "%ms",
+        "%rt",
+        "%cp",
+        "%bp",
+        "src_port",
+        "%B",
+        "%U",
+        "bytes",
+        " clf",
+    ]
+    .iter()
+    .any(|part| line.contains(part))
         || line.contains("log-format") && line.contains("%t")
 }
 
@@ -124,11 +138,13 @@ fn compose(all: &[(String, Material)], dice: &mut Dice) -> String {
     let (_, base) = dice.pick(all).clone();
     let mut base = base;
     for (_, lines) in &mut base.sections {
-        lines.retain(|line| !is_unsteady(line));
         let mut kept = Vec::new();
         let mut walk = std::mem::take(lines).into_iter().peekable();
         while let Some(line) = walk.next() {
             let instead = walk.next_if(|next| next.trim_start().starts_with('<'));
+            if is_unsteady(&line) {
+                continue;
+            }
             if line.trim_start().starts_with('>') && dice.once_in(4) {
                 kept.extend(instead.map(|line| line.replacen('<', " ", 1)));
             } else {
