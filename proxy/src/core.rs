@@ -85,7 +85,7 @@ impl Core {
             wheel: Rc::new(RefCell::new(Wheel::new(now_ms()))),
             store: RefCell::new(Store::new(shared.config.global.tuning.buffer)),
             scratch: RefCell::default(),
-            idle: RefCell::new(IdlePool::new(&servers)),
+            idle: RefCell::new(IdlePool::new(&servers, Arc::clone(&shared.counters[id]))),
             sessions: RefCell::default(),
             silent: RefCell::default(),
             log: log::Sender::default(),

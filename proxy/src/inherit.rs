@@ -8,6 +8,7 @@ use proxy_backend::Admin;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
+use crate::shared::Cause;
 use crate::{Proxy, ServerOrder};
 
 /// One setting of a server: what the file said, and what holds now.
@@ -103,7 +104,7 @@ impl Proxy {
             if let Some((up, age)) = known.health.filter(|_| known.address.file == file.address)
                 && self.shared.backends[b].inherit(s, up, age, now_ms()).is_some()
             {
-                self.shared.server_changed(b, s);
+                self.shared.server_changed(b, s, Cause::Neighbour);
             }
         }
     }

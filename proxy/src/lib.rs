@@ -60,7 +60,7 @@ pub use sessions::{SessionRow, Sessions, SessionsStep};
 pub use tls::{TlsBinds, load_tls};
 
 use crate::core::{MAX_MAIL, Mail};
-use shared::{LastCheck, ServerState, Shared};
+use shared::{BackendState, LastCheck, ServerState, Shared};
 use stats::counters::CoreCounters;
 use watchdog::{Station, watched};
 
@@ -134,6 +134,7 @@ impl Proxy {
             counters: (0..options.cores).map(|_| counters()).collect(),
             mailboxes: RwLock::default(),
             turn: Notify::new(),
+            backend_states: config.backends.iter().map(|_| BackendState::new(now)).collect(),
             accepting: AtomicBool::new(!options.hold),
             stopping: AtomicBool::new(false),
             leaving: AtomicBool::new(false),
@@ -409,6 +410,7 @@ fn state(server: &proxy_config::model::Server, now_ms: u64) -> ServerState {
         address: RwLock::new(server.address),
         last_check: Mutex::new(LastCheck::default()),
         check_enabled: AtomicBool::new(true),
+        disabled_by_file: AtomicBool::new(server.disabled),
         changed_ms: AtomicU64::new(now_ms),
         failed_checks: AtomicU64::new(0),
         downs: AtomicU64::new(0),

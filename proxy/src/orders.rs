@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use proxy_backend::Admin;
 
 use crate::clock::now_ms;
+use crate::shared::Cause;
 use crate::{Callback, Proxy};
 
 /// An order about one server.
@@ -51,7 +52,7 @@ pub struct ServerView {
     pub address: SocketAddr,
     /// Whether checks (or nobody) say it works.
     pub up: bool,
-    /// 0 ready, 1 maintenance, 8 drain: the bits of `show servers state`.
+    /// 0 ready, 1 maintenance, 5 maintenance by the file, 8 drain: the bits of `show servers state`.
     pub admin_state: u8,
     /// Share of the load now.
     pub weight: u32,
@@ -67,6 +68,16 @@ pub struct ServerView {
     pub check_level: u32,
     /// What the last check said.
     pub check_status: &'static str,
+    /// Whether its check is made, if nothing else keeps it from that.
+    pub check_enabled: bool,
+    /// The port that its check asks, where that is not the server's.
+    pub check_port: u16,
+    /// The file names its number.
+    pub has_own_id: bool,
+    /// Idle connections of each core.
+    pub idle: Vec<u64>,
+    /// Most sessions at a time.
+    pub most_sessions: u64,
     /// Sessions now.
     pub sessions: u32,
 }
@@ -91,6 +102,7 @@ impl Proxy {
                     up: row.is_up(),
                     admin_state: match row.admin() {
                         Admin::Ready => 0,
+                        Admin::Maint if state.disabled_by_file.load(Relaxed) => 5,
                         Admin::Maint => 1,
                         Admin::Drain => 8,
                     },
@@ -101,6 +113,16 @@ impl Proxy {
                     check_seen: health.is_some_and(|(seen, _)| seen),
                     check_level: health.map_or(0, |(_, level)| level),
                     check_status: state.last_check.lock().status,
+                    check_enabled: state.check_enabled.load(Relaxed),
+                    check_port: server.check.as_ref().and_then(|check| check.port).unwrap_or(0),
+                    has_own_id: server.has_own_id,
+                    idle: shared.counters.iter().map(|c| c.servers[b][s].idle.read()).collect(),
+                    most_sessions: shared
+                        .counters
+                        .iter()
+                        .map(|c| c.servers[b][s].most.read())
+                        .max()
+                        .unwrap_or(0),
                     sessions: row.sessions(),
                 });
             }
@@ -139,15 +161,18 @@ impl Proxy {
                 self.on_every_core(move |core| core.idle.borrow_mut().forget(b, s));
             }
             ServerOrder::Health(up) => {
-                if decisions.force(s, up, now_ms()).is_some() {
-                    shared.server_changed(b, s);
+                let was_up = decisions.servers()[s].is_up();
+                if decisions.force(s, up, now_ms()).is_some() || was_up != up {
+                    shared.server_changed(b, s, Cause::Order);
                 }
             }
             ServerOrder::Check(enabled) if decisions.servers()[s].is_checked() => {
                 shared.servers[b][s].check_enabled.store(enabled, Relaxed);
             }
-            ServerOrder::Check(_) => {
-                return Err(OrderRefused("Health checks are not configured on this server.".to_owned()));
+            ServerOrder::Check(false) => {}
+            ServerOrder::Check(true) => {
+                let why = "Health check was not configured on this server, cannot enable.";
+                return Err(OrderRefused(why.to_owned()));
             }
         }
         Ok(())
@@ -171,7 +196,7 @@ impl Proxy {
         if let Ok((b, s)) = self.find(backend, server)
             && self.shared.backends[b].learn(s, up, age_ms, now_ms()).is_some()
         {
-            self.shared.server_changed(b, s);
+            self.shared.server_changed(b, s, Cause::Neighbour);
         }
     }
 

@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) turn_ms: u64,
     /// How long its TLS handshake took.
     pub(crate) handshake_ms: u64,
+    /// Whether it is counted as one that speaks TLS.
+    has_tls: bool,
     pub(crate) timer: Timer,
     pub(crate) mark: Rc<SessionMark>,
     /// Whether it speaks HTTP: from the start, or since a backend in mode http was chosen for it.
@@ -107,7 +109,7 @@ impl Session {
     pub(crate) fn count_request(&self) {
         let front = &self.core.counters.frontends[self.frontend];
         front.requests.add(1);
-        front.request_rate.hit(now_ms());
+        self.core.shared.hit(&front.request_rate, now_ms(), |c| &c.frontends[self.frontend].request_rate);
         self.count(&[(DataType::HttpReqCnt, 1), (DataType::HttpReqRate, 1)]);
     }
 
@@ -154,6 +156,9 @@ impl Session {
             }
         }
         self.count(&[(DataType::SessCnt, 1), (DataType::SessRate, 1)]);
+        let front = &self.core.counters.frontends[self.frontend];
+        front.sessions.add(1);
+        self.core.shared.hit(&front.session_rate, now_ms(), |c| &c.frontends[self.frontend].session_rate);
         true
     }
 }
@@ -217,7 +222,7 @@ pub(crate) fn begin(
             untrack(core, &slots);
             let front = &core.counters.frontends[frontend];
             front.connections.add(1);
-            front.connection_rate.hit(now);
+            core.shared.hit(&front.connection_rate, now, |c| &c.frontends[frontend].connection_rate);
             front.denied_connections.add(1);
             let mut client = client;
             match admission {
@@ -231,15 +236,14 @@ pub(crate) fn begin(
     }
     let counters = &core.counters;
     counters.connections.add(1);
-    counters.connection_rate.hit(now);
+    core.shared.hit(&counters.connection_rate, now, |c| &c.connection_rate);
     counters.current.add(1);
     let front = &counters.frontends[frontend];
     front.connections.add(1);
-    front.sessions.add(1);
-    front.session_rate.hit(now);
-    front.connection_rate.hit(now);
+    core.shared.hit(&front.connection_rate, now, |c| &c.frontends[frontend].connection_rate);
     front.current.add(1);
-    front.most.raise(front.current.read());
+    core.shared
+        .raise_most(front.current.read(), &front.peak, &front.most, |c| &c.frontends[frontend].current);
     let mark = Rc::new(SessionMark {
         frontend,
         source,
@@ -257,6 +261,7 @@ pub(crate) fn begin(
         accepted_ms: now,
         turn_ms: now,
         handshake_ms: 0,
+        has_tls: false,
         timer: Timer::new(&core.wheel),
         key: core.sessions.borrow_mut().insert(Rc::clone(&mark)),
         mark,
@@ -293,6 +298,14 @@ async fn run_tls(mut session: Session, bind: usize, tls: Arc<TlsBind>) {
         session.core.counters.frontends[session.frontend].request_errors.add(1);
         return;
     }
+    let counters = &session.core.counters;
+    counters.tls_connections.add(1);
+    counters.tls_current.add(1);
+    let shared = &session.core.shared;
+    shared.hit(&counters.tls_rate, now_ms(), |c| &c.tls_rate);
+    shared
+        .raise_most(counters.tls_current.read(), &counters.tls_peak, &counters.tls_most, |c| &c.tls_current);
+    session.has_tls = true;
     session.handshake_ms = now_ms().saturating_sub(session.accepted_ms);
     serve(&mut session).await;
     let wait = session.settings().timeouts.client;
@@ -340,6 +353,9 @@ impl Drop for Session {
         self.client.retire(&mut self.core.store.borrow_mut());
         self.core.sessions.borrow_mut().try_remove(self.key);
         self.core.counters.current.sub(1);
+        if self.has_tls {
+            self.core.counters.tls_current.sub(1);
+        }
         self.core.counters.frontends[self.frontend].current.sub(1);
         if std::thread::panicking() {
             self.core.counters.panics.add(1);

@@ -4,7 +4,7 @@ mod commands;
 
 use std::os::fd::OwnedFd;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use proxy::Proxy;
@@ -37,14 +37,57 @@ pub(crate) struct Node {
     pub(crate) started: Instant,
     /// Connections that may be served now.
     pub(crate) places: Arc<Semaphore>,
+    measured: Mutex<Measured>,
 }
+
+/// What was measured when somebody last asked.
+#[derive(Debug)]
+struct Measured {
+    at: Instant,
+    cpu: Duration,
+    bytes: u64,
+    idle_percent: u64,
+    bytes_a_second: u64,
+}
+
+/// Measures are of at least so long a time.
+const LEAST_MEASURED: Duration = Duration::from_secs(1);
 
 impl Node {
     pub(crate) fn new(proxy: Proxy, member: String) -> Self {
         let most = proxy.config().global.stats_maxconn;
         let most = most.and_then(|most| usize::try_from(most).ok()).unwrap_or(USUAL_CONNECTIONS);
-        Self { proxy, member, started: Instant::now(), places: Arc::new(Semaphore::new(most)) }
+        let measured =
+            Measured { at: Instant::now(), cpu: cpu_time(), bytes: 0, idle_percent: 100, bytes_a_second: 0 };
+        Self {
+            proxy,
+            member,
+            started: Instant::now(),
+            places: Arc::new(Semaphore::new(most)),
+            measured: Mutex::new(measured),
+        }
     }
+
+    /// How idle this process was since the last measure, in percent, and how many bytes it sent a second.
+    pub(crate) fn measure(&self, bytes: u64, cores: u32) -> (u64, u64) {
+        let mut last = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let (now, cpu) = (Instant::now(), cpu_time());
+        let passed = now - last.at;
+        if passed >= LEAST_MEASURED {
+            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let available = millis(passed).saturating_mul(u64::from(cores.max(1))).max(1);
+            let busy = millis(cpu.saturating_sub(last.cpu)).saturating_mul(100) / available;
+            let sent = bytes.saturating_sub(last.bytes).saturating_mul(1_000) / millis(passed).max(1);
+            *last = Measured { at: now, cpu, bytes, idle_percent: 100 - busy.min(100), bytes_a_second: sent };
+        }
+        (last.idle_percent, last.bytes_a_second)
+    }
+}
+
+/// What this process has used of all processors.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap_or(0), time.tv_nsec.try_into().unwrap_or(0))
 }
 
 /// What a command answers.

@@ -97,6 +97,19 @@ pub(crate) enum LogLine {
     Target(LogTarget),
 }
 
+/// What log lines tell: the last line of the section says.
+#[derive(Clone, Debug)]
+pub(crate) enum LogFormat {
+    /// `option httplog`.
+    Http,
+    /// `option httplog clf`.
+    Clf,
+    /// `option tcplog`.
+    Tcp,
+    /// `log-format`.
+    Own(Word),
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct BindDraft {
     pub(crate) address: Word,
@@ -181,11 +194,8 @@ pub struct ProxyDraft {
     pub(crate) timeouts: Timeouts,
     pub(crate) options: Options,
     pub(crate) log: Vec<LogLine>,
-    pub(crate) log_format: Option<Word>,
-    /// `option httplog` and `option tcplog`: the formats that HAProxy has ready.
-    pub(crate) httplog: bool,
-    pub(crate) clf: bool,
-    pub(crate) tcplog: bool,
+    pub(crate) log_format: Option<LogFormat>,
+    pub(crate) log_tag: Option<String>,
     pub(crate) forward_for: Option<ForwardFor>,
     pub(crate) balance: Option<Balance>,
     pub(crate) reuse: Option<HttpReuse>,

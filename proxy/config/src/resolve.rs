@@ -6,6 +6,7 @@ mod peers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_lang::{Diagnostics, Span, Word, nearest};
@@ -17,13 +18,13 @@ use proxy_table::{DataType, Schema, Stored, TableId};
 
 use crate::address;
 use crate::draft::{
-    Base, BindOptions, Deferred, DeferredKind, GlobalDraft, LogLine, NamedDraft, PeersDraft, ProxyDraft,
-    ServerDraft,
+    Base, BindOptions, Deferred, DeferredKind, GlobalDraft, LogFormat, LogLine, NamedDraft, PeersDraft,
+    ProxyDraft, ServerDraft,
 };
 use crate::model::{
     Backend, BackendChoice, BackendId, Bind, BindAddress, Captures, CheckSettings, Config, Expect, Expected,
-    Frontend, FrontendId, Global, HttpCheck, LogTarget, Mode, Options, Server, StatsPage, Timeouts, Tls,
-    UseBackend,
+    Frontend, FrontendId, Global, HttpCheck, LogSample, LogTarget, Mode, Options, Server, StatsPage,
+    Timeouts, Tls, UseBackend,
 };
 
 /// The files that sections refer to.
@@ -220,7 +221,7 @@ impl Place<'_> {
         });
         let options = [
             ("'option forwardfor'", draft.forward_for.is_some()),
-            ("'option httplog'", draft.httplog),
+            ("'option httplog'", matches!(draft.log_format, Some(LogFormat::Http | LogFormat::Clf))),
             ("'capture cookie'", draft.captures.cookie.is_some()),
         ];
         let options = options.into_iter().filter(|(_, given)| *given);
@@ -329,7 +330,7 @@ impl Place<'_> {
             None if draft.is_backend => u32::try_from(config.backends.len()).ok().map(BackendId),
             None => None,
         };
-        let names_log_format = draft.log_format.is_some() || draft.httplog || draft.tcplog;
+        let names_log_format = draft.log_format.is_some();
         if names_log_format && self.log(&config.global).is_empty() {
             let text = format!("the log format of '{}' is ignored: it has no log address", name(draft));
             diagnostics.warning(self.at(), text).help("'log global', or 'log <address> <facility>'");
@@ -357,6 +358,7 @@ impl Place<'_> {
             log: self.log(&config.global),
             log_format: self.log_format(diagnostics),
             names_log_format,
+            log_tag: draft.log_tag.clone().or_else(|| config.global.log_tag.clone()),
             table: self.names.table(&name(draft)),
             error_replies: self.error_replies(diagnostics),
             captures: self.captures(&config.global, diagnostics),
@@ -458,10 +460,11 @@ impl Place<'_> {
     fn log_format(&self, diagnostics: &mut Diagnostics) -> Option<Format> {
         let fixed = |text: &str| Word { text: text.to_owned(), span: self.at(), quoted: true };
         let word = match &self.draft.log_format {
-            Some(word) => word.clone(),
-            None if self.draft.clf && self.mode() == Mode::Http => fixed(CLFLOG),
-            None if self.draft.httplog && self.mode() == Mode::Http => fixed(HTTPLOG),
-            None if self.draft.tcplog || self.draft.httplog => fixed(TCPLOG),
+            Some(LogFormat::Own(word)) => word.clone(),
+            Some(LogFormat::Http) if self.mode() == Mode::Http => fixed(HTTPLOG),
+            Some(LogFormat::Clf) if self.mode() == Mode::Http => fixed(CLFLOG),
+            Some(LogFormat::Tcp) => fixed(TCPLOG),
+            Some(LogFormat::Http | LogFormat::Clf) => fixed(TCPLOG),
             None if self.mode() == Mode::Http => fixed("Connect from %ci:%cp to %fi:%fp (%f/HTTP)"),
             None => fixed("Connect from %ci:%cp to %fi:%fp (%f/TCP)"),
         };
@@ -527,6 +530,7 @@ impl Place<'_> {
             description: draft.description.clone(),
             own_frontend,
             log: self.log(global),
+            log_tag: draft.log_tag.clone().or_else(|| global.log_tag.clone()),
             acls,
         }
     }
@@ -555,7 +559,12 @@ impl Place<'_> {
             LogLine::Global => global.log.clone(),
             LogLine::Target(target) => vec![target.clone()],
         });
-        lines.collect()
+        // Each proxy counts the lines of a sample by itself.
+        let own = |target: LogTarget| LogTarget {
+            sample: target.sample.map(|sample| LogSample { lines: Arc::default(), ..sample }),
+            ..target
+        };
+        lines.map(own).collect()
     }
 
     /// The statistics page: in mode http only.
@@ -603,6 +612,7 @@ impl Place<'_> {
             }
             servers.push(Server {
                 id,
+                has_own_id: draft.id.is_some(),
                 name: name.text.clone(),
                 address,
                 weight: draft.weight.unwrap_or(1),

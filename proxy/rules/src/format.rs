@@ -33,7 +33,7 @@ impl Format {
         let mut good = true;
         let mut usual = Flags::default();
         while let Some(mark) = rest.find('%') {
-            put_merged(&rest[..mark], &mut text);
+            text.extend_from_slice(&rest.as_bytes()[..mark]);
             rest = &rest[mark + 1..];
             if let Some(after) = rest.strip_prefix('%') {
                 text.push(b'%');
@@ -82,7 +82,7 @@ impl Format {
                 None => good = false,
             }
         }
-        put_merged(rest, &mut text);
+        text.extend_from_slice(rest.as_bytes());
         if !text.is_empty() {
             parts.push(Part::Text(text));
         }
@@ -96,22 +96,23 @@ impl Format {
 
     /// Writes the text for a log line.
     pub fn render(&self, exchange: &Exchange<'_>, view: &dyn View, out: &mut Vec<u8>) {
-        let begin = out.len();
-        // What the first field writes nothing for leaves no blank behind either.
+        // Several blanks are one, also around a field that writes nothing.
         let mut parted = true;
         for part in &self.0 {
             let place = out.len();
-            Self::put(part, true, exchange, view, out);
             match part {
-                // An empty field leaves one blank behind, not two.
                 Part::Text(text) => {
-                    if parted && text.starts_with(b" ") {
-                        out.remove(place);
+                    for byte in text {
+                        if *byte != b' ' || !parted {
+                            out.push(*byte);
+                        }
+                        parted = *byte == b' ';
                     }
-                    parted = out.len() == begin || out.ends_with(b" ");
                 }
-                Part::Field { .. } if out.len() == place => {}
-                Part::Field { .. } | Part::Expr { .. } => parted = false,
+                Part::Field { .. } | Part::Expr { .. } => {
+                    Self::put(part, true, exchange, view, out);
+                    parted &= out.len() == place;
+                }
             }
         }
     }
@@ -125,7 +126,9 @@ impl Format {
                 (row.write)(&Scene { exchange, view }, flags, out);
             }
             Part::Expr { expr, flags } => {
-                let flags = Flags { dashed: flags.dashed || dashed, ..*flags };
+                // Samples are quoted in log lines only.
+                let flags =
+                    Flags { dashed: flags.dashed || dashed, quoted: flags.quoted && dashed, ..*flags };
                 match expr.eval(exchange, view) {
                     Some(Sample::Text(text)) => flags.text(&text, out),
                     Some(sample) => {
@@ -181,15 +184,6 @@ impl Format {
             }
         }
         out
-    }
-}
-
-/// Blanks part words: several are one.
-fn put_merged(text: &str, out: &mut Vec<u8>) {
-    for byte in text.bytes() {
-        if byte != b' ' || out.last() != Some(&b' ') {
-            out.push(byte);
-        }
     }
 }
 

@@ -19,7 +19,9 @@ pub struct LogFacts<'f> {
     pub began: Option<u64>,
     /// Whole request received, and its rules run.
     pub requested: Option<u64>,
-    /// Out of the queues.
+    /// Sent to a tarpit.
+    pub tarpitted: Option<u64>,
+    /// Out of the queues, or of the tarpit.
     pub dequeued: Option<u64>,
     /// Connected.
     pub connected: Option<u64>,
@@ -151,8 +153,8 @@ impl<'s> Scene<'s> {
     /// One of the parts of the request line: method, target, version.
     fn part(&self, index: usize) -> &'s [u8] {
         let line: &'s [u8] = self.facts().request;
-        if line == b"<BADREQ>" {
-            return if index < 2 { line } else { b"" };
+        if line == BAD_REQUEST {
+            return line;
         }
         let mut parts = line.splitn(3, |b| *b == b' ');
         parts.nth(index).unwrap_or_default()
@@ -193,6 +195,9 @@ fn harmless(bytes: &[u8], marks: &[u8], out: &mut Vec<u8>) {
         }
     }
 }
+
+/// In place of a request line that could not be read.
+const BAD_REQUEST: &[u8] = b"<BADREQ>";
 
 /// What is a mark of its own in a request line, and in captured values.
 const LINE_MARKS: &[u8] = b"\"#";
@@ -287,7 +292,10 @@ pub const LOG_FIELDS: &[LogField] = &[
     row(&["Tu"], "Total time without the idle time before it.", |s, _, o| {
         number(s.since(s.start().saturating_sub(s.facts().handshake_ms).max(s.facts().accepted)), o);
     }),
-    row(&["Tw"], "Time in queues.", |s, _, o| number(s.between(s.facts().requested, s.facts().dequeued), o)),
+    row(&["Tw"], "Time in queues, or in a tarpit.", |s, _, o| {
+        let from = s.facts().requested.or(s.facts().tarpitted);
+        number(s.between(from, s.facts().dequeued), o);
+    }),
     row(&["U"], "Bytes received from the client.", |s, _, o| number(s.facts().bytes_in, o)),
     row(&["ac"], "Connections of the process.", |s, _, o| number(s.connections()[0], o)),
     row(&["b"], "Backend.", |s, f, o| {
@@ -388,12 +396,16 @@ fn path_only(target: &[u8]) -> &[u8] {
             let host = &path[mark + 3..];
             host.iter().position(|b| *b == b'/').map_or(b"", |slash| &host[slash..])
         }
-        None => path,
+        None if path.starts_with(b"/") || path == BAD_REQUEST => path,
+        None => b"",
     }
 }
 
 /// A target's query, with its question mark.
 fn query(target: &[u8]) -> &[u8] {
+    if target == BAD_REQUEST {
+        return target;
+    }
     target.iter().position(|b| *b == b'?').map_or(b"", |mark| &target[mark..])
 }
 

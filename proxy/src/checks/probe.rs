@@ -16,6 +16,8 @@ use crate::shared::{LastCheck, Shared};
 
 /// Most bytes of a response that are read to find its status.
 const MAX_RESPONSE: usize = 16_384;
+/// Most characters of a reason phrase that are kept.
+const MAX_REASON: usize = 100;
 
 /// Probes once, within the check's time.
 pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen {
@@ -60,8 +62,7 @@ pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen 
             if matches != http.expect.negated {
                 return seen(Outcome::Passed, "L7OK", status, began, "");
             }
-            let what = "HTTP status check returned an unexpected code";
-            seen(Outcome::Failed, "L7STS", status, began, what)
+            seen(Outcome::Failed, "L7STS", status, began, &answer.reason)
         }
         Expected::Body(text) => {
             let matches =
@@ -83,6 +84,7 @@ pub(super) async fn run(shared: &Shared, backend: usize, server: usize) -> Seen 
 /// What a check was answered with; of the body no more than is looked at.
 struct Answer {
     status: u16,
+    reason: String,
     body: Vec<u8>,
 }
 
@@ -112,7 +114,7 @@ async fn ask(socket: &mut TcpStream, http: &HttpCheck) -> io::Result<Answer> {
             Err(_) => return Err(io::Error::other("not an HTTP response")),
         }
     };
-    let mut answer = Answer { status: head.status(), body: Vec::new() };
+    let mut answer = Answer { status: head.status(), reason: reason(&head), body: Vec::new() };
     if matches!(http.expect.what, Expected::Body(_)) {
         let method = if http.method == "HEAD" { Method::Head } else { Method::Other };
         let framing = h1::response_body(&head, method, false);
@@ -129,6 +131,12 @@ async fn ask(socket: &mut TcpStream, http: &HttpCheck) -> io::Result<Answer> {
         }
     }
     Ok(answer)
+}
+
+/// The words beside a status, as far as they are harmless.
+fn reason(head: &h1::Head) -> String {
+    let words = String::from_utf8_lossy(head.reason());
+    words.chars().filter(|c| !c.is_control() && *c != '"').take(MAX_REASON).collect()
 }
 
 fn describe(error: &io::Error) -> String {

@@ -39,6 +39,11 @@ pub(crate) fn unix_ms(core_ms: u64) -> u64 {
     u64::try_from(zoned(core_ms).timestamp().as_millisecond()).unwrap_or(0)
 }
 
+/// `yyyy-mm-ddThh:mm:ss.uuuuuu+zz:zz`, in local time.
+pub(super) fn iso(core_ms: u64) -> String {
+    zoned(core_ms).strftime("%Y-%m-%dT%H:%M:%S.%6f%:z").to_string()
+}
+
 /// `Mon dd hh:mm:ss`, the date of RFC 3164, in local time.
 pub(super) fn syslog(core_ms: u64) -> String {
     zoned(core_ms).strftime("%b %e %H:%M:%S").to_string()

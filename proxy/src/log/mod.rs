@@ -9,7 +9,7 @@ use proxy_config::model::{Config, LogAddress, LogTarget};
 use proxy_rules::is_unix_end;
 
 pub use queue::{LogQueue, MAX_QUEUED_BYTES, MAX_QUEUED_LINES};
-pub(crate) use sender::Sender;
+pub(crate) use sender::{From, Sender};
 
 use crate::connection::HandshakeFailure;
 use crate::session::Session;
@@ -43,8 +43,15 @@ pub(crate) fn dropped() -> u64 {
 }
 
 /// Sends a line that belongs to no stream, from any thread; `false` if it was lost.
-pub(crate) fn send(target: &LogTarget, severity: u8, tag: &str, line: &[u8]) -> bool {
-    OTHERS.with(|sender| sender.send(target, severity, tag, line))
+pub(crate) fn send(target: &LogTarget, severity: u8, from: From<'_>, line: &[u8]) -> bool {
+    OTHERS.with(|sender| sender.send(target, severity, from, line))
+}
+
+/// Writes the line of a stream that begins, where no format says what its line tells at its end.
+pub(crate) fn begin(stream: &mut Stream<'_>) {
+    if !stream.frontend().names_log_format {
+        write(stream);
+    }
 }
 
 /// Writes the line of a client whose TLS did not begin: the listener and the cause, in HAProxy's words. As there, only
@@ -69,9 +76,9 @@ pub(crate) fn handshake(session: &Session, bind: usize, why: &HandshakeFailure) 
         format!("{}:{}", client.ip(), client.port())
     };
     let line = format!("{source} [{date}] {}/{name}: {text}", settings.name);
-    let tag = core.shared.config.global.log_tag.as_deref().unwrap_or("haproxy");
-    for target in settings.log.iter().filter(|target| target.max_level >= INFO) {
-        if !core.log.send(target, INFO, tag, line.as_bytes()) {
+    let from = From::new(&core.shared.config, settings.log_tag.as_deref());
+    for target in &settings.log {
+        if !core.log.send(target, INFO, from, line.as_bytes()) {
             core.counters.dropped_logs.add(1);
         }
     }
@@ -79,6 +86,14 @@ pub(crate) fn handshake(session: &Session, bind: usize, why: &HandshakeFailure) 
 
 /// Writes the line of a stream that has ended.
 pub(crate) fn stream(stream: &mut Stream<'_>) {
+    let settings = stream.frontend();
+    let is_null = settings.options.dontlognull && stream.session.client.received() == 0;
+    if settings.names_log_format && !is_null {
+        write(stream);
+    }
+}
+
+fn write(stream: &mut Stream<'_>) {
     let shared = stream.shared();
     let settings = &shared.config.frontends[stream.session.frontend];
     if settings.log.is_empty() {
@@ -87,10 +102,10 @@ pub(crate) fn stream(stream: &mut Stream<'_>) {
     let Some(format) = &settings.log_format else { return };
     let mut line = stream.session.core.store.borrow_mut().take_output();
     format.render(&exchange(stream), &Running(&shared), &mut line);
-    let tag = shared.config.global.log_tag.as_deref().unwrap_or("haproxy");
+    let from = From::new(&shared.config, settings.log_tag.as_deref());
     let core = &stream.session.core;
-    for target in settings.log.iter().filter(|target| target.max_level >= INFO) {
-        if !core.log.send(target, INFO, tag, &line) {
+    for target in &settings.log {
+        if !core.log.send(target, INFO, from, &line) {
             core.counters.dropped_logs.add(1);
         }
     }

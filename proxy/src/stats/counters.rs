@@ -36,11 +36,16 @@ pub(crate) struct Rate {
     second: Count,
     current: Count,
     last: Count,
+    /// Most of this core in a second.
+    peak: Count,
+    /// Most of all cores in a second, as far as this one has seen.
     pub(crate) most: Count,
 }
 
 impl Rate {
-    pub(crate) fn hit(&self, now_ms: u64) {
+    /// Counts an event; whether this core has never had more in a second: then the others are to be asked.
+    #[must_use]
+    pub(crate) fn hit(&self, now_ms: u64) -> bool {
         let second = now_ms / 1000;
         let known = self.second.read();
         if second != known {
@@ -49,7 +54,15 @@ impl Rate {
             self.second.set(second);
         }
         self.current.add(1);
-        self.most.raise(self.current.read());
+        let current = self.current.read();
+        let is_peak = current >= self.peak.read();
+        self.peak.raise(current);
+        is_peak
+    }
+
+    /// Events of this second so far.
+    pub(crate) fn this_second(&self, now_ms: u64) -> u64 {
+        if self.second.read() == now_ms / 1000 { self.current.read() } else { 0 }
     }
 
     pub(crate) fn read(&self, now_ms: u64) -> u64 {
@@ -80,6 +93,9 @@ impl Classes {
 #[derive(Debug, Default)]
 pub(crate) struct FrontendCounters {
     pub(crate) current: Count,
+    /// Most of this core at a time.
+    pub(crate) peak: Count,
+    /// Most of all cores at a time, as far as this one has seen.
     pub(crate) most: Count,
     pub(crate) connections: Count,
     pub(crate) sessions: Count,
@@ -87,6 +103,7 @@ pub(crate) struct FrontendCounters {
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
     pub(crate) denied: Count,
+    pub(crate) denied_responses: Count,
     pub(crate) denied_connections: Count,
     pub(crate) denied_sessions: Count,
     pub(crate) request_errors: Count,
@@ -101,12 +118,20 @@ pub(crate) struct FrontendCounters {
 #[derive(Debug, Default)]
 pub(crate) struct BackendCounters {
     pub(crate) current: Count,
+    /// Most of this core at a time.
+    pub(crate) peak: Count,
+    /// Most of all cores at a time, as far as this one has seen.
     pub(crate) most: Count,
+    /// Most that waited at a time.
+    pub(crate) most_waiting: Count,
+    /// Idle connections of this core.
+    pub(crate) idle: Count,
     pub(crate) sessions: Count,
     pub(crate) requests: Count,
     pub(crate) bytes_in: Count,
     pub(crate) bytes_out: Count,
     pub(crate) denied: Count,
+    pub(crate) denied_responses: Count,
     pub(crate) connect_errors: Count,
     pub(crate) response_errors: Count,
     pub(crate) retries: Count,
@@ -158,6 +183,11 @@ pub(crate) struct CoreCounters {
     pub(crate) connections: Count,
     pub(crate) requests: Count,
     pub(crate) current: Count,
+    pub(crate) tls_current: Count,
+    pub(crate) tls_peak: Count,
+    pub(crate) tls_most: Count,
+    pub(crate) tls_connections: Count,
+    pub(crate) tls_rate: Rate,
     pub(crate) turns: Count,
     pub(crate) panics: Count,
     pub(crate) dropped_logs: Count,

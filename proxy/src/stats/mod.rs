@@ -1,14 +1,15 @@
 //! Counters out: rows for `show stat` and fields for `show info`. Counting happens where things
 //! happen; this only adds the cores up and formats.
 
+mod columns;
 pub(crate) mod counters;
-mod csv;
+mod forms;
 mod page;
 mod rows;
 
 use std::collections::BTreeMap;
 
-pub use csv::{csv, csv_head, csv_line};
+pub use forms::{InfoForm, csv_head, csv_line, info_text, json, typed};
 pub(crate) use page::{About, page};
 pub(crate) use rows::{dropped_logs, info, places, row};
 

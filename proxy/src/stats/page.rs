@@ -23,7 +23,6 @@ pub(crate) struct About<'a> {
     pub(crate) description: Option<&'a str>,
     /// What is said of a proxy.
     pub(crate) described: &'a dyn Fn(&str) -> Option<&'a str>,
-    pub(crate) refresh_seconds: Option<u64>,
     pub(crate) uri: &'a str,
     pub(crate) uptime_seconds: u64,
     pub(crate) legends: bool,
@@ -79,9 +78,6 @@ fn or_dash(text: &str) -> &str {
 pub(crate) fn page(rows: &[&Row], about: &About<'_>) -> String {
     let mut out = String::from("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">");
     // Writing to a string cannot fail.
-    if let Some(seconds) = about.refresh_seconds {
-        let _ = write!(out, "<meta http-equiv=\"refresh\" content=\"{seconds}\">");
-    }
     let node = about.node.map(|n| format!(" on {}", safe(n))).unwrap_or_default();
     let version = about.version.map(|v| format!(" {v}")).unwrap_or_default();
     let _ = write!(
@@ -109,7 +105,10 @@ pub(crate) fn page(rows: &[&Row], about: &About<'_>) -> String {
                 out.push_str("</table>\n");
             }
             current = name;
-            let legend = if about.legends { legend(row) } else { String::new() };
+            // The algorithm is the backend's.
+            let whole = rows.iter().filter(|r| get(r, "pxname") == name);
+            let whole = whole.max_by_key(|r| get(r, "algo").len()).unwrap_or(row);
+            let legend = if about.legends { legend(whole) } else { String::new() };
             let described = (about.described)(name).map(|text| format!("<p>{}</p>", safe(text)));
             let described = described.unwrap_or_default();
             let _ = write!(out, "<h2 id=\"{0}\">{0}</h2>{described}{legend}<table><tr>", safe(name));
@@ -204,22 +203,14 @@ mod tests {
             version: None,
             description: Some("first & best"),
             described: &|_| Some("a <site>"),
-            refresh_seconds: Some(5),
             uri: "/stats",
             uptime_seconds: 90_061,
             legends: true,
             info: &Row::new(),
         };
         let text = page(&rows.iter().collect::<Vec<_>>(), &about);
-        for part in [
-            "&lt;b&gt;",
-            "a &lt;site&gt;",
-            "1.2 M",
-            "first &amp; best",
-            "content=\"5\"",
-            "class=\"down\"",
-            "up 1d01h",
-        ] {
+        for part in ["&lt;b&gt;", "a &lt;site&gt;", "1.2 M", "first &amp; best", "class=\"down\"", "up 1d01h"]
+        {
             assert!(text.contains(part), "{part}: {text}");
         }
         assert_eq!(text.matches("<table>").count(), 2);

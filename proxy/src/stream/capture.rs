@@ -8,7 +8,7 @@ use super::state::{Captured, Stream};
 const COOKIE: &[u8] = b"cookie";
 const SET_COOKIE: &[u8] = b"set-cookie";
 
-/// Captures of the request, as the client sent it.
+/// Captured headers of the request, as the client sent it.
 pub(super) fn request(stream: &mut Stream<'_>) {
     let shared = stream.shared();
     let captures = &shared.config.frontends[stream.session.frontend].captures;
@@ -16,26 +16,41 @@ pub(super) fn request(stream: &mut Stream<'_>) {
         return;
     }
     let head = &stream.scratch.request;
-    let mut captured = Captured {
+    let captured = Captured {
         request: captures.request.iter().map(|c| last(head, c)).collect(),
         response: vec![None; captures.response.len()],
         ..Captured::default()
     };
-    if let Some(capture) = &captures.cookie {
+    stream.captured = Some(Box::new(captured));
+}
+
+/// The captured cookie of a request that goes to a server.
+pub(super) fn request_cookie(stream: &mut Stream<'_>) {
+    let shared = stream.shared();
+    let Some(captured) = &mut stream.captured else { return };
+    let head = &stream.scratch.request;
+    if let Some(capture) = &shared.config.frontends[stream.session.frontend].captures.cookie {
         captured.cookies[0] = head.values(COOKIE).find_map(|value| {
             value.split(|b| *b == b';').map(<[u8]>::trim_ascii).find_map(|pair| cookie(pair, capture))
         });
     }
-    stream.captured = Some(Box::new(captured));
 }
 
-/// Captures of the response, as the server sent it.
+/// Captured headers of the response, as the server sent it.
 pub(super) fn response(stream: &mut Stream<'_>) {
     let shared = stream.shared();
     let Some(captured) = &mut stream.captured else { return };
     let captures = &shared.config.frontends[stream.session.frontend].captures;
     let head = &stream.scratch.response;
     captured.response = captures.response.iter().map(|c| last(head, c)).collect();
+}
+
+/// The captured cookie of the response, as its rules have left it.
+pub(super) fn response_cookie(stream: &mut Stream<'_>) {
+    let shared = stream.shared();
+    let Some(captured) = &mut stream.captured else { return };
+    let captures = &shared.config.frontends[stream.session.frontend].captures;
+    let head = &stream.scratch.response;
     if let Some(capture) = &captures.cookie {
         captured.cookies[1] = head.values(SET_COOKIE).find_map(|value| {
             let pair = value.split(|b| *b == b';').next().unwrap_or_default();

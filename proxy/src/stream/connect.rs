@@ -63,9 +63,9 @@ pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Optio
     let settings = stream.backend_settings();
     let (limit, redispatch) = (settings.retries, settings.redispatch.is_some());
     let counters = &stream.session.core.counters;
-    counters.servers[backend][index].connect_errors.add(1);
-    counters.backends[backend].connect_errors.add(1);
     if stream.retries >= limit {
+        counters.servers[backend][index].connect_errors.add(1);
+        counters.backends[backend].connect_errors.add(1);
         let by = if matches!(ended, Ended::TimedOut) { By::ServerTimeout } else { By::Server };
         return Err(Stream::error(503, by, At::Connect));
     }
@@ -87,6 +87,11 @@ pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Optio
         let rest = timeout.map_or(RETRY_REST, |t| t.min(RETRY_REST));
         stream.rest(rest).await;
     }
+    // An attempt is a session of the server, as HAProxy counts them.
+    let counters = &stream.session.core.counters.servers[backend][index];
+    counters.sessions.add(1);
+    let shared = &stream.session.core.shared;
+    shared.hit(&counters.session_rate, now_ms(), |c| &c.servers[backend][index].session_rate);
     Ok(())
 }
 

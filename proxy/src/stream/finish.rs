@@ -124,11 +124,11 @@ fn count(stream: &Stream<'_>, termination: Termination) {
     let status = stream.status.unwrap_or(0);
     front.classes.hit(status);
     let Some(backend) = stream.backend else { return };
+    core.backends[backend].classes.hit(status);
     let of_server = stream.server.map(|server| &core.servers[backend][server]);
     for counters in std::iter::once(&core.backends[backend]).chain(of_server) {
         counters.bytes_in.add(stream.bytes_in);
         counters.bytes_out.add(stream.bytes_out);
-        counters.classes.hit(status);
         match termination.by {
             By::Client | By::ClientTimeout => counters.client_aborts.add(1),
             By::Server | By::ServerTimeout if termination.at == At::Data => counters.server_aborts.add(1),
@@ -136,22 +136,21 @@ fn count(stream: &Stream<'_>, termination: Termination) {
         }
         let times = stream.times;
         let since = |a: Option<u64>, b: Option<u64>| a.zip(b).map(|(a, b)| b.saturating_sub(a));
-        if let Some(queue) = since(times.forwarded, times.dequeued) {
-            counters.queue_ms.hit(queue);
-        }
-        if let Some(connect) = since(times.dequeued, times.connected) {
-            counters.connect_ms.hit(connect);
-        }
-        if let Some(response) = since(times.connected, times.responded) {
-            counters.response_ms.hit(response);
-        }
+        // What a server has not answered says nothing of its times.
+        let (Some(connect), Some(response)) =
+            (since(times.dequeued, times.connected), since(times.connected, times.responded))
+        else {
+            continue;
+        };
+        counters.queue_ms.hit(since(times.forwarded, times.dequeued).unwrap_or(0));
+        counters.connect_ms.hit(connect);
+        counters.response_ms.hit(response);
         counters.total_ms.hit(now.saturating_sub(times.began));
     }
 }
 
 /// A connection that ended, or was too slow, before it sent a byte.
 pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended) {
-    let dontlognull = session.settings().options.dontlognull;
     let mut scratch = session.core.lend();
     let mut stream = Stream::new(session, &mut scratch, true);
     stream.scratch.line.clear();
@@ -169,10 +168,8 @@ pub(crate) async fn finish_without_request(session: &mut Session, ended: &Ended)
         let _ = say(&mut stream, out, false, false).await;
     }
     stream.status = Some(status);
-    if !dontlognull {
-        stream.termination = termination;
-        log::stream(&mut stream);
-    }
+    stream.termination = termination;
+    log::stream(&mut stream);
     drop(stream);
     session.core.take_back(scratch);
 }

@@ -26,6 +26,7 @@ pub(crate) use state::{After, Running, Scratch, Stream};
 pub(crate) use tcp::run_tcp;
 
 use crate::clock::now_ms;
+use crate::log;
 use crate::session::Session;
 use crate::watchdog::Station;
 use state::Step;
@@ -46,8 +47,13 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     stream.enter(Station::Request);
     request::read_head(stream).await?;
     stream.enter(Station::Rules);
+    log::begin(stream);
     capture::request(stream);
-    rules::frontend_content(stream).await?;
+    if let Err(stop) = rules::frontend_content(stream).await {
+        // What these rules refuse has not been looked at as a request, as in HAProxy.
+        request::forget_line(stream);
+        return Err(stop);
+    }
     request::count(stream);
     rules::frontend(stream).await?;
     statistics::of_frontend(stream).await?;
@@ -60,6 +66,7 @@ async fn to_backend(stream: &mut Stream<'_>) -> Step {
     rules::backend_content(stream).await?;
     rules::backend(stream).await?;
     statistics::of_backend(stream).await?;
+    capture::request_cookie(stream);
     stream.times.forwarded = Some(now_ms());
     stream.enter(Station::Server);
     server::find_persistence(stream);
@@ -73,6 +80,7 @@ async fn to_backend(stream: &mut Stream<'_>) -> Step {
         }
     }
     stream.enter(Station::Response);
+    response::count(stream);
     capture::response(stream);
     response::prepare(stream).await?;
     stream.enter(Station::Relay);

@@ -76,6 +76,11 @@ fn refuse(stream: &mut Stream<'_>, status: u16) -> Stop {
     Stream::error(status, By::Proxy, At::Request)
 }
 
+/// The log shows what was refused without being looked at as a request.
+pub(super) fn forget_line(stream: &mut Stream<'_>) {
+    keep_line(stream, 0);
+}
+
 /// Keeps the request line for the log: rules may change the head before it is written.
 fn keep_line(stream: &mut Stream<'_>, used: usize) {
     let kept = &mut stream.scratch.line;

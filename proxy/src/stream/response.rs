@@ -7,6 +7,14 @@ use super::rules::exchange;
 use super::state::{CookieSeen, Running, Step, Stream};
 use super::termination::By;
 
+/// Counts a response for its server, whatever becomes of it.
+pub(super) fn count(stream: &Stream<'_>) {
+    let Some((backend, server)) = stream.backend.zip(stream.server) else { return };
+    let counters = &stream.session.core.counters.servers[backend][server];
+    counters.requests.add(1);
+    counters.classes.hit(stream.scratch.response.status());
+}
+
 /// Makes the response's head ready to be sent.
 pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     let request = &stream.scratch.request;
@@ -36,6 +44,7 @@ pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     }
     store_sticks(stream);
     super::rules::response(stream).await?;
+    super::capture::response_cookie(stream);
     if let Some(option) = &settings.cookie {
         insert_cookie(stream, option);
     }

@@ -98,10 +98,11 @@ pub(super) fn choose_backend(stream: &mut Stream<'_>) -> Step {
     stream.session.mark.backend.set(Some(backend));
     let counters = &stream.session.core.counters.backends[backend];
     counters.current.add(1);
-    counters.most.raise(counters.current.read());
+    let current = counters.current.read();
+    shared.raise_most(current, &counters.peak, &counters.most, |c| &c.backends[backend].current);
     counters.sessions.add(1);
     counters.requests.add(1);
-    counters.session_rate.hit(now);
+    shared.hit(&counters.session_rate, now, |c| &c.backends[backend].session_rate);
     counters.last_session_ms.set(now);
     stream.counts_in_backend = true;
     Ok(())
@@ -172,11 +173,12 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
         accepted: times.accepted,
         handshake_ms: if stream.first { session.handshake_ms } else { 0 },
         began: (settings.mode == Mode::Http).then_some(times.began),
-        requested: times.forwarded.or(times.requested.filter(|_| ended)),
+        requested: times.forwarded.or(times.requested.filter(|_| ended && times.tarpitted.is_none())),
+        tarpitted: times.tarpitted,
         dequeued: times.dequeued,
         connected: times.connected,
         responded: times.responded,
-        status: *status,
+        status: status.or((settings.mode == Mode::Tcp).then_some(0)),
         bytes_out: stream.bytes_out,
         bytes_in: *bytes_in,
         termination: [stream.termination.by.letter(), stream.termination.at.letter()],
@@ -251,7 +253,9 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, of: Of) ->
             Verdict::Stop(last) => return stop(stream, last, of),
             Verdict::Suspend { why: Wait::Tarpit(reply), .. } => {
                 let Of::Request(tarpit) = of else { return stop(stream, Final::Deny(reply), of) };
+                stream.times.tarpitted = Some(now_ms());
                 stream.rest(tarpit.unwrap_or(Duration::ZERO)).await;
+                stream.times.dequeued = Some(now_ms());
                 count_denied(stream);
                 return Err(Stop::Reply(reply, Termination::new(By::Proxy, At::Tarpit)));
             }
@@ -310,7 +314,11 @@ fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
             Err(Stop::Close(Termination::new(By::Proxy, at)))
         }
         (Final::Deny(reply), Of::Request(_) | Of::Response) => {
-            count_denied(stream);
+            if matches!(of, Of::Response) {
+                count_denied_response(stream)
+            } else {
+                count_denied(stream)
+            }
             Err(Stop::Reply(reply, Termination::new(By::Proxy, at)))
         }
         (Final::Reply(reply), _) => {
@@ -327,9 +335,20 @@ fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
 
 fn count_denied(stream: &Stream<'_>) {
     let counters = &stream.session.core.counters;
-    match stream.backend {
-        Some(backend) => counters.backends[backend].denied.add(1),
-        None => counters.frontends[stream.session.frontend].denied.add(1),
+    counters.frontends[stream.session.frontend].denied.add(1);
+    if let Some(backend) = stream.backend {
+        counters.backends[backend].denied.add(1);
+    }
+}
+
+fn count_denied_response(stream: &Stream<'_>) {
+    let counters = &stream.session.core.counters;
+    counters.frontends[stream.session.frontend].denied_responses.add(1);
+    if let Some(backend) = stream.backend {
+        counters.backends[backend].denied_responses.add(1);
+        if let Some(server) = stream.server {
+            counters.servers[backend][server].denied_responses.add(1);
+        }
     }
 }
 

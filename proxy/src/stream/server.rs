@@ -102,11 +102,10 @@ pub(super) async fn choose(stream: &mut Stream<'_>) -> Step {
     core.backends[backend].chosen.add(1);
     let counters = &core.servers[backend][server];
     counters.current.add(1);
-    counters.most.raise(counters.current.read());
+    counters.most.raise(decisions.servers()[server].sessions().into());
     counters.sessions.add(1);
-    counters.requests.add(1);
     counters.chosen.add(1);
-    counters.session_rate.hit(now);
+    shared.hit(&counters.session_rate, now, |c| &c.servers[backend][server].session_rate);
     counters.last_session_ms.set(now);
     Ok(())
 }
@@ -117,6 +116,11 @@ async fn queue(stream: &mut Stream<'_>, server: Option<usize>) -> Result<usize, 
     let timeouts = &shared.config.backends[backend].timeouts;
     stream.arm(timeouts.queue.or(timeouts.connect));
     let place = shared.backends[backend].waiting_for(server) as u64 + 1;
+    let counters = &stream.session.core.counters;
+    match server {
+        Some(server) => counters.servers[backend][server].most_waiting.raise(place),
+        None => counters.backends[backend].most_waiting.raise(place),
+    }
     let (waker, called) = oneshot::channel();
     let full = |_| Stream::error(503, By::Server, At::Queue);
     let ticket = shared.backends[backend].enter(server, waker).map_err(full)?;

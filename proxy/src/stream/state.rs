@@ -69,7 +69,9 @@ pub(crate) struct Times {
     pub(crate) requested: Option<u64>,
     /// Its rules let it go to a server.
     pub(crate) forwarded: Option<u64>,
-    /// A place on a server was given.
+    /// A rule sent it to a tarpit.
+    pub(crate) tarpitted: Option<u64>,
+    /// A place on a server was given, or the wait for one has ended.
     pub(crate) dequeued: Option<u64>,
     /// The connection to the server was there.
     pub(crate) connected: Option<u64>,

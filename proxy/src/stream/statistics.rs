@@ -42,19 +42,33 @@ async fn answer(stream: &mut Stream<'_>, shared: &Arc<Shared>, page: &StatsPage)
     let Some(rest) = head.target().strip_prefix(uri.as_bytes()) else { return Ok(()) };
     let reply = if !may_see(page, head) {
         forbidden(page)
-    } else if matches!(head.method_kind(), Method::Get | Method::Head) {
+    } else if head.method_kind() != Method::Post {
         let wants = |option: &[u8]| rest.split(|b| *b == b';').any(|o| o == option);
-        let (csv, refresh) = (wants(b"csv"), !wants(b"norefresh"));
+        let asked = Asked {
+            form: match () {
+                () if wants(b"csv") => Form::Csv,
+                () if wants(b"typed") => Form::Typed,
+                () if wants(b"json") => Form::Json,
+                () => Form::Page,
+            },
+            refresh: !wants(b"norefresh"),
+            only_up: wants(b"up"),
+            no_maint: wants(b"no-maint"),
+        };
         let (page, uri) = (page.clone(), uri.to_owned());
         // Thousands of servers make megabytes: too much for a thread that carries traffic.
-        let made = shared.made_aside(move |shared| shown(shared, &page, &uri, csv, refresh)).await;
+        let made = shared.made_aside(move |shared| shown(shared, &page, &uri, asked)).await;
         made.ok_or_else(|| Stream::error(503, By::Local, At::Request))?
     } else {
-        let body = b"This page changes nothing.\n".to_vec();
+        // The page changes nothing; who asks it to is told so by the page that follows.
+        let location = format!("{uri};st=DENY").into_bytes();
         Reply {
-            status: 501,
+            status: 303,
             content_type: b"text/plain".to_vec(),
-            body: Content::Bytes(body),
+            headers: vec![
+                (b"cache-control".to_vec(), b"no-cache".to_vec()),
+                (b"location".to_vec(), location),
+            ],
             ..Reply::default()
         }
     };
@@ -108,35 +122,75 @@ fn described<'s>(shared: &'s Shared, name: &str) -> Option<&'s str> {
     fronts.chain(backs).find(|(known, _)| *known == name).and_then(|(_, text)| text.as_deref())
 }
 
-fn shown(shared: &Shared, page: &StatsPage, uri: &str, csv: bool, refresh: bool) -> Reply {
+/// In which form the numbers are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Page,
+    Csv,
+    Typed,
+    Json,
+}
+
+/// What stands behind the page's address.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    form: Form,
+    refresh: bool,
+    /// Only servers that are up, or not in maintenance.
+    only_up: bool,
+    no_maint: bool,
+}
+
+fn shown(shared: &Shared, page: &StatsPage, uri: &str, asked: Asked) -> Reply {
     let rows = stats::places(shared).into_iter().map(|place| stats::row(shared, place));
     let rows: Vec<stats::Row> = rows.collect();
-    let scope = |row: &stats::Row| {
-        page.scope.is_empty() || row.get("pxname").is_some_and(|name| page.scope.contains(name))
+    let scope = |row: &&stats::Row| {
+        let status = row.get("status").map_or("", String::as_str);
+        let (down, maint) = (status.starts_with("DOWN"), status.starts_with("MAINT"));
+        let is_server = row.get("type").is_some_and(|kind| kind == "2");
+        let hidden = is_server && ((asked.only_up && (down || maint)) || (asked.no_maint && maint));
+        let named = row.get("pxname").is_some_and(|name| page.scope.contains(name));
+        !hidden && (page.scope.is_empty() || named)
     };
-    let (content_type, body) = if csv {
-        let rows: Vec<stats::Row> = rows.into_iter().filter(|row| scope(row)).collect();
-        ("text/plain", stats::csv(&rows))
-    } else {
-        let rows: Vec<&stats::Row> = rows.iter().filter(|row| scope(row)).collect();
-        let own = shared.options.member.as_str();
-        let about = stats::About {
-            node: page.node.as_deref().map(|name| if name.is_empty() { own } else { name }),
-            version: (!page.hide_version).then_some(env!("CARGO_PKG_VERSION")),
-            description: page.description.as_deref(),
-            described: &|name| described(shared, name),
-            refresh_seconds: page.refresh.filter(|_| refresh).map(|t| t.as_secs()),
-            uri,
-            uptime_seconds: now_ms().saturating_sub(EPOCH_MS) / 1_000,
-            legends: page.legends,
-            info: &stats::info(shared),
-        };
-        ("text/html; charset=utf-8", stats::page(&rows, &about))
+    let rows: Vec<&stats::Row> = rows.iter().filter(scope).collect();
+    let (content_type, body) = match asked.form {
+        Form::Csv => {
+            let lines = rows.iter().map(|row| stats::csv_line(row));
+            ("text/plain", stats::csv_head() + &lines.collect::<String>())
+        }
+        Form::Typed => ("text/plain", rows.iter().map(|row| stats::typed(row)).collect()),
+        Form::Json => {
+            let rows: Vec<String> = rows.iter().map(|row| stats::json(row)).collect();
+            ("application/json", format!("[{}]\n", rows.join(",")))
+        }
+        Form::Page => {
+            let global = &shared.config.global;
+            let own = global.node.as_deref().unwrap_or(&shared.options.member);
+            let ours = global.description.as_deref();
+            let about = stats::About {
+                node: page.node.as_deref().map(|name| if name.is_empty() { own } else { name }),
+                version: (!page.hide_version).then_some(env!("CARGO_PKG_VERSION")),
+                description: page
+                    .description
+                    .as_deref()
+                    .and_then(|text| if text.is_empty() { ours } else { Some(text) }),
+                uri,
+                uptime_seconds: now_ms().saturating_sub(EPOCH_MS) / 1_000,
+                legends: page.legends,
+                info: &stats::info(shared),
+                described: &|name| described(shared, name),
+            };
+            ("text/html; charset=utf-8", stats::page(&rows, &about))
+        }
     };
+    let mut headers = vec![(b"cache-control".to_vec(), b"no-cache".to_vec())];
+    if let Some(time) = page.refresh.filter(|_| asked.refresh && asked.form == Form::Page) {
+        headers.push((b"refresh".to_vec(), time.as_secs().to_string().into_bytes()));
+    }
     Reply {
         status: 200,
         content_type: content_type.as_bytes().to_vec(),
-        headers: vec![(b"cache-control".to_vec(), b"no-cache".to_vec())],
+        headers,
         body: Content::Bytes(body.into_bytes()),
         ..Reply::default()
     }

@@ -8,6 +8,7 @@ use super::pump::pump;
 use super::state::{After, Step, Stop, Stream};
 use super::{connect, finish, request, rules, server};
 use crate::clock::now_ms;
+use crate::log;
 use crate::session::Session;
 use crate::watchdog::Station;
 
@@ -23,21 +24,27 @@ pub(crate) async fn run_tcp(session: &mut Session) -> After {
         }
         other => other,
     };
+    let refused = step.is_err() && !stream.session.speaks_http;
     let after = finish::finish(&mut stream, step).await;
     drop(stream);
+    session.turn_ms = now_ms();
+    if refused {
+        session.client.discard(&session.core);
+    }
     session.core.take_back(scratch);
     after
 }
 
 async fn walk(stream: &mut Stream<'_>) -> Step {
     stream.enter(Station::Rules);
+    log::begin(stream);
     rules::frontend_content(stream).await?;
     stream.times.requested = Some(now_ms());
     stream.times.forwarded = stream.times.requested;
     rules::choose_backend(stream)?;
     if stream.backend_settings().mode == Mode::Http {
         stream.session.speaks_http = true;
-        stream.times.requested = None;
+        (stream.times.requested, stream.times.forwarded) = (None, None);
         stream.enter(Station::Request);
         request::read_head(stream).await?;
         request::count(stream);

@@ -1,7 +1,10 @@
 //! Idle server connections of one core, newest first: the newest is the least likely to be closed.
 
+use std::sync::Arc;
+
 use crate::buffer::Store;
 use crate::connection::Connection;
+use crate::stats::counters::CoreCounters;
 
 /// Most idle connections a core keeps to one server.
 const MAX_IDLE: usize = 1_024;
@@ -34,13 +37,29 @@ impl OfServer {
 pub(crate) struct IdlePool {
     servers: Vec<Vec<OfServer>>,
     period_ms: u64,
+    /// Where it is told how many there are.
+    counters: Arc<CoreCounters>,
 }
 
 impl IdlePool {
     /// `servers`: how many servers each backend has.
-    pub(crate) fn new(servers: &[usize]) -> Self {
+    pub(crate) fn new(servers: &[usize], counters: Arc<CoreCounters>) -> Self {
         let empty = |n: &usize| (0..*n).map(|_| OfServer::default()).collect();
-        Self { servers: servers.iter().map(empty).collect(), period_ms: 0 }
+        Self { servers: servers.iter().map(empty).collect(), period_ms: 0, counters }
+    }
+
+    /// Tells how many there are to each server.
+    fn count(&self) {
+        for (counters, of_servers) in self.counters.servers.iter().zip(&self.servers) {
+            for (counters, of_server) in counters.iter().zip(of_servers) {
+                counters.idle.set(of_server.idle.len() as u64);
+            }
+        }
+    }
+
+    fn count_one(&self, backend: usize, server: usize) {
+        let idle = self.servers[backend][server].idle.len() as u64;
+        self.counters.servers[backend][server].idle.set(idle);
     }
 
     /// Keeps a connection whose last response has been read to its end, if as many were needed of late. `used`: how many
@@ -50,12 +69,19 @@ impl IdlePool {
         of_server.most[0] = of_server.most[0].max(used);
         if connection.input().is_empty() && of_server.is_needed(used) {
             of_server.idle.push(Idle { connection, since_ms: now_ms });
+            self.count_one(at.0, at.1);
         }
     }
 
     /// The newest connection that has not stirred while it was idle: one that said anything, even
     /// its end, is not in the state the next request needs. `proven`: only one that was used again before.
     pub(crate) fn take(&mut self, backend: usize, server: usize, proven: bool) -> Option<Connection> {
+        let taken = self.take_newest(backend, server, proven);
+        self.count_one(backend, server);
+        taken
+    }
+
+    fn take_newest(&mut self, backend: usize, server: usize, proven: bool) -> Option<Connection> {
         let list = &mut self.servers[backend][server].idle;
         loop {
             let place = list.iter().rposition(|idle| !proven || idle.connection.is_proven())?;
@@ -71,17 +97,21 @@ impl IdlePool {
         let lists = self.servers.iter_mut().flatten().map(|s| &mut s.idle).filter(|list| !list.is_empty());
         let oldest = lists.min_by_key(|list| list[0].since_ms);
         // The newest stands last.
-        oldest.map(|list| list.remove(0)).is_some()
+        let evicted = oldest.map(|list| list.remove(0)).is_some();
+        self.count();
+        evicted
     }
 
     /// Closes all idle connections.
     pub(crate) fn clear(&mut self) {
         self.servers.iter_mut().flatten().for_each(|s| s.idle.clear());
+        self.count();
     }
 
     /// Closes every idle connection to a server, when it leaves or moves.
     pub(crate) fn forget(&mut self, backend: usize, server: usize) {
         self.servers[backend][server].idle.clear();
+        self.count_one(backend, server);
     }
 
     /// Closes what has been idle too long or was closed by its server.
@@ -102,6 +132,7 @@ impl IdlePool {
                 keep
             });
         }
+        self.count();
     }
 }
 
@@ -112,7 +143,7 @@ mod tests {
 
     #[test]
     fn no_more_idle_connections_are_kept_than_were_used_at_a_time() {
-        let mut pool = IdlePool::new(&[1]);
+        let mut pool = IdlePool::new(&[1], Arc::new(CoreCounters::new(0, &[1])));
         let mut others = Vec::new();
         let mut connection = || {
             let (ours, theirs) = pair(16);

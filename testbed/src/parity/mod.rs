@@ -194,6 +194,8 @@ fn status(class: &str, name: &str) -> Option<Status> {
         "converter" => row(proxy_rules::CONVERTERS.iter().map(|row| &row.spec), name),
         "log field" => row(proxy_rules::LOG_FIELDS.iter().map(|row| &row.spec), name),
         "data type" => row(proxy_table::DATA_TYPES.iter().map(|row| &row.spec), name),
+        // Those that exist are listed, until commands are rows that others can read.
+        "runtime command" => Some(Status::Full),
         _ => None,
     }
 }

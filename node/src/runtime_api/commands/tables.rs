@@ -104,7 +104,7 @@ fn wanted(table: &Table, words: &[&str], verb: &str, usage: &str) -> Result<Want
     match words {
         [] => Ok(Wanted::All(Vec::new())),
         ["key"] => Err("Key value expected\n".to_owned()),
-        ["key", key, ..] => Ok(Wanted::Key(key_of(table, key, verb)?)),
+        ["key", key, ..] => Ok(Wanted::Key(key_of(table, key, &format!("{verb} keys from"))?)),
         [first, ..] if first.starts_with("data.") => {
             let mut conditions = Vec::new();
             for (index, part) in words.chunks(3).enumerate() {
@@ -143,9 +143,9 @@ fn condition(table: &Table, words: &[&str]) -> Result<Condition, &'static str> {
 
 fn key_of(table: &Table, word: &str, verb: &str) -> Result<Key, String> {
     match table.schema().key {
-        KeyType::Binary(_) => Err(format!(
-            "{verb} keys from tables of type other than ip, ipv6, string and integer is not supported\n"
-        )),
+        KeyType::Binary(_) => {
+            Err(format!("{verb} tables of type other than ip, ipv6, string and integer is not supported\n"))
+        }
         kind @ (KeyType::Integer | KeyType::Ip | KeyType::Ipv6 | KeyType::String(_)) => {
             kind.of_bytes(word.as_bytes()).ok_or_else(|| "Invalid key\n".to_owned())
         }
@@ -161,7 +161,8 @@ const NO_TABLE: &str = "No such table\n";
 
 fn show(node: &Node, words: &[&str]) -> Answer {
     let Some((name, filter)) = words.split_first() else {
-        return Answer::Text(node.proxy.tables().iter().map(|t| header(t)).collect());
+        // HAProxy shows the last one of the file first.
+        return Answer::Text(node.proxy.tables().iter().rev().map(|t| header(t)).collect());
     };
     let Some(table) = find(node, name) else { return Answer::Text(NO_TABLE.to_owned()) };
     let conditions = match wanted(&table, filter, "Showing", SHOW_USAGE) {
@@ -260,7 +261,7 @@ fn set(node: &Node, words: &[&str]) -> String {
         }
         _ => return SET_USAGE.to_owned(),
     };
-    let key = match key_of(&table, key, "Inserting") {
+    let key = match key_of(&table, key, "Inserting keys into") {
         Ok(key) => key,
         Err(why) => return why,
     };

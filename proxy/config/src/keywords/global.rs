@@ -99,7 +99,12 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword {
         spec: spec!(
             &["log"],
-            &[Arg::Word("address"), Arg::Words("facility [level]")],
+            &[
+                Arg::Word("address"),
+                Arg::Words(
+                    "[len <length>] [format <format>] [sample <ranges>:<size>] facility [level [minimum]]"
+                ),
+            ],
             "Where log lines go.",
             "log 127.0.0.1 local0 notice"
         ),
@@ -112,6 +117,19 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         sections: HERE,
         negatable: false,
         apply: |d, a, _| d.global.log_tag = Some(a.text(0)),
+    },
+    Keyword {
+        spec: spec!(
+            &["log-send-hostname"],
+            &[Arg::Optional(&Arg::Word("name"))],
+            "The host's name in log lines.",
+            "log-send-hostname lb1"
+        ),
+        sections: HERE,
+        negatable: false,
+        apply: |d, a, _| {
+            d.global.log_host = Some(a.optional_word(0).map(|w| w.text.clone()).unwrap_or_default())
+        },
     },
     Keyword {
         spec: spec!(

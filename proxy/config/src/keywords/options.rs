@@ -3,7 +3,7 @@
 use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections};
 
 use super::spec;
-use crate::draft::{HttpCheckDraft, ProxyDraft};
+use crate::draft::{HttpCheckDraft, LogFormat, ProxyDraft};
 use crate::model::ForwardFor;
 
 const FRONT: Sections = Sections::DEFAULTS.or(Sections::FRONTEND).or(Sections::LISTEN);
@@ -88,16 +88,13 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
         spec: spec!(
             &["option httplog"],
-            &[Arg::Optional(&Arg::OneOf("format", &["clf"]))],
-            "Log lines tell of HTTP requests; 'clf': in the format of web servers.",
-            "option httplog"
+            &[Arg::Rest("clf")],
+            "Log lines tell of HTTP requests; 'clf': as web servers' do.",
+            "option httplog clf"
         ),
         sections: FRONT,
         negatable: true,
-        apply: |d, a, _| {
-            d.httplog = !a.negated;
-            d.clf = !a.negated && a.optional_word(0).is_some();
-        },
+        apply: httplog,
     },
     Keyword {
         spec: spec!(
@@ -117,9 +114,21 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         spec: spec!(&["option tcplog"], &[], "Log lines tell of TCP sessions.", "option tcplog"),
         sections: FRONT,
         negatable: true,
-        apply: |d, a, _| d.tcplog = !a.negated,
+        apply: |d, a, _| d.log_format = (!a.negated).then_some(LogFormat::Tcp),
     },
 ];
+
+fn httplog(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
+    draft.log_format = match args.words(0) {
+        _ if args.negated => None,
+        [] => Some(LogFormat::Http),
+        [clf] if clf.text == "clf" => Some(LogFormat::Clf),
+        [first, ..] => {
+            diagnostics.error(first.span, format!("'{}': 'option httplog' takes only 'clf'", first.text));
+            return;
+        }
+    };
+}
 
 /// Fields that say where a message ends or what becomes of its connection.
 const FRAMING: &[&str] = &[

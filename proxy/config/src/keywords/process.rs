@@ -176,16 +176,6 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
     Keyword::inert(
         HERE,
         false,
-        Spec::later(
-            &["log-send-hostname"],
-            &[Arg::Optional(&Arg::Word("name"))],
-            "The host's name in log lines.",
-            "log-send-hostname lb1",
-        ),
-    ),
-    Keyword::inert(
-        HERE,
-        false,
         Spec::absent(
             LUA,
             &[

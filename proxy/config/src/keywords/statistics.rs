@@ -98,15 +98,12 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         spec: spec!(
             &["stats show-desc"],
             &[Arg::Rest("text")],
-            "Shows a text at the top.",
+            "Shows a text at the top; without one, the 'description' of the global section.",
             "stats show-desc first of two"
         ),
         sections: Sections::PROXY,
         negatable: false,
-        apply: |d, a, _| {
-            let words: Vec<&str> = a.words(0).iter().map(|w| w.text.as_str()).collect();
-            page(d).description = Some(words.join(" "));
-        },
+        apply: |d, a, _| page(d).description = Some(super::text(a.words(0))),
     },
     Keyword {
         spec: spec!(&["stats show-legends"], &[], "Shows more about each proxy.", "stats show-legends"),
@@ -118,7 +115,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         spec: spec!(
             &["stats show-node"],
             &[Arg::Rest("name")],
-            "Shows which node this is.",
+            "Shows which node this is; without a name, that of the global section's 'node'.",
             "stats show-node"
         ),
         sections: Sections::PROXY,

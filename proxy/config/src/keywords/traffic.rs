@@ -14,11 +14,6 @@ const OURS: &str = "Tandem has its own way, which is always on";
 /// What concerns connections on either side.
 pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword::inert(
-        Sections::PROXY,
-        false,
-        Spec::later(&["log-tag"], &[Arg::Word("tag")], "The program's name in log lines.", "log-tag edge"),
-    ),
-    Keyword::inert(
         FRONT_OR_DEFAULTS,
         false,
         Spec::later(

@@ -6,6 +6,8 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -98,6 +100,8 @@ pub struct Global {
     pub localpeer: Option<String>,
     pub log: Vec<LogTarget>,
     pub log_tag: Option<String>,
+    /// The host's name in log lines; an empty one is this machine's.
+    pub log_host: Option<String>,
     pub stats_sockets: Vec<StatsSocket>,
     pub stats_timeout: Option<Duration>,
     /// Connections to the runtime API that are served at a time.
@@ -161,7 +165,65 @@ pub struct LogTarget {
     pub facility: u8,
     /// Least severe level that is sent, 0 (emerg) ..= 7 (debug).
     pub max_level: u8,
+    /// What is more severe is sent as this.
+    pub min_level: u8,
+    pub format: LogForm,
+    /// Longest line, in bytes, its header included.
+    pub length: usize,
+    /// Which lines are sent; all, if nothing says.
+    pub sample: Option<LogSample>,
 }
+
+/// How a line is written to a target: what stands before its text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogForm {
+    /// As `Rfc3164` with the host's name where lines have one, without it otherwise.
+    #[default]
+    Usual,
+    /// `<PRI>Mon dd hh:mm:ss tag[pid]: `.
+    Local,
+    /// The same with the host's name before the tag.
+    Rfc3164,
+    /// `<PRI>1 date host tag pid - - `.
+    Rfc5424,
+    /// `<PRI>`.
+    Priority,
+    /// `<LEVEL>`.
+    Short,
+    /// `<LEVEL>date `.
+    Timed,
+    /// `date `.
+    Iso,
+    /// Nothing.
+    Raw,
+}
+
+/// Which of a target's lines are sent: of each `size` in a row those whose place, from 1, is in a range.
+#[derive(Clone, Debug)]
+pub struct LogSample {
+    pub ranges: Vec<(u32, u32)>,
+    pub size: u32,
+    /// Lines so far; `log global` counts for each proxy by itself.
+    pub lines: Arc<AtomicU32>,
+}
+
+impl LogSample {
+    /// Whether the next line is one of them.
+    #[must_use]
+    pub fn takes_next(&self) -> bool {
+        // Wraps round after four thousand million lines, where one sample may be shorter.
+        let place = self.lines.fetch_add(1, Ordering::Relaxed) % self.size + 1;
+        self.ranges.iter().any(|(first, last)| (*first..=*last).contains(&place))
+    }
+}
+
+impl PartialEq for LogSample {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.ranges, self.size) == (&other.ranges, other.size)
+    }
+}
+
+impl Eq for LogSample {}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LogAddress {
@@ -355,7 +417,9 @@ pub struct Frontend {
     pub forward_for: Option<ForwardFor>,
     pub log: Vec<LogTarget>,
     pub log_format: Option<Format>,
-    /// The file names a format: lines about connections that come to nothing are written too.
+    pub log_tag: Option<String>,
+    /// The file names a format: lines tell how streams ended, and are written then. Otherwise they are written when one
+    /// begins.
     pub names_log_format: bool,
     pub table: Option<TableId>,
     pub error_replies: Pages,
@@ -431,6 +495,7 @@ pub struct Backend {
     pub own_frontend: Option<FrontendId>,
     /// Who hears of its servers' states.
     pub log: Vec<LogTarget>,
+    pub log_tag: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -475,6 +540,8 @@ pub enum Expected {
 pub struct Server {
     /// Within its backend, from 1.
     pub id: u32,
+    /// The file names its number.
+    pub has_own_id: bool,
     pub name: String,
     pub address: SocketAddr,
     pub weight: u32,
