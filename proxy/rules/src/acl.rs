@@ -351,6 +351,24 @@ pub fn criterion(name: &str) -> Option<Status> {
     Some(if waits.is_some() && row.spec.status == Status::Full { Status::Later } else { row.spec.status })
 }
 
+/// What becomes of a match method (`-m`); `None`: it is not known.
+#[must_use]
+pub fn match_method(name: &str) -> Option<Status> {
+    let waits = WAITING.contains(&name).then_some(Status::Later);
+    Method::named(name).map(|_| Status::Full).or(waits)
+}
+
+/// What becomes of a flag before the patterns; `None`: it is not known.
+#[must_use]
+pub fn match_flag(name: &str) -> Option<Status> {
+    match name {
+        "-f" | "-i" | "-m" | "--" => Some(Status::Full),
+        "-n" => Some(Status::Accepted("names are not resolved here")),
+        "-M" | "-u" => Some(Status::Later),
+        _ => None,
+    }
+}
+
 /// Match methods that are known and not built yet.
 const WAITING: &[&str] = &["reg", "len", "bin"];
 

@@ -18,7 +18,7 @@ mod ruleset;
 mod sample;
 mod stick;
 
-pub use acl::{AclSet, Condition, Holds, criterion};
+pub use acl::{AclSet, Condition, Holds, criterion, match_flag, match_method};
 pub use context::{Context, Pages, Stage};
 pub use converters::{CONVERTERS, Converter};
 pub use exchange::{Exchange, Tracked, View, is_unix_end, unix_end};

@@ -193,6 +193,21 @@ fn status(class: &str, name: &str) -> Option<Status> {
         "acl criterion" | "fetch" => proxy_rules::criterion(name),
         "converter" => row(proxy_rules::CONVERTERS.iter().map(|row| &row.spec), name),
         "log field" => row(proxy_rules::LOG_FIELDS.iter().map(|row| &row.spec), name),
+        // An action in the kind of rules that the first words name.
+        "rule" => proxy_rules::actions::every()
+            .find(|row| {
+                let fits = |(set, action): (&str, &str)| {
+                    row.spec.names.contains(&action) && row.rulesets().any(|own| own == set)
+                };
+                name.rsplit_once(' ').is_some_and(fits)
+            })
+            .map(|row| row.spec.status),
+        // Behind the words of the row that takes it.
+        "argument" => name.rsplit_once(' ').and_then(|(of, _)| {
+            row(proxy(), of).or_else(|| row(proxy_rules::actions::every().map(|row| &row.spec), of))
+        }),
+        "match method" => proxy_rules::match_method(name),
+        "match flag" => proxy_rules::match_flag(name),
         "data type" => row(proxy_table::DATA_TYPES.iter().map(|row| &row.spec), name),
         // Those that exist are listed, until commands are rows that others can read.
         "runtime command" => Some(Status::Full),
