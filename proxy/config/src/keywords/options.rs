@@ -47,9 +47,11 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: Sections::PROXY,
         negatable: true,
-        apply: |d, _, _| {
-            d.options.http_server_close = false;
-            d.options.httpclose = false;
+        apply: |d, a, _| {
+            // One of three holds: the last that is given.
+            if !a.negated {
+                (d.options.http_server_close, d.options.httpclose) = (false, false);
+            }
         },
     },
     Keyword {
@@ -61,7 +63,10 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: Sections::PROXY,
         negatable: true,
-        apply: |d, a, _| d.options.http_server_close = !a.negated,
+        apply: |d, a, _| {
+            d.options.http_server_close = !a.negated;
+            d.options.httpclose &= a.negated;
+        },
     },
     Keyword {
         spec: spec!(
@@ -83,7 +88,10 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         ),
         sections: Sections::PROXY,
         negatable: true,
-        apply: |d, a, _| d.options.httpclose = !a.negated,
+        apply: |d, a, _| {
+            d.options.httpclose = !a.negated;
+            d.options.http_server_close &= a.negated;
+        },
     },
     Keyword {
         spec: spec!(
