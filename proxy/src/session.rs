@@ -148,9 +148,10 @@ impl Session {
             }
             if admission != stream::Admission::Granted {
                 shared.counters.frontends[self.frontend].denied_sessions.add(1);
-                match admission {
-                    stream::Admission::Dropped => self.vanish(),
-                    _ => self.client.discard(&shared),
+                if admission == stream::Admission::Dropped {
+                    self.vanish();
+                } else {
+                    self.client.discard(&shared);
                 }
                 return false;
             }
@@ -225,10 +226,11 @@ pub(crate) fn begin(
             core.shared.hit(&front.connection_rate, now, |c| &c.frontends[frontend].connection_rate);
             front.denied_connections.add(1);
             let mut client = client;
-            match admission {
-                stream::Admission::Dropped => client.vanish(core),
+            if admission == stream::Admission::Dropped {
+                client.vanish(core);
+            } else {
                 // At once and without a port that is kept: who refuses connections has many of them.
-                _ => client.abort(),
+                client.abort();
             }
             return None;
         }

@@ -22,15 +22,8 @@ pub(crate) struct Silent(VecDeque<std::net::TcpStream>);
 impl Silent {
     /// Keeps one; the oldest makes room.
     pub(crate) fn keep(&mut self, socket: Socket) {
-        let io = match socket {
-            Socket::Tcp(io) => io,
-            // Nothing can be kept from a process of this machine: it sees the end.
-            Socket::Unix(_) => return,
-            #[cfg(test)]
-            Socket::Memory(_) => return,
-        };
         // What cannot be made silent is closed as any other.
-        let Ok(io) = io.into_std() else { return };
+        let Some(io) = socket.into_std() else { return };
         let socket = SockRef::from(&io);
         let is_v4 = io.local_addr().is_ok_and(|address| address.is_ipv4());
         let near = if is_v4 { socket.set_ttl_v4(1) } else { socket.set_unicast_hops_v6(1) };

@@ -36,6 +36,17 @@ impl Socket {
         }
     }
 
+    /// The kernel's socket, away from the runtime.
+    pub(crate) fn into_std(self) -> Option<std::net::TcpStream> {
+        match self {
+            Self::Tcp(io) => io.into_std().ok(),
+            // Nothing can be kept from a process of this machine: it sees the end.
+            Self::Unix(_) => None,
+            #[cfg(test)]
+            Self::Memory(_) => None,
+        }
+    }
+
     /// Closing it is a reset, whatever the other side has still to get.
     pub(crate) fn abort_on_close(&self) {
         match self {

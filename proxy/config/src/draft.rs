@@ -49,7 +49,7 @@ pub struct NamedDraft {
 
 /// Where a proxy has error pages from.
 #[derive(Clone, Debug)]
-pub(crate) enum ErrorPages {
+pub(crate) enum PageSource {
     /// `errorfile`.
     File(u16, Word),
     /// `errorfiles`; no status stands for all that the section has.
@@ -208,7 +208,7 @@ pub struct ProxyDraft {
     pub(crate) default_server: ServerDraft,
     pub(crate) table: Option<TableDraft>,
     pub(crate) default_backend: Option<Word>,
-    pub(crate) error_files: Vec<ErrorPages>,
+    pub(crate) error_files: Vec<PageSource>,
     pub(crate) captures: Captures,
     pub(crate) stats: Option<StatsPage>,
     pub(crate) deferred: Vec<Deferred>,

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use proxy_lang::{Diagnostics, Span, Word};
 use proxy_table::{Schema, TableId};
-use proxy_wire::h1::page::Page;
+use proxy_wire::h1::page::ErrorPage;
 
 /// Error pages, by their status.
-pub type Pages = BTreeMap<u16, Page>;
+pub type Pages = BTreeMap<u16, ErrorPage>;
 
 /// Which part of an exchange must be there for a fetch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

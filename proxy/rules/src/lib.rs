@@ -26,7 +26,7 @@ pub use expr::Expr;
 pub use format::{CLFLOG, Format, HTTPLOG, TCPLOG};
 pub use log_fields::{DateForm, LOG_FIELDS, LogFacts};
 pub use pattern::Patterns;
-pub use proxy_wire::h1::page::{Page, read as read_page};
+pub use proxy_wire::h1::page::{ErrorPage, read as read_page};
 pub use proxy_wire::h1::response::PAGES;
 pub use ruleset::{Content, Final, Reply, Rule, Ruleset, RulesetKind, Verdict, Wait};
 pub use sample::{Kind, Sample};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proxy_lang::{Diagnostics, Status, Word, nearest};
-use proxy_wire::h1::page::Page;
+use proxy_wire::h1::page::ErrorPage;
 
 use crate::actions::{self, Action, Effect};
 use crate::{AclSet, Condition, Context, Exchange, Holds, View};
@@ -86,7 +86,7 @@ pub enum Content {
     /// The page that the proxy has for the status; fields and type of the reply mean nothing then.
     Page,
     /// A whole response of a file; the same holds.
-    Whole(Arc<Page>),
+    Whole(Arc<ErrorPage>),
 }
 
 impl Default for Content {

@@ -4,7 +4,7 @@ use proxy_lang::{Arg, Args, Diagnostics, Keyword, Sections, Spec};
 use proxy_rules::PAGES;
 
 use super::spec;
-use crate::draft::{ErrorPages, ProxyDraft};
+use crate::draft::{PageSource, ProxyDraft};
 
 const FRONT: Sections = Sections::FRONTEND.or(Sections::LISTEN);
 const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
@@ -34,7 +34,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         negatable: false,
         apply: |d, a, r| {
             d.error_files
-                .extend(super::status(a, r).map(|status| ErrorPages::File(status, a.word(1).clone())));
+                .extend(super::status(a, r).map(|status| PageSource::File(status, a.word(1).clone())));
         },
     },
     Keyword {
@@ -185,11 +185,11 @@ fn errorfiles(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics
             }
         }
     }
-    draft.error_files.push(ErrorPages::Section(args.word(0).clone(), statuses));
+    draft.error_files.push(PageSource::Section(args.word(0).clone(), statuses));
 }
 
 fn errorloc(draft: &mut ProxyDraft, args: &Args, code: u16, diagnostics: &mut Diagnostics) {
     let address = args.word(1).clone();
-    let pages = super::status(args, diagnostics).map(|status| ErrorPages::Location { status, code, address });
+    let pages = super::status(args, diagnostics).map(|status| PageSource::Location { status, code, address });
     draft.error_files.extend(pages);
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use proxy_lang::{Diagnostics, Word, nearest};
-use proxy_rules::{Page, Pages};
+use proxy_rules::{ErrorPage, Pages};
 
 use super::Files;
-use crate::draft::{ErrorPages, NamedDraft};
+use crate::draft::{NamedDraft, PageSource};
 
 /// The pages of each `http-errors` section, by its name.
 pub(super) fn sections(
@@ -28,7 +28,7 @@ pub(super) fn sections(
 
 /// The pages of a proxy; of several for one status the last.
 pub(super) fn of_proxy(
-    drafts: &[ErrorPages],
+    drafts: &[PageSource],
     sections: &BTreeMap<String, Pages>,
     files: Files<'_>,
     diagnostics: &mut Diagnostics,
@@ -36,10 +36,10 @@ pub(super) fn of_proxy(
     let mut pages = Pages::new();
     for draft in drafts {
         match draft {
-            ErrorPages::File(status, file) => {
+            PageSource::File(status, file) => {
                 pages.extend(page(file, files, diagnostics).map(|page| (*status, page)));
             }
-            ErrorPages::Location { status, code, address } => {
+            PageSource::Location { status, code, address } => {
                 let reason = if *code == 303 { "See Other" } else { "Found" };
                 let text = format!(
                     "HTTP/1.1 {code} {reason}\r\ncache-control: no-cache\r\ncontent-length: 0\r\nlocation: {}\r\n\r\n",
@@ -54,7 +54,7 @@ pub(super) fn of_proxy(
                     }
                 }
             }
-            ErrorPages::Section(name, statuses) => {
+            PageSource::Section(name, statuses) => {
                 let Some(section) = sections.get(&name.text) else {
                     let near = nearest(&name.text, sections.keys().map(String::as_str));
                     let note = diagnostics
@@ -79,7 +79,7 @@ pub(super) fn of_proxy(
     pages
 }
 
-fn page(file: &Word, files: Files<'_>, diagnostics: &mut Diagnostics) -> Option<Page> {
+fn page(file: &Word, files: Files<'_>, diagnostics: &mut Diagnostics) -> Option<ErrorPage> {
     match files.read(file) {
         Ok(text) => match proxy_rules::read_page(text.as_bytes()) {
             Ok(page) => return Some(page),

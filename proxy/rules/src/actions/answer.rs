@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use proxy_lang::{Diagnostics, Word};
-use proxy_wire::h1::page::{self, Page};
+use proxy_wire::h1::page::{self, ErrorPage};
 use proxy_wire::h1::response::PAGES;
 
 use super::parse::field_name;
@@ -11,7 +11,7 @@ use crate::{Content, Context, Exchange, Format, Reply, View};
 
 /// An answer, resolved.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct RuleAnswer {
     status: u16,
     content_type: Vec<u8>,
     headers: Vec<(String, Format)>,
@@ -26,10 +26,10 @@ enum Body {
     /// The proxy's own page for the status.
     Page,
     /// A file that is a whole response.
-    Whole(Arc<Page>),
+    Whole(Arc<ErrorPage>),
 }
 
-impl Answer {
+impl RuleAnswer {
     fn page(status: u16) -> Self {
         Self { status, content_type: Vec::new(), headers: Vec::new(), body: Body::Page }
     }
@@ -61,12 +61,12 @@ pub(super) fn refusal(
     usual: u16,
     context: &Context<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<Answer> {
+) -> Option<RuleAnswer> {
     match arguments {
-        [] => Some(Answer::page(usual)),
+        [] => Some(RuleAnswer::page(usual)),
         [keyword, value] if keyword.text == "deny_status" => {
             let status = number(name, value, diagnostics)?;
-            has_page(status, value, diagnostics).then(|| Answer::page(status))
+            has_page(status, value, diagnostics).then(|| RuleAnswer::page(status))
         }
         _ => answer(name, arguments, usual, context, diagnostics),
     }
@@ -79,9 +79,9 @@ pub(super) fn answer(
     usual: u16,
     context: &Context<'_>,
     diagnostics: &mut Diagnostics,
-) -> Option<Answer> {
+) -> Option<RuleAnswer> {
     let mut answer =
-        Answer { status: usual, content_type: Vec::new(), headers: Vec::new(), body: Body::Empty };
+        RuleAnswer { status: usual, content_type: Vec::new(), headers: Vec::new(), body: Body::Empty };
     let (mut at_status, mut at_type, mut at_header) = (None, None, None);
     let mut content: Option<&Word> = None;
     let mut section = None;

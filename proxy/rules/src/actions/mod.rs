@@ -8,7 +8,7 @@ mod waiting;
 use proxy_lang::{Diagnostics, Spec, Word};
 use proxy_table::{DataType, TableId};
 
-use answer::Answer;
+use answer::RuleAnswer;
 use parse::TABLE;
 use redirect::Redirect;
 
@@ -56,11 +56,11 @@ pub(crate) enum Action {
     Allow,
     /// Stands for one that is not built.
     Nothing,
-    Deny(Answer),
-    Tarpit(Answer),
+    Deny(RuleAnswer),
+    Tarpit(RuleAnswer),
     Drop,
     Reject,
-    Reply(Answer),
+    Reply(RuleAnswer),
     Redirect(Redirect),
     SetHeader {
         name: String,

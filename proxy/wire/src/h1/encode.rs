@@ -2,7 +2,7 @@
 //! the connection from what the engine will do: never from fields, which rules can change.
 
 use super::body::Framing;
-use super::head::{Head, Said, Version, is_engines};
+use super::head::{Head, OwnFields, Version, is_engines};
 use super::hop::Hop;
 use super::scan::token_end;
 
@@ -63,7 +63,7 @@ fn write_fields(head: &Head, framing: Framing, hop: Hop, out: &mut Vec<u8>) {
         Framing::Nothing | Framing::Chunked | Framing::UntilClose => None,
     };
     // A field that says it already stays where it stood.
-    let wanted = Said {
+    let wanted = OwnFields {
         length: length.is_some() && length == head.content_length(),
         coding: framing == Framing::Chunked,
         switch: hop == Hop::Upgrade,

@@ -145,7 +145,7 @@ pub(super) fn is_engines(name: &[u8]) -> bool {
 
 /// What the engine wants to be said of a message, where a received field says it already; and what of it was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct OwnFields {
     pub(super) length: bool,
     pub(super) coding: bool,
     pub(super) switch: bool,
@@ -361,8 +361,8 @@ impl Head {
 
     /// Writes the fields that are sent; what lies side by side is copied in one go. `wanted`: what of that which the
     /// engine says may be said by received fields; says what stood there.
-    pub(super) fn write_fields(&self, wanted: Said, out: &mut Vec<u8>) -> Said {
-        let (mut from, mut to, mut wrote) = (0, 0, Said::default());
+    pub(super) fn write_fields(&self, wanted: OwnFields, out: &mut Vec<u8>) -> OwnFields {
+        let (mut from, mut to, mut wrote) = (0, 0, OwnFields::default());
         for field in &self.fields {
             match field.role {
                 Role::Plain => {}
@@ -553,7 +553,7 @@ mod tests {
         head.remove(b"x-two");
         head.add(b"X-Bad", b"a\r\nb");
         let mut out = Vec::new();
-        head.write_fields(Said { length: true, ..Said::default() }, &mut out);
+        head.write_fields(OwnFields { length: true, ..OwnFields::default() }, &mut out);
         let expected = "host: a\r\nx-one: one\r\nx-a-longer-name: three\r\nx-bad: a  b\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }

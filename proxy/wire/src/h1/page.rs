@@ -4,7 +4,7 @@ use super::scan::is_token;
 
 /// An error file that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
+pub struct ErrorPage {
     /// The status it says; 0 where it is empty.
     pub status: u16,
     /// The whole response, each line of its head with CR LF; empty: the connection is closed without a word.
@@ -20,9 +20,9 @@ const MAX_FIELDS: usize = 101;
 ///
 /// # Errors
 /// What is wrong, and in which line.
-pub fn read(bytes: &[u8]) -> Result<Page, String> {
+pub fn read(bytes: &[u8]) -> Result<ErrorPage, String> {
     if bytes.is_empty() {
-        return Ok(Page::default());
+        return Ok(ErrorPage::default());
     }
     if bytes.len() > MAX_SIZE {
         return Err(format!("it has {} bytes, and a response may have {MAX_SIZE}", bytes.len()));
@@ -97,7 +97,7 @@ pub fn read(bytes: &[u8]) -> Result<Page, String> {
         _ => {
             whole.extend_from_slice(END);
             whole.extend_from_slice(rest);
-            Ok(Page { status, bytes: whole })
+            Ok(ErrorPage { status, bytes: whole })
         }
     }
 }

@@ -262,7 +262,7 @@ fn blanks_around_a_value_are_no_part_of_it() {
     let values: Vec<&[u8]> = head.fields().map(|(_, value)| value).collect();
     assert_eq!(values, [&b"x y"[..], b"z", b"", b"", b"e"]);
     let mut out = Vec::new();
-    head.write_fields(super::super::head::Said { length: true, ..Default::default() }, &mut out);
+    head.write_fields(super::super::head::OwnFields { length: true, ..Default::default() }, &mut out);
     assert_eq!(out, b"a: x y\r\nb: z\r\nc: \r\nd: \r\ne: e\r\n");
 }
 
