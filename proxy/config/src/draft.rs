@@ -212,6 +212,10 @@ pub struct ProxyDraft {
     pub(crate) captures: Captures,
     pub(crate) stats: Option<StatsPage>,
     pub(crate) deferred: Vec<Deferred>,
+    /// ACLs and rules of the defaults section it names.
+    pub(crate) inherited: Vec<Deferred>,
+    /// The name of that section.
+    pub(crate) defaults: Option<Word>,
 }
 
 /// One peer of a section.

@@ -6,7 +6,7 @@ use proxy_lang::{
     Block, Diagnostics, Level, Line, Section, Sections, Sources, Word, nearest, read_line_among,
 };
 
-use crate::draft::{BindDraft, BindOptions, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft};
+use crate::draft::{BindDraft, BindOptions, DeferredKind, GlobalDraft, NamedDraft, PeersDraft, ProxyDraft};
 use crate::model::Config;
 use crate::resolve::resolve;
 use crate::{keywords, migrate};
@@ -70,6 +70,8 @@ pub struct Reader {
     peers: Vec<PeersDraft>,
     /// `http-errors` sections.
     errors_of: Vec<NamedDraft>,
+    /// Defaults sections with rules, by name: whether frontends and backends have them.
+    inheritors: BTreeMap<String, (bool, bool)>,
     proxy_id: u32,
 }
 
@@ -87,6 +89,7 @@ impl Reader {
             taken: Taken::new(),
             peers: Vec::new(),
             errors_of: Vec::new(),
+            inheritors: BTreeMap::new(),
             // HAProxy numbers proxies from 2 on: 1 is its own.
             proxy_id: 2,
         }
@@ -131,12 +134,26 @@ impl Reader {
                 let mut draft = from(block, &ProxyDraft::default(), &self.named, diagnostics);
                 draft.proxy_id = self.proxy_id;
                 let named = block.name().filter(|n| n.text != "from");
-                let rule = |line: &&Line| line.words[0].text == "tcp-request";
-                for line in block.lines.iter().filter(rule).filter(|_| named.is_none()) {
+                let waits = |line: &&Line| line.words.get(1).is_some_and(|w| w.text == "inspect-delay");
+                for line in block.lines.iter().filter(waits).filter(|_| named.is_none()) {
                     let text = "'tcp-request' is not allowed in a 'defaults' section without a name";
                     diagnostics.error(line.words[0].span, text);
                 }
+                if !std::mem::take(&mut draft.deferred).is_empty()
+                    && block.header.words.iter().any(|w| w.text == "from")
+                {
+                    let text = "a defaults section takes no rules and ACLs from another";
+                    diagnostics.error(block.header.span(), text);
+                }
                 lines(block, section, &mut draft, diagnostics);
+                if let Some(line) = draft.deferred.first().filter(|_| named.is_none())
+                    && let Some(word) = line.words.first()
+                {
+                    diagnostics
+                        .error(word.span, "rules and ACLs stand in no defaults section without a name")
+                        .help("give it a name, and 'from <name>' to the sections that are to have them");
+                }
+                draft.defaults = named.cloned();
                 if let Some(name) = block.name().filter(|n| n.text != "from") {
                     self.named.insert(name.text.clone(), draft.clone());
                 }
@@ -155,6 +172,7 @@ impl Reader {
         };
         draft.is_frontend = section.name != "backend";
         draft.is_backend = section.name != "frontend";
+        self.inherit(name, &mut draft, diagnostics);
         check_name(name, &draft, &mut self.taken, diagnostics);
         draft.name = Some(name.clone());
         draft.proxy_id = self.proxy_id;
@@ -164,6 +182,29 @@ impl Reader {
         old_listen(block, &mut draft, diagnostics);
         lines(block, section, &mut draft, diagnostics);
         self.proxies.push(draft);
+    }
+
+    /// Takes rules of the defaults as such, and refuses what HAProxy refuses of them.
+    fn inherit(&mut self, name: &Word, draft: &mut ProxyDraft, diagnostics: &mut Diagnostics) {
+        draft.inherited = std::mem::take(&mut draft.deferred);
+        let Some(defaults) = draft.defaults.take().filter(|_| !draft.inherited.is_empty()) else { return };
+        let has = |kinds: &[DeferredKind]| draft.inherited.iter().any(|line| kinds.contains(&line.kind));
+        let layer4 = [DeferredKind::TcpRequestConnection, DeferredKind::TcpRequestSession];
+        let rules = draft.inherited.iter().any(|line| line.kind != DeferredKind::Acl);
+        let sides = self.inheritors.entry(defaults.text.clone()).or_default();
+        *sides = (sides.0 | draft.is_frontend, sides.1 | draft.is_backend);
+        let why = match (draft.is_frontend, draft.is_backend) {
+            _ if !rules => return,
+            (true, true) => "a listen section takes no rules from a defaults section",
+            (false, true) if has(&layer4) => {
+                "a backend takes no rules of connections and sessions from a defaults section"
+            }
+            _ if *sides == (true, true) => {
+                "a defaults section with rules is either for frontends or for backends"
+            }
+            _ => return,
+        };
+        diagnostics.error(name.span, format!("{why}, as '{}' has them", defaults.text));
     }
 
     /// The configuration; `None` where anything was wrong. `files` reads what the sections refer to.

@@ -53,6 +53,18 @@ impl Files<'_> {
     }
 }
 
+/// Rules that a section has from its defaults.
+type Inherited = Vec<(DeferredKind, Rule)>;
+
+/// The kinds of rules, and of the lines that they are read from.
+const RULES: [(RulesetKind, DeferredKind); 5] = [
+    (RulesetKind::TcpRequestConnection, DeferredKind::TcpRequestConnection),
+    (RulesetKind::TcpRequestSession, DeferredKind::TcpRequestSession),
+    (RulesetKind::TcpRequestContent, DeferredKind::TcpRequestContent),
+    (RulesetKind::HttpRequest, DeferredKind::HttpRequest),
+    (RulesetKind::HttpResponse, DeferredKind::HttpResponse),
+];
+
 /// Connections at which a backend is full where nothing says otherwise.
 const USUAL_FULLCONN: u32 = 200;
 const USUAL_INTER: Duration = Duration::from_secs(2);
@@ -260,40 +272,66 @@ impl Place<'_> {
         self.draft.deferred.iter().filter(move |d| d.kind == kind)
     }
 
-    fn acls(&self, diagnostics: &mut Diagnostics) -> AclSet {
+    /// The section's ACLs, and the rules that its defaults give it, which see those of the defaults.
+    fn acls(&self, diagnostics: &mut Diagnostics) -> (AclSet, Inherited) {
         let mut acls = AclSet::default();
-        for line in self.of_kind(DeferredKind::Acl) {
+        let mut inherited = Inherited::new();
+        let lines = &self.draft.inherited;
+        self.declare(lines, &mut acls, diagnostics);
+        for line in lines {
+            let kind = RULES.iter().find(|(_, of)| *of == line.kind);
+            let rule = kind.and_then(|(kind, _)| self.rule(*kind, line, &acls, diagnostics));
+            inherited.extend(rule.map(|rule| (line.kind, rule)));
+        }
+        acls.hide();
+        self.declare(&self.draft.deferred, &mut acls, diagnostics);
+        (acls, inherited)
+    }
+
+    fn declare(&self, lines: &[Deferred], acls: &mut AclSet, diagnostics: &mut Diagnostics) {
+        for line in lines.iter().filter(|line| line.kind == DeferredKind::Acl) {
             // An ACL may be used where responses are seen; whether it is there is checked per rule.
             self.with_context(Stage::Response, self.draft.is_backend, |c| {
                 acls.declare(&line.words, c, diagnostics);
             });
         }
-        acls
     }
 
-    fn ruleset(&self, kind: RulesetKind, acls: &AclSet, diagnostics: &mut Diagnostics) -> Ruleset {
-        let (deferred, stage) = match kind {
-            RulesetKind::TcpRequestConnection => (DeferredKind::TcpRequestConnection, Stage::Connection),
-            RulesetKind::TcpRequestSession => (DeferredKind::TcpRequestSession, Stage::Connection),
-            RulesetKind::TcpRequestContent => {
-                let stage = if self.mode() == Mode::Http { Stage::Request } else { Stage::Connection };
-                (DeferredKind::TcpRequestContent, stage)
-            }
-            RulesetKind::HttpRequest => (DeferredKind::HttpRequest, Stage::Request),
-            RulesetKind::HttpResponse => (DeferredKind::HttpResponse, Stage::Response),
-        };
+    fn ruleset(
+        &self,
+        kind: RulesetKind,
+        (acls, inherited): (&AclSet, &Inherited),
+        diagnostics: &mut Diagnostics,
+    ) -> Ruleset {
         let mut rules = Ruleset::default();
-        for line in self.of_kind(deferred) {
-            // Rules of mode http are read in mode tcp too, and are not used there.
-            let unused =
-                !self.is_http() && matches!(kind, RulesetKind::HttpRequest | RulesetKind::HttpResponse);
-            let rule = self.with_context(stage, self.draft.is_backend, |c| {
-                let c = Context { http: c.http || unused, ..*c };
-                Rule::parse(kind, &line.words, acls, &c, diagnostics)
-            });
-            rules.extend(rule.filter(|_| !unused));
+        let Some((_, deferred)) = RULES.iter().find(|(of, _)| *of == kind) else { return rules };
+        rules.extend(inherited.iter().filter(|(of, _)| of == deferred).map(|(_, rule)| rule.clone()));
+        for line in self.of_kind(*deferred) {
+            rules.extend(self.rule(kind, line, acls, diagnostics));
         }
         rules
+    }
+
+    /// A rule; `None` where it is wrong, or one of mode http in a section of mode tcp: that is read, and not used.
+    fn rule(
+        &self,
+        kind: RulesetKind,
+        line: &Deferred,
+        acls: &AclSet,
+        diagnostics: &mut Diagnostics,
+    ) -> Option<Rule> {
+        let of_http = matches!(kind, RulesetKind::HttpRequest | RulesetKind::HttpResponse);
+        let stage = match kind {
+            RulesetKind::TcpRequestConnection | RulesetKind::TcpRequestSession => Stage::Connection,
+            RulesetKind::TcpRequestContent if !self.is_http() => Stage::Connection,
+            RulesetKind::TcpRequestContent | RulesetKind::HttpRequest => Stage::Request,
+            RulesetKind::HttpResponse => Stage::Response,
+        };
+        let rule = self.with_context(stage, self.draft.is_backend, |c| {
+            let c = Context { http: c.http || of_http, ..*c };
+            Rule::parse(kind, &line.words, acls, &c, diagnostics)
+        });
+        rule.filter(|_| self.is_http() || !of_http)
     }
 
     fn redirects(&self, acls: &AclSet, diagnostics: &mut Diagnostics) -> Ruleset {
@@ -314,7 +352,8 @@ impl Place<'_> {
     fn frontend(&self, config: &mut Config, diagnostics: &mut Diagnostics) {
         let draft = self.draft;
         let id = FrontendId(u32::try_from(config.frontends.len()).unwrap_or(u32::MAX));
-        let acls = self.acls(diagnostics);
+        let (acls, inherited) = self.acls(diagnostics);
+        let scope = (&acls, &inherited);
         if draft.binds.is_empty() {
             diagnostics
                 .warning(self.at(), format!("'{}' has no 'bind' line and cannot be reached", name(draft)));
@@ -346,12 +385,12 @@ impl Place<'_> {
             maxconn: draft.maxconn,
             timeouts: frontend_timeouts(draft),
             options: frontend_options(draft),
-            tcp_request_connection: self.ruleset(RulesetKind::TcpRequestConnection, &acls, diagnostics),
-            tcp_request_session: self.ruleset(RulesetKind::TcpRequestSession, &acls, diagnostics),
-            tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
-            http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
+            tcp_request_connection: self.ruleset(RulesetKind::TcpRequestConnection, scope, diagnostics),
+            tcp_request_session: self.ruleset(RulesetKind::TcpRequestSession, scope, diagnostics),
+            tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, scope, diagnostics),
+            http_request: self.ruleset(RulesetKind::HttpRequest, scope, diagnostics),
             redirects: self.redirects(&acls, diagnostics),
-            http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
+            http_response: self.ruleset(RulesetKind::HttpResponse, scope, diagnostics),
             use_backend: self.use_backend(&acls, diagnostics),
             default_backend,
             forward_for: draft.forward_for.clone().filter(|_| self.is_http()),
@@ -478,7 +517,8 @@ impl Place<'_> {
         diagnostics: &mut Diagnostics,
     ) -> Backend {
         let draft = self.draft;
-        let acls = self.acls(diagnostics);
+        let (acls, inherited) = self.acls(diagnostics);
+        let scope = (&acls, &inherited);
         let timeouts = draft.timeouts;
         if (timeouts.server.is_none() || timeouts.connect.is_none()) && !draft.servers.is_empty() {
             diagnostics.warning(self.at(), format!("missing timeouts for '{}'", name(draft))).help(
@@ -509,11 +549,11 @@ impl Place<'_> {
             cookie,
             table: self.names.table(&name(draft)),
             stick,
-            tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, &acls, diagnostics),
+            tcp_request_content: self.ruleset(RulesetKind::TcpRequestContent, scope, diagnostics),
             reuse: draft.reuse.unwrap_or_default(),
-            http_request: self.ruleset(RulesetKind::HttpRequest, &acls, diagnostics),
+            http_request: self.ruleset(RulesetKind::HttpRequest, scope, diagnostics),
             redirects: self.redirects(&acls, diagnostics),
-            http_response: self.ruleset(RulesetKind::HttpResponse, &acls, diagnostics),
+            http_response: self.ruleset(RulesetKind::HttpResponse, scope, diagnostics),
             httpchk: self.http_check(diagnostics),
             timeouts: Timeouts {
                 client: timeouts.client.filter(|_| draft.is_frontend),

@@ -112,6 +112,11 @@ impl AclSet {
         self.tests[place].push(test);
     }
 
+    /// Makes those that there are unknown to what is read from here on: rules that use them go on doing so.
+    pub fn hide(&mut self) {
+        self.names.iter_mut().for_each(String::clear);
+    }
+
     fn place(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|n| n == name)
     }

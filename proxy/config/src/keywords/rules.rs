@@ -8,6 +8,9 @@ use crate::draft::{Deferred, DeferredKind, ProxyDraft};
 const FRONT: Sections = Sections::FRONTEND.or(Sections::LISTEN);
 const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
 const BOTH: Sections = FRONT.or(BACK);
+/// Also in a defaults section that has a name.
+const BOTH_OR_DEFAULTS: Sections = BOTH.or(Sections::DEFAULTS);
+const FRONT_OR_DEFAULTS: Sections = FRONT.or(Sections::DEFAULTS);
 
 pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
@@ -17,7 +20,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "Names a test.",
             "acl blog path_beg /blog"
         ),
-        sections: BOTH,
+        sections: BOTH_OR_DEFAULTS,
         negatable: false,
         apply: |d, a, _| defer(d, a, DeferredKind::Acl),
     },
@@ -28,7 +31,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "A rule for requests.",
             "http-request deny if { src 192.0.2.1 }"
         ),
-        sections: BOTH,
+        sections: BOTH_OR_DEFAULTS,
         negatable: false,
         apply: |d, a, _| defer(d, a, DeferredKind::HttpRequest),
     },
@@ -39,7 +42,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "A rule for responses.",
             "http-response del-header server"
         ),
-        sections: BOTH,
+        sections: BOTH_OR_DEFAULTS,
         negatable: false,
         apply: |d, a, _| defer(d, a, DeferredKind::HttpResponse),
     },
@@ -74,7 +77,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "A rule for connections.",
             "tcp-request connection reject if { src 192.0.2.1 }"
         ),
-        sections: FRONT,
+        sections: FRONT_OR_DEFAULTS,
         negatable: false,
         apply: |d, a, _| defer(d, a, DeferredKind::TcpRequestConnection),
     },
@@ -85,7 +88,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "A rule for the first bytes.",
             "tcp-request content accept"
         ),
-        sections: BOTH,
+        sections: BOTH_OR_DEFAULTS,
         negatable: false,
         apply: |d, a, _| defer(d, a, DeferredKind::TcpRequestContent),
     },
@@ -96,7 +99,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
             "A rule for sessions, once TLS is established.",
             "tcp-request session reject if { src 192.0.2.1 }"
         ),
-        sections: FRONT,
+        sections: FRONT_OR_DEFAULTS,
         negatable: false,
         apply: |d, a, _| defer(d, a, DeferredKind::TcpRequestSession),
     },
