@@ -57,7 +57,9 @@ fn old_files_are_taken_once_they_are_rewritten() {
         assert_ne!(haproxy_takes(&file), Some(true), "{}", file.display());
         let new = folder.path().join("new.cfg");
         let output = tandem(&["migrate", "-o", new.to_str().unwrap()], &file);
-        assert!(output.status.success(), "{}", said(&output));
+        // What is written is right; where something of it is not built, that is said, and is no success.
+        let is_whole = !said(&output).contains("not built yet:");
+        assert_eq!(output.status.success(), is_whole, "{}", said(&output));
         let output = tandem(&["check", "--syntax"], &new);
         assert!(output.status.success(), "{}:\n{}", file.display(), said(&output));
         assert_ne!(haproxy_takes(&new), Some(false), "{}", std::fs::read_to_string(&new).unwrap());
