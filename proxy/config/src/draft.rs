@@ -1,6 +1,6 @@
 //! What the file asks for; unset means unset.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use proxy_lang::{Span, Word};
@@ -181,6 +181,8 @@ pub struct ProxyDraft {
     pub(crate) is_backend: bool,
     pub(crate) disabled: bool,
     pub(crate) description: Option<String>,
+    /// The timeouts that its own lines have set.
+    pub(crate) timeout_lines: BTreeSet<String>,
     /// `http-check` lines of its own.
     pub(crate) has_check_lines: bool,
     /// The rule of its lines so far that runs last.

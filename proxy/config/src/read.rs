@@ -177,6 +177,7 @@ impl Reader {
         draft.name = Some(name.clone());
         draft.proxy_id = self.proxy_id;
         draft.last_rule = None;
+        draft.timeout_lines.clear();
         draft.has_check_lines = block.lines.iter().any(|line| line.words[0].text == "http-check");
         self.proxy_id += 1;
         old_listen(block, &mut draft, diagnostics);
@@ -245,6 +246,13 @@ pub(crate) fn line(line: &Line, section: Section, draft: &mut ProxyDraft, diagno
         return;
     }
     check_order(line, draft, diagnostics);
+    if let ["timeout", name, ..] = line.words.iter().map(Word::as_str).collect::<Vec<_>>().as_slice()
+        && section.name != "defaults"
+        && !draft.timeout_lines.insert((*name).to_owned())
+    {
+        let text = format!("'timeout {name}' stands in this section already: the last one counts");
+        diagnostics.warning(line.words[0].span, text);
+    }
     // What still has a row is told about by it.
     if keywords::home(&line.words).is_none() && migrate::is_old(&line.words) {
         let name = line.words.iter().take(1 + usize::from(line.words[0].text == "option"));

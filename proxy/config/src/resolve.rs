@@ -82,7 +82,21 @@ pub(crate) fn resolve(
 ) -> Config {
     let files = Files { read, names, bases: &global.bases };
     let mut config = Config { global: global.global, ..Config::default() };
-    let proxies: Vec<ProxyDraft> = proxies.into_iter().filter(|p| !p.disabled).collect();
+    // A backend that is not used can be named, and has nobody behind it.
+    let used = |draft: ProxyDraft| match (draft.disabled, draft.is_frontend) {
+        (false, _) => Some(draft),
+        (true, true) => None,
+        (true, false) => Some(ProxyDraft {
+            name: draft.name,
+            proxy_id: draft.proxy_id,
+            is_backend: true,
+            disabled: true,
+            mode: draft.mode,
+            timeouts: draft.timeouts,
+            ..ProxyDraft::default()
+        }),
+    };
+    let proxies: Vec<ProxyDraft> = proxies.into_iter().filter_map(used).collect();
     let mut names = Names::of(&proxies, diagnostics);
     names.pages = pages::sections(errors, files, diagnostics);
     for draft in &proxies {
@@ -306,8 +320,16 @@ impl Place<'_> {
         let mut rules = Ruleset::default();
         let Some((_, deferred)) = RULES.iter().find(|(of, _)| *of == kind) else { return rules };
         rules.extend(inherited.iter().filter(|(of, _)| of == deferred).map(|(_, rule)| rule.clone()));
+        let is_http = matches!(kind, RulesetKind::HttpRequest | RulesetKind::HttpResponse);
+        let mut ended = false;
         for line in self.of_kind(*deferred) {
-            rules.extend(self.rule(kind, line, acls, diagnostics));
+            if let Some(word) = line.words.first().filter(|_| ended && is_http) {
+                let text = "this rule is never looked at: the one before it is final, and has no condition";
+                diagnostics.warning(word.span, text);
+            }
+            let rule = self.rule(kind, line, acls, diagnostics);
+            ended = rule.as_ref().is_some_and(Rule::is_last);
+            rules.extend(rule);
         }
         rules
     }
@@ -568,6 +590,7 @@ impl Place<'_> {
             error_replies: self.error_replies(diagnostics),
             stats: self.stats(global, diagnostics),
             description: draft.description.clone(),
+            disabled: draft.disabled,
             own_frontend,
             log: self.log(global),
             log_tag: draft.log_tag.clone().or_else(|| global.log_tag.clone()),
@@ -632,7 +655,8 @@ impl Place<'_> {
 
     fn servers(&self, diagnostics: &mut Diagnostics) -> Vec<Server> {
         let mut servers: Vec<Server> = Vec::new();
-        for (place, draft) in self.draft.servers.iter().enumerate() {
+        let given: BTreeSet<u32> = self.draft.servers.iter().filter_map(|server| server.id).collect();
+        for draft in &self.draft.servers {
             let (Some(name), Some(word)) = (&draft.name, &draft.address) else { continue };
             let address = match address::parse_socket(&word.text) {
                 Ok(address) => address,
@@ -646,7 +670,9 @@ impl Place<'_> {
                     continue;
                 }
             };
-            let id = draft.id.unwrap_or_else(|| u32::try_from(place + 1).unwrap_or(u32::MAX));
+            // The lowest number that no server has been given, as the original counts.
+            let is_free = |id: &u32| !given.contains(id) && servers.iter().all(|server| server.id != *id);
+            let id = draft.id.or_else(|| (1..).find(is_free)).unwrap_or(u32::MAX);
             if servers.iter().any(|s| s.id == id) {
                 diagnostics.error(name.span, format!("server id {id} is used twice in this backend"));
             }

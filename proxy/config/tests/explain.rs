@@ -125,7 +125,6 @@ backend app
     timeout server 10s
     timeout connect 5s
     log 127.0.0.1 local0
-    option httplog
     errorfile 503 /e
     balance leastconn
     default-server check

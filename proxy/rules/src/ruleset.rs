@@ -144,6 +144,22 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether no rule behind it is ever looked at.
+    #[must_use]
+    pub fn is_last(&self) -> bool {
+        self.condition.is_none()
+            && matches!(
+                self.action,
+                Action::Allow
+                    | Action::Deny(_)
+                    | Action::Tarpit(_)
+                    | Action::Drop
+                    | Action::Reject
+                    | Action::Reply(_)
+                    | Action::Redirect(_)
+            )
+    }
+
     /// Reads what stands after `http-request` and its like.
     pub fn parse(
         kind: RulesetKind,

@@ -29,7 +29,7 @@ pub(crate) fn places(shared: &Shared) -> Vec<Place> {
     for (index, frontend) in config.frontends.iter().enumerate() {
         proxies.entry(frontend.proxy_id).or_default().0 = Some(index);
     }
-    for (index, backend) in config.backends.iter().enumerate() {
+    for (index, backend) in config.backends.iter().enumerate().filter(|(_, backend)| !backend.disabled) {
         proxies.entry(backend.proxy_id).or_default().1 = Some(index);
     }
     let mut places = Vec::new();

@@ -162,6 +162,10 @@ fn cookie(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
                     diagnostics.error(option.span, "'domain' expects a name");
                     return;
                 };
+                if !value.text.trim_start_matches('.').contains('.') {
+                    let text = format!("'{}' has no dot inside: clients refuse such a domain", value.text);
+                    diagnostics.warning(value.span, text);
+                }
                 cookie.domain = Some(value.text.clone());
                 rest = after;
             }

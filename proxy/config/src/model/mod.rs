@@ -491,6 +491,8 @@ pub struct Backend {
     pub stats: Option<StatsPage>,
     /// What the statistics page says of it.
     pub description: Option<String>,
+    /// It is named only: nobody is behind it, and nothing is shown of it.
+    pub disabled: bool,
     /// The frontend of the same `listen`: what came through it has met these rules already.
     pub own_frontend: Option<FrontendId>,
     /// Who hears of its servers' states.
