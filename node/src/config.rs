@@ -306,14 +306,16 @@ impl Texts {
 }
 
 /// How far a configuration is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Depth {
     /// Words, names and references only: what a file names need not be here, what is not built is let through.
     Syntax,
     /// Everything but certificates, which another process has read.
     Known,
-    /// Everything.
+    /// Everything that the proxy needs.
     Whole,
+    /// The members' certificates too, which whoever makes them cannot have yet.
+    Served,
 }
 
 /// Whether a reading is written out as what it means.
@@ -390,7 +392,7 @@ impl Texts {
         if depth != Depth::Syntax {
             diagnostics.refuse_later();
         }
-        if depth == Depth::Whole
+        if depth >= Depth::Whole
             && let Some(config) = &proxy
             && let Err(problems) = proxy::load_tls(config)
         {
@@ -398,23 +400,18 @@ impl Texts {
                 diagnostics.error(config.binds[bind].at, format!("'bind' : {why}"));
             }
         }
-        if depth == Depth::Whole
+        if depth >= Depth::Whole
             && let Some(config) = &proxy
         {
             check_accounts(config, &mut diagnostics);
         }
-        if depth == Depth::Whole
+        if depth == Depth::Served
             && let Some(cluster) = &cluster
             && let Some(block) = blocks.iter().find(|block| block.kind() == control::SECTION.name)
         {
-            let span = block.header.span();
-            for path in BTreeSet::from([&cluster.certificate, &cluster.authority]) {
-                if let Err(why) = read_file(path) {
-                    let text = format!("cannot read '{path}' : {why}");
-                    diagnostics
-                        .error(span, text)
-                        .help("'tandem cluster init' makes the members' certificates");
-                }
+            for why in unreadable(cluster) {
+                let help = "'tandem cluster init' makes the members' certificates";
+                diagnostics.error(block.header.span(), why).help(help);
             }
         }
         let proxy = proxy.filter(|_| diagnostics.errors() == 0);
@@ -468,6 +465,13 @@ fn understand(
         return None;
     }
     everything
+}
+
+/// What of a cluster's certificates cannot be read, and why.
+pub(crate) fn unreadable(cluster: &Cluster) -> Vec<String> {
+    let paths = BTreeSet::from([&cluster.certificate, &cluster.authority]);
+    let read = |path: &String| read_file(path).err().map(|why| format!("cannot read '{path}' : {why}"));
+    paths.into_iter().filter_map(read).collect()
 }
 
 /// Users and groups that this machine does not have.

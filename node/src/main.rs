@@ -182,6 +182,11 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
         return Ok(ExitCode::from(config::NOTHING_TO_RUN));
     }
     if options.check {
+        let missing: Vec<String> = loaded.0.cluster.iter().flat_map(config::unreadable).collect();
+        if !missing.is_empty() {
+            missing.iter().for_each(|why| alert(&format!("config : {why}")));
+            return Ok(ExitCode::from(FAILURE));
+        }
         if !options.quiet {
             println!("Configuration file is valid");
         }

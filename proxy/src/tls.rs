@@ -101,7 +101,12 @@ fn tls_bind(bind: &Bind) -> Result<Option<TlsBind>, String> {
 /// The files behind a name: itself, or those of a folder by name.
 fn files(path: &Path) -> Result<Vec<PathBuf>, String> {
     if !path.is_dir() {
-        return Ok(vec![path.to_path_buf()]);
+        // One name for certificates of several kinds of keys (manual chapter 5.1, `crt`).
+        let kind = |kind: &str| PathBuf::from(format!("{}.{kind}", path.display()));
+        let kinds: Vec<PathBuf> =
+            ["ecdsa", "rsa"].into_iter().map(kind).filter(|file| file.exists()).collect();
+        let is_bundle = !path.exists() && !kinds.is_empty();
+        return Ok(if is_bundle { kinds } else { vec![path.to_path_buf()] });
     }
     let say = |e: std::io::Error| format!("cannot read the folder '{}' : {e}", path.display());
     let mut files = Vec::new();

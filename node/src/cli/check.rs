@@ -70,7 +70,7 @@ struct Waiting {
 
 /// Reads the files and says what it found; the exit code.
 pub(crate) fn show(options: &Check) -> u8 {
-    let depth = if options.syntax { Depth::Syntax } else { Depth::Whole };
+    let depth = if options.syntax { Depth::Syntax } else { Depth::Served };
     let explain = if options.explain { Explain::As(THIS_NODE) } else { Explain::No };
     let files = options.keepalived.beside(&options.files);
     let Reading { sources, diagnostics, everything, explained } = match examine(&files, depth, explain) {

@@ -307,7 +307,15 @@ fn stats_socket(draft: &mut GlobalDraft, args: &Args, diagnostics: &mut Diagnost
                     diagnostics.error(value.span, format!("'{number}' is not a number of a user or a group"));
                 }
             },
-            ("expose-fd" | "process" | "severity-output", _) => {
+            ("expose-fd", "listeners") => {
+                let text = "'expose-fd listeners' has no effect: a reload hands listeners over by itself";
+                diagnostics.push(proxy_lang::Level::Detail, keyword.span, text);
+            }
+            ("process", _) => {
+                let text = "'process' has no effect: one process serves the runtime API";
+                diagnostics.warning(keyword.span, text);
+            }
+            ("severity-output", _) => {
                 diagnostics.later(keyword.span, &format!("stats socket ... {}", keyword.text));
             }
             _ => break,
