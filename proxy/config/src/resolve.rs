@@ -656,6 +656,7 @@ impl Place<'_> {
     fn servers(&self, diagnostics: &mut Diagnostics) -> Vec<Server> {
         let mut servers: Vec<Server> = Vec::new();
         let given: BTreeSet<u32> = self.draft.servers.iter().filter_map(|server| server.id).collect();
+        let mut next = 1;
         for draft in &self.draft.servers {
             let (Some(name), Some(word)) = (&draft.name, &draft.address) else { continue };
             let address = match address::parse_socket(&word.text) {
@@ -670,9 +671,10 @@ impl Place<'_> {
                     continue;
                 }
             };
-            // The lowest number that no server has been given, as the original counts.
+            // From its place on, the lowest number that no server has been given, as the original counts.
             let is_free = |id: &u32| !given.contains(id) && servers.iter().all(|server| server.id != *id);
-            let id = draft.id.or_else(|| (1..).find(is_free)).unwrap_or(u32::MAX);
+            let id = draft.id.or_else(|| (next..).find(is_free)).unwrap_or(u32::MAX);
+            next = if draft.id.is_some() { next + 1 } else { id.saturating_add(1) };
             if servers.iter().any(|s| s.id == id) {
                 diagnostics.error(name.span, format!("server id {id} is used twice in this backend"));
             }
