@@ -72,6 +72,10 @@ fn settle(stream: &mut Stream<'_>, termination: Termination) {
             (DataType::BytesOutRate, sent),
         ]);
     }
+    if stream.times.requested.is_some() && stream.times.forwarded.is_none() {
+        // One that a rule has answered is shown with its cookie, too.
+        super::capture::request_cookie(stream);
+    }
     (stream.termination, stream.is_over) = (termination, true);
     // The line tells of the others: this one has ended.
     stream.release_place();

@@ -243,19 +243,39 @@ fn show_stat(node: &Node, words: &[&str]) -> Answer {
     }))
 }
 
-fn show_sess(node: &Node, _: &[&str]) -> Answer {
+/// `show sess`, or `show sess ID` for one of them.
+fn show_sess(node: &Node, words: &[&str]) -> Answer {
+    let wanted = words.first().and_then(|word| word.strip_prefix("0x"));
+    let wanted = wanted.map(|digits| u64::from_str_radix(digits, 16).unwrap_or(u64::MAX));
     let mut sessions = node.proxy.sessions();
+    let mut missing = wanted.is_some();
     Answer::Long(Box::new(move || match sessions.step() {
-        SessionsStep::Rows(rows) => Piece::Text(rows.iter().map(session).collect()),
+        SessionsStep::Rows(rows) => {
+            let rows = rows.iter().filter(|row| wanted.is_none_or(|wanted| number(row) == wanted));
+            let text: String = rows.map(session).collect();
+            missing &= text.is_empty();
+            Piece::Text(text)
+        }
         SessionsStep::Later => Piece::Later,
+        SessionsStep::Over if missing => {
+            missing = false;
+            Piece::Text("Session not found.\n".to_owned())
+        }
         SessionsStep::Over => Piece::Over,
     }))
 }
 
+/// What stands in the place of HAProxy's address in memory.
+fn number(row: &SessionRow) -> u64 {
+    const ABOVE: u64 = 1 << 44;
+    ABOVE | ((row.core as u64) << 32) | row.place as u64
+}
+
 fn session(row: &SessionRow) -> String {
     format!(
-        "0x{:x}: proto=tcpv4 src={} fe={} be={} srv={} ts=00 epoch=0 age={} calls={} cpu=0 lat=0\n",
-        (row.core << 32) | row.place,
+        "0x{:x}: proto={} src={} fe={} be={} srv={} ts=00 epoch=0 age={} calls={} rate=0 cpu=0 lat=0\n",
+        number(row),
+        if row.source.is_ipv4() { "tcpv4" } else { "tcpv6" },
         row.source,
         row.frontend,
         row.backend.as_deref().unwrap_or("<NONE>"),

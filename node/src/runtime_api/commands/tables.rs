@@ -1,5 +1,6 @@
 //! Stick tables: looking into them, changing them, clearing them (management guide, `show table` and those that follow).
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 use proxy_config::model::Level;
@@ -142,14 +143,19 @@ fn condition(table: &Table, words: &[&str]) -> Result<Condition, &'static str> {
 }
 
 fn key_of(table: &Table, word: &str, verb: &str) -> Result<Key, String> {
-    match table.schema().key {
+    let kind = table.schema().key;
+    let is_key = match kind {
         KeyType::Binary(_) => {
-            Err(format!("{verb} tables of type other than ip, ipv6, string and integer is not supported\n"))
+            return Err(format!(
+                "{verb} tables of type other than ip, ipv6, string and integer is not supported\n"
+            ));
         }
-        kind @ (KeyType::Integer | KeyType::Ip | KeyType::Ipv6 | KeyType::String(_)) => {
-            kind.of_bytes(word.as_bytes()).ok_or_else(|| "Invalid key\n".to_owned())
-        }
-    }
+        KeyType::Integer => word.parse::<u32>().is_ok(),
+        KeyType::Ipv6 => word.parse::<Ipv6Addr>().is_ok(),
+        KeyType::Ip | KeyType::String(_) => true,
+    };
+    let key = kind.of_bytes(word.as_bytes()).filter(|_| is_key);
+    key.ok_or_else(|| "Invalid key\n".to_owned())
 }
 
 const SHOW_USAGE: &str =
@@ -290,9 +296,6 @@ fn new_value(table: &Table, words: &[&str]) -> Result<(DataType, Value), &'stati
     }
     let number: i64 =
         words.get(1).and_then(|word| word.parse().ok()).ok_or("Require a valid integer value to store")?;
-    if row.array {
-        return Err("An array cannot be set");
-    }
     let narrow = u32::try_from(number & i64::from(u32::MAX)).unwrap_or(u32::MAX);
     let value = match row.kind {
         Kind::Signed => Value::Signed(i32::from_ne_bytes(narrow.to_ne_bytes())),
@@ -306,5 +309,7 @@ fn new_value(table: &Table, words: &[&str]) -> Result<(DataType, Value), &'stati
         }
         Kind::Text => return Err("A text cannot be set"),
     };
+    // Of an array the first: the others keep what they have.
+    let value = if row.array { Value::Array(Box::new([value])) } else { value };
     Ok((row.data_type, value))
 }
