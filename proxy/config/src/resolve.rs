@@ -334,7 +334,7 @@ impl Place<'_> {
         rules
     }
 
-    /// A rule; `None` where it is wrong, or one of mode http in a section of mode tcp: that is read, and not used.
+    /// A rule; `None` where it is wrong. Those of mode http in mode tcp act on connections that have become HTTP.
     fn rule(
         &self,
         kind: RulesetKind,
@@ -349,11 +349,10 @@ impl Place<'_> {
             RulesetKind::TcpRequestContent | RulesetKind::HttpRequest => Stage::Request,
             RulesetKind::HttpResponse => Stage::Response,
         };
-        let rule = self.with_context(stage, self.draft.is_backend, |c| {
+        self.with_context(stage, self.draft.is_backend, |c| {
             let c = Context { http: c.http || of_http, ..*c };
             Rule::parse(kind, &line.words, acls, &c, diagnostics)
-        });
-        rule.filter(|_| self.is_http() || !of_http)
+        })
     }
 
     fn redirects(&self, acls: &AclSet, diagnostics: &mut Diagnostics) -> Ruleset {
@@ -362,7 +361,7 @@ impl Place<'_> {
             let rule = self.with_context(Stage::Request, self.draft.is_backend, |c| {
                 Rule::redirect(&line.words, acls, &Context { http: true, ..*c }, diagnostics)
             });
-            rules.extend(rule.filter(|_| self.is_http()));
+            rules.extend(rule);
         }
         rules
     }

@@ -72,8 +72,9 @@ pub struct Reply {
     pub content_type: Vec<u8>,
     /// Further fields.
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Whether those are sent behind the content's own, as a redirect's are.
-    pub headers_last: bool,
+    /// Whether it sends the client elsewhere: its fields come behind the length, and a request that has a body is the
+    /// last on its connection, as in HAProxy.
+    pub is_redirect: bool,
     /// Its content.
     pub body: Content,
 }

@@ -17,8 +17,10 @@ use crate::watchdog::Station;
 /// Finishes a stream and says what becomes of its session.
 pub(super) async fn finish(stream: &mut Stream<'_>, step: Step) -> After {
     stream.enter(Station::Finish);
-    if matches!(step, Err(Stop::Error(..) | Stop::Reply(..))) {
-        reply::pass_over_body(stream);
+    match &step {
+        Err(Stop::Reply(reply, _)) if reply.is_redirect => {}
+        Err(Stop::Error(..) | Stop::Reply(..)) => reply::pass_over_body(stream),
+        Ok(()) | Err(Stop::Close(_) | Stop::Vanish(_)) => {}
     }
     if is_refused(stream, &step) {
         stream.count_tracked(&CLIENT_ERROR);

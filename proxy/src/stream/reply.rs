@@ -32,14 +32,14 @@ pub(super) fn rule(stream: &Stream<'_>, reply: &Reply, out: &mut Vec<u8>) -> boo
             head.add(name, value);
         }
     };
-    if !reply.headers_last {
+    if !reply.is_redirect {
         fields(&mut head);
     }
     head.add_length(body.len() as u64);
     if !reply.content_type.is_empty() && !body.is_empty() && !is_bodiless(reply.status) {
         head.add(b"content-type", &reply.content_type);
     }
-    if reply.headers_last {
+    if reply.is_redirect {
         fields(&mut head);
     }
     write(stream, &head, body, out)

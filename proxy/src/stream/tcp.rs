@@ -48,6 +48,8 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
         stream.enter(Station::Request);
         request::read_head(stream).await?;
         request::count(stream);
+        // The frontend's rules of mode http act on what has become HTTP.
+        rules::frontend(stream).await?;
         return super::to_backend(stream).await;
     }
     rules::backend_content(stream).await?;

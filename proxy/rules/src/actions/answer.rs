@@ -41,7 +41,7 @@ impl RuleAnswer {
             status: self.status,
             content_type: self.content_type.clone(),
             headers: headers.collect(),
-            headers_last: false,
+            is_redirect: false,
             body: match &self.body {
                 Body::Empty => Content::default(),
                 Body::Fixed(bytes) => Content::Bytes(bytes.clone()),

@@ -52,7 +52,7 @@ impl Redirect {
         if let Some(cookie) = &self.cookie {
             headers.push((b"set-cookie".to_vec(), cookie.clone()));
         }
-        Reply { status: self.status, headers, headers_last: true, ..Reply::default() }
+        Reply { status: self.status, headers, is_redirect: true, ..Reply::default() }
     }
 
     /// Appends what the client asked for: of a target that names a server its path, of one without a path the root.
