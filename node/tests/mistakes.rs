@@ -199,3 +199,45 @@ fn mistakes_are_found_where_they_are_and_the_remedy_is_said() {
         missed.join("\n")
     );
 }
+
+/// What `-c` says of a file.
+fn checked(text: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("haproxy.cfg");
+    std::fs::write(&path, text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_tandem")).args(["-c", "-f"]).arg(&path).output().unwrap();
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+const PROXIES: &str = "defaults\n mode http\n timeout client 1s\n timeout connect 1s\n timeout server 1s\nfrontend f\n bind :80\n";
+
+#[test]
+fn an_old_keyword_names_the_migration() {
+    for line in
+        ["reqadd X:\\ y", "block if TRUE", "appsession A", "monitor-net 10.0.0.0/8", "option forceclose"]
+    {
+        let said = checked(&format!("{PROXIES} {line}\n"));
+        assert!(said.contains("'tandem migrate FILE'") && !said.contains("did you mean"), "{line}: {said}");
+    }
+}
+
+#[test]
+fn what_is_not_built_says_what_would_be_lost() {
+    let said = checked(&format!("{PROXIES}backend b\n server s 192.0.2.1:80 ssl verify none\n"));
+    assert!(said.contains("help: Speaks TLS to the server. Without it that is lost"), "{said}");
+    let said = checked(&format!("{PROXIES} http-request deny if {{ path_reg ^/a }}\n"));
+    assert!(said.contains("It decides what a rule applies to"), "{said}");
+    assert!(!said.contains("remove it"), "{said}");
+}
+
+#[test]
+fn one_cause_is_pictured_once_with_all_its_places() {
+    let servers: String = (1..=3).map(|n| format!(" server s{n} 192.0.2.1:80 ssl\n")).collect();
+    let said = checked(&format!("{PROXIES}backend b\n{servers}"));
+    assert_eq!(
+        (said.matches("help: Speaks TLS").count(), said.matches("'ssl' is known").count()),
+        (1, 3),
+        "{said}"
+    );
+    assert!(said.contains("config : 3 mistakes."), "{said}");
+}
