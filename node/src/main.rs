@@ -196,7 +196,11 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
     let style = match options.style {
         Style::Foreground if supervised => Style::SupervisedForeground,
         Style::AsTheFileSays if supervised => Style::Supervised,
-        style => style,
+        Style::AsTheFileSays
+        | Style::Foreground
+        | Style::Background
+        | Style::Supervised
+        | Style::SupervisedForeground => options.style,
     };
     let options = Options { style, ..options };
     let in_background = match style {

@@ -45,10 +45,13 @@ pub(crate) enum HandshakeFailure {
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
 async fn handshake(io: Socket, bind: &TlsBind) -> Result<TlsStream<Socket>, HandshakeFailure> {
-    let ended = |error: io::Error, early: bool| match error.kind() {
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset if early => HandshakeFailure::Closed,
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => HandshakeFailure::Aborted,
-        _ => HandshakeFailure::Failed(error),
+    let ended = |error: io::Error, early: bool| {
+        let is_end = [io::ErrorKind::UnexpectedEof, io::ErrorKind::ConnectionReset].contains(&error.kind());
+        match (is_end, early) {
+            (true, true) => HandshakeFailure::Closed,
+            (true, false) => HandshakeFailure::Aborted,
+            (false, _) => HandshakeFailure::Failed(error),
+        }
     };
     let start = LazyConfigAcceptor::new(Acceptor::default(), io).await.map_err(|error| ended(error, true))?;
     match bind.settings(&start.client_hello()) {
@@ -168,7 +171,8 @@ impl Connection {
         let mut handshake = Box::pin(handshake(io, bind));
         let stream = poll_fn(|cx| match handshake.as_mut().poll(cx) {
             Poll::Pending if timer.expired(now_ms()) => Poll::Ready(Err(HandshakeFailure::TimedOut)),
-            other => other,
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(result) => Poll::Ready(result),
         })
         .await?;
         self.io = Io::Tls(Box::new(Tls { stream, unflushed: false }));

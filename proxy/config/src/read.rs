@@ -306,7 +306,7 @@ fn check_order(line: &Line, draft: &mut ProxyDraft, diagnostics: &mut Diagnostic
     let stands = |rule: &&str| {
         rule.split(' ').zip(&words).all(|(a, b)| a == *b) && words.len() >= rule.split(' ').count()
     };
-    let Some(rank) = ORDER.iter().position(|rule| stands(&rule)) else { return };
+    let Some(rank) = ORDER.iter().position(stands) else { return };
     match draft.last_rule {
         Some(last) if last > rank => {
             let text = format!(

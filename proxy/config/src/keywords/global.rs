@@ -128,7 +128,7 @@ pub(super) const TABLE: &[Keyword<GlobalDraft>] = &[
         sections: HERE,
         negatable: false,
         apply: |d, a, _| {
-            d.global.log_host = Some(a.optional_word(0).map(|w| w.text.clone()).unwrap_or_default())
+            d.global.log_host = Some(a.optional_word(0).map(|w| w.text.clone()).unwrap_or_default());
         },
     },
     Keyword {
