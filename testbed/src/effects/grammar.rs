@@ -98,8 +98,6 @@ fn fields(dice: &mut Dice, among: &[&str], most: u64) -> String {
 pub(super) struct Alike {
     /// Clients of HTTP/1.0: not where a server may answer in chunks.
     pub(super) old_clients: bool,
-    /// Requests with bodies: not where rules redirect.
-    pub(super) bodies: bool,
 }
 
 fn request(dice: &mut Dice, alike: Alike) -> String {
@@ -113,7 +111,7 @@ fn request(dice: &mut Dice, alike: Alike) -> String {
     let version = if old { "1.0" } else { "1.1" };
     let mut text = format!("{method} {target} HTTP/{version}\\r\\nHost: {host}\\r\\n");
     text.push_str(&fields(dice, FIELDS, 4));
-    if matches!(method, "POST" | "PUT" | "PATCH") && alike.bodies {
+    if matches!(method, "POST" | "PUT" | "PATCH") {
         match dice.roll(4) {
             0 if !old => {
                 text.push_str("Transfer-Encoding: chunked\\r\\n\\r\\n5\\r\\nhello\\r\\n3;x=y\\r\\nabc\\r\\n0\\r\\n\\r\\n");

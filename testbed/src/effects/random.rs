@@ -217,10 +217,7 @@ fn compose(all: &[(String, Material)], dice: &mut Dice) -> String {
             let _ = writeln!(text, "{line}");
         }
     }
-    let alike = grammar::Alike {
-        old_clients: !text.to_ascii_lowercase().contains("chunked"),
-        bodies: !text.contains("redirect"),
-    };
+    let alike = grammar::Alike { old_clients: !text.to_ascii_lowercase().contains("chunked") };
     text.push_str("steps\n");
     if ports.is_empty() {
         ports.push("127.0.0.1:8000".to_owned());
