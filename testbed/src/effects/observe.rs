@@ -6,6 +6,8 @@ use regex::Regex;
 const MASKS: &[(&str, &str)] = &[
     // The header of a log line: date, program, process.
     (r"<(\d+)>[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d [a-zA-Z]+\[\d+\]: ", "<$1>DATE PROGRAM[PID]: "),
+    (r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d (\S+) ([a-z]+)\[\d+\]", "DATE $1 $2[PID]"),
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?", "DATE"),
     (r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d\.\d{3}", "TIME.MS"),
     (r"\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}", "TIME ZONE"),
     (

@@ -13,7 +13,7 @@ use crate::effects::{Options, case, files, grammar, observe, observe_within};
 /// Steps of one case.
 const STEPS: u64 = 8;
 /// Lines of other cases that one is given at most.
-const FOREIGN: u64 = 4;
+const FOREIGN: u64 = 6;
 /// Plays that shrinking one difference may take.
 const SHRINKING: usize = 120;
 /// How long an answer may take to come: half of what is sent here is never answered.
@@ -145,7 +145,7 @@ fn compose(all: &[(String, Material)], dice: &mut Dice) -> String {
             if is_unsteady(&line) {
                 continue;
             }
-            if line.trim_start().starts_with('>') && dice.once_in(4) {
+            if line.trim_start().starts_with('>') && dice.once_in(6) {
                 kept.extend(instead.map(|line| line.replacen('<', " ", 1)));
             } else {
                 kept.push(line);
