@@ -241,7 +241,7 @@ impl Run<'_> {
         }
         let stored = Answers::load(file)?;
         let is_news = stored.as_ref().is_none_or(|stored| stored.hash != answers::hash(&case.text));
-        let in_turn = self.options.rotate && (answers::number(name) + self.turn).is_multiple_of(10);
+        let in_turn = self.options.rotate && answers::number(name).wrapping_add(self.turn).is_multiple_of(10);
         let again = (self.options.ask || in_turn) && case.since.is_none();
         let answers = match (&self.haproxy, stored) {
             (Some(haproxy), stored) if is_news || again || self.options.haproxy.is_some() => {
