@@ -32,6 +32,11 @@ pub fn now_ms() -> u64 {
     }
 }
 
+/// Seconds since the epoch, for dates that other programs read.
+pub(crate) fn epoch_seconds() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// Stops this thread's clock at a reading, for a test that moves it itself.
 #[cfg(test)]
 pub(crate) fn stop_at(ms: u64) {

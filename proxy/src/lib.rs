@@ -43,8 +43,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
-use proxy_backend::{Backend, ServerSettings, Settings, balance};
-use proxy_config::model::{Balance, Bind, BindAddress, Config};
+use proxy_backend::{Backend, ServerSettings, Settings};
+use proxy_config::model::{Bind, BindAddress, Config};
 use proxy_table::Table;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, mpsc};
@@ -124,7 +124,7 @@ impl Proxy {
         let counters = || Arc::new(CoreCounters::new(config.frontends.len(), &counts));
         let tables = config.tables.iter().map(|schema| Arc::new(Table::new(schema.clone(), seed))).collect();
         let shared = Shared {
-            backends: config.backends.iter().map(|b| decisions(b, now)).collect(),
+            backends: config.backends.iter().map(|b| decisions(b, seed, now)).collect(),
             servers: config
                 .backends
                 .iter()
@@ -381,14 +381,10 @@ async fn expire(shared: Arc<Shared>) {
     }
 }
 
-fn decisions(backend: &proxy_config::model::Backend, now_ms: u64) -> Backend<shared::Waiter> {
-    let name = match backend.balance {
-        Balance::LeastConn => "leastconn",
-        Balance::Source => "source",
-        Balance::RoundRobin => "roundrobin",
-    };
+fn decisions(backend: &proxy_config::model::Backend, seed: u64, now_ms: u64) -> Backend<shared::Waiter> {
     let servers = backend.servers.iter().map(|s| ServerSettings {
         name: s.name.clone(),
+        id: s.id,
         weight: s.weight,
         max_connections: s.maxconn,
         max_queue: s.maxqueue,
@@ -398,7 +394,9 @@ fn decisions(backend: &proxy_config::model::Backend, now_ms: u64) -> Backend<sha
     });
     let settings = Settings {
         name: backend.name.clone(),
-        algorithm: balance::named(name).unwrap_or(&balance::TABLE[0]),
+        algorithm: backend.balance.algorithm,
+        draws: backend.balance.draws,
+        seed,
         servers: servers.collect(),
         all_backups: backend.options.allbackups,
     };

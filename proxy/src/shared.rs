@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
-use proxy_backend::{Admin, Backend, Outcome, Pick};
+use proxy_backend::{Admin, Backend, Outcome};
 use proxy_config::model::{Config, LogAddress};
 use proxy_table::Table;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -22,8 +22,9 @@ use crate::tls::TlsBinds;
 use crate::watchdog::Watchdog;
 use crate::{Callback, Options};
 
-/// Wakes a request that waits for a place on a server, by telling it which.
-pub(crate) type Waiter = oneshot::Sender<usize>;
+/// Wakes a request that waits for a place on a server, by telling it which; `None`: its server is gone, and it chooses
+/// anew.
+pub(crate) type Waiter = oneshot::Sender<Option<usize>>;
 
 /// What a server's last check said, for people.
 #[derive(Clone, Debug, Default)]
@@ -212,12 +213,20 @@ impl Shared {
 
     /// Gives a place back and wakes whoever it goes to.
     pub(crate) fn release(&self, backend: usize, server: usize) {
-        self.backends[backend].release(server, |waiter, index| waiter.send(index).is_ok());
+        self.backends[backend].release(server, |waiter, index| waiter.send(Some(index)).is_ok());
     }
 
     /// Gives free places to those who wait.
     pub(crate) fn hand_out(&self, backend: usize) {
-        self.backends[backend].hand_out_all(|waiter, index| waiter.send(index).is_ok());
+        self.backends[backend].hand_out_all(|waiter, index| waiter.send(Some(index)).is_ok());
+    }
+
+    /// Lets those who wait for a server that is gone choose another; how many there were.
+    fn send_away(&self, backend: usize, server: usize) -> usize {
+        // Who has given up meanwhile needs no other.
+        self.backends[backend].send_away(server, |waiter| {
+            let _ = waiter.send(None);
+        })
     }
 
     /// Counts a check and tells everyone who asked if the server changed.
@@ -251,7 +260,8 @@ impl Shared {
             self.hand_out(backend);
         } else {
             state.downs.fetch_add(1, Relaxed);
-            let left = self.left(backend, server);
+            let requeued = self.send_away(backend, server);
+            let left = self.left(backend, server, requeued);
             self.say(backend, ALERT, &format!("Server {owner}/{name} is DOWN{why}.{left}"));
         }
         self.tell_of_servers(backend);
@@ -273,10 +283,10 @@ impl Shared {
     }
 
     /// What is said after a server has gone.
-    fn left(&self, backend: usize, server: usize) -> String {
+    fn left(&self, backend: usize, server: usize, requeued: usize) -> String {
         let [active, backup] = self.takers(backend);
         format!(
-            " {active} active and {backup} backup servers left. {} sessions active, 0 requeued, {} remaining in \
+            " {active} active and {backup} backup servers left. {} sessions active, {requeued} requeued, {} remaining in \
              queue.",
             self.backends[backend].servers()[server].sessions(),
             self.backends[backend].waiting_for(None)
@@ -327,6 +337,7 @@ impl Shared {
             return;
         }
         self.backends[backend].set_admin(server, admin);
+        let requeued = if admin == Admin::Maint { self.send_away(backend, server) } else { 0 };
         let now = now_ms();
         let state = &self.servers[backend][server];
         state.disabled_by_file.store(false, Relaxed);
@@ -344,7 +355,7 @@ impl Shared {
             }
             (_, Admin::Maint) => {
                 let level = if before == Admin::Drain { NOTICE } else { ALERT };
-                let left = self.left(backend, server);
+                let left = self.left(backend, server, requeued);
                 self.say(backend, level, &format!("{whose} is going DOWN for maintenance.{left}"));
             }
             (Admin::Maint, Admin::Drain) => {
@@ -364,10 +375,5 @@ impl Shared {
         }
         self.hand_out(backend);
         self.tell_of_servers(backend);
-    }
-
-    /// Chooses by balance.
-    pub(crate) fn pick(&self, backend: usize, source: std::net::IpAddr, avoid: Option<usize>) -> Pick {
-        self.backends[backend].pick(proxy_backend::balance::source_hash(source), avoid)
     }
 }

@@ -90,6 +90,16 @@ fn pages() -> Vec<Page> {
             rows: proxy_config::keywords::server_options().map(bare).collect(),
         },
         Page {
+            file: "balance.md",
+            title: "Algorithms of balance",
+            rows: proxy_backend::balance::TABLE.iter().map(|row| bare(&row.spec)).collect(),
+        },
+        Page {
+            file: "cookie.md",
+            title: "Options of cookie",
+            rows: proxy_config::keywords::COOKIE_OPTIONS.iter().map(bare).collect(),
+        },
+        Page {
             file: "actions.md",
             title: "Actions",
             rows: proxy_rules::actions::every()

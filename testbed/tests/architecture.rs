@@ -18,7 +18,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("proxy-table", &["proxy-lang"]),
     ("proxy-backend", &["proxy-lang"]),
     ("proxy-rules", &["proxy-lang", "proxy-table", "proxy-wire"]),
-    ("proxy-config", &["proxy-lang", "proxy-rules", "proxy-table"]),
+    ("proxy-config", &["proxy-backend", "proxy-lang", "proxy-rules", "proxy-table"]),
     ("proxy", &["proxy-backend", "proxy-config", "proxy-rules", "proxy-table", "proxy-wire"]),
     (
         "tandem",
@@ -38,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
         &[
             "failover",
             "failover-vrrp",
+            "proxy-backend",
             "proxy-config",
             "proxy-lang",
             "proxy-rules",

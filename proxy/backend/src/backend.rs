@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::balance::{Algorithm, Choice, Plan};
+use crate::balance::{Algorithm, Choice, Plan, server_of_hash};
 use crate::{Admin, Change, Health, Outcome, Queue, Server, ServerSettings, Ticket};
 
 /// What the file says of a backend, as far as choosing is concerned.
@@ -14,6 +14,10 @@ pub struct Settings {
     pub name: String,
     /// The algorithm.
     pub algorithm: &'static Algorithm,
+    /// Servers that `balance random` draws.
+    pub draws: u32,
+    /// What its drawing begins with.
+    pub seed: u64,
     /// Its servers, in the file's order.
     pub servers: Vec<ServerSettings>,
     /// Use all backup servers at once (`option allbackups`).
@@ -37,6 +41,8 @@ pub struct Backend<W> {
     pub name: String,
     /// The algorithm.
     pub algorithm: &'static Algorithm,
+    draws: u32,
+    seed: u64,
     servers: Box<[Server]>,
     all_backups: bool,
     plan: RwLock<Arc<Plan>>,
@@ -54,6 +60,8 @@ impl<W> Backend<W> {
         Self {
             name: settings.name,
             algorithm: settings.algorithm,
+            draws: settings.draws,
+            seed: settings.seed,
             servers,
             all_backups: settings.all_backups,
             plan,
@@ -75,41 +83,38 @@ impl<W> Backend<W> {
         self.plan.read().usable.len()
     }
 
-    /// Chooses by the algorithm and takes a place; `avoid` is passed over while another is usable.
-    pub fn pick(&self, hash: u32, avoid: Option<usize>) -> Pick {
+    /// Chooses by the algorithm and takes a place; `avoid` is passed over while another is usable. A server that a hash
+    /// decides is waited for.
+    pub fn pick(&self, hash: Option<u32>, avoid: Option<usize>) -> Pick {
         let plan = self.plan.read();
         if plan.usable.is_empty() {
             return Pick::Nobody;
         }
+        let (servers, draws, seed) = (&self.servers, self.draws, self.seed);
+        let mut choice = Choice { servers, plan: &plan, turn: &self.turn, avoid, draws, seed };
+        if let Some(index) = hash.and_then(|hash| server_of_hash(&choice, hash)) {
+            return self.pick_server(index);
+        }
         // Those who wait come first: a newcomer must not take the place that is about to be given.
-        if self.waiting.load(Relaxed) == 0 {
-            let choice = Choice { servers: &self.servers, plan: &plan, turn: &self.turn, hash };
-            let shunned = |index| plan.usable.len() > 1 && avoid == Some(index);
-            // A full or shunned server passes the turn on, at most once around.
-            for _ in 0..plan.round.len() {
-                let Some(index) = (self.algorithm.pick)(&choice) else { break };
-                if !shunned(index) && self.servers[index].acquire() {
-                    return Pick::Server(index);
-                }
-                if self.algorithm.needs_hash {
-                    break;
-                }
-            }
-            let others = plan.usable.iter().copied().filter(|&index| !shunned(index));
-            for index in others {
-                if self.servers[index].acquire() {
-                    return Pick::Server(index);
-                }
+        if self.waiting.load(Relaxed) > 0 {
+            return Pick::Wait(None);
+        }
+        loop {
+            match (self.algorithm.pick)(&choice) {
+                Some(index) if self.servers[index].acquire() => return Pick::Server(index),
+                // Another core has taken the place meanwhile.
+                Some(_) => {}
+                None if choice.avoid.is_some() => choice.avoid = None,
+                None => return Pick::Wait(None),
             }
         }
-        Pick::Wait(None)
     }
 
     /// Takes a place on one server, for a session that belongs to it.
     pub fn pick_server(&self, index: usize) -> Pick {
         match self.servers.get(index) {
             Some(server) if !server.takes_persistent() => Pick::Nobody,
-            Some(server) if server.acquire() => Pick::Server(index),
+            Some(server) if self.waiting_for(Some(index)) == 0 && server.acquire() => Pick::Server(index),
             Some(_) => Pick::Wait(Some(index)),
             None => Pick::Nobody,
         }
@@ -145,6 +150,23 @@ impl<W> Backend<W> {
     #[must_use]
     pub fn waiting_for(&self, server: Option<usize>) -> usize {
         if self.waiting.load(Relaxed) == 0 { 0 } else { self.queue.lock().waiting_for(server) }
+    }
+
+    /// Sends those who wait for one server alone away: `wake` is called with each waker. They choose anew.
+    pub fn send_away(&self, index: usize, mut wake: impl FnMut(W)) -> usize {
+        let mut sent = 0;
+        while self.waiting.load(Relaxed) > 0 {
+            let next = {
+                let mut queue = self.queue.lock();
+                let next = queue.take_one_for(index);
+                self.waiting.store(queue.len(), Relaxed);
+                next
+            };
+            let Some(waker) = next else { break };
+            wake(waker);
+            sent += 1;
+        }
+        sent
     }
 
     /// Gives a place back. If somebody waits for it, the place is theirs: `wake` is called with the
@@ -261,6 +283,7 @@ mod tests {
         };
         ServerSettings {
             name: name.to_owned(),
+            id: u32::from(name.as_bytes()[0]),
             weight,
             max_connections: limit,
             max_queue: 0,
@@ -272,7 +295,8 @@ mod tests {
 
     fn backend(algorithm: &str, servers: Vec<ServerSettings>) -> Backend<char> {
         let algorithm = balance::named(algorithm).unwrap();
-        Backend::new(Settings { name: "b".to_owned(), algorithm, servers, all_backups: false }, 0)
+        let name = "b".to_owned();
+        Backend::new(Settings { name, algorithm, draws: 2, seed: 7, servers, all_backups: false }, 0)
     }
 
     fn picks(backend: &Backend<char>, count: usize, hash: u32) -> String {
@@ -281,6 +305,7 @@ mod tests {
             Pick::Wait(_) => "w".to_owned(),
             Pick::Nobody => "-".to_owned(),
         };
+        let hash = backend.algorithm.hash_of.map(|_| hash);
         (0..count).map(|_| name(backend.pick(hash, None))).collect()
     }
 
@@ -291,7 +316,7 @@ mod tests {
             "ababa"
         );
         let weighted = vec![server("a", 2, 0, false), server("b", 1, 0, false), server("c", 0, 0, false)];
-        assert_eq!(picks(&backend("roundrobin", weighted), 6, 0), "abaaba");
+        assert_eq!(picks(&backend("roundrobin", weighted), 6, 0), "aabaab");
     }
 
     #[test]
@@ -350,6 +375,30 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_a_hash_decides_is_waited_for() {
+        let servers = vec![server("a", 1, 1, false), server("b", 1, 1, false)];
+        let backend = backend("source", servers);
+        assert_eq!(picks(&backend, 3, 2), "aww");
+        assert_eq!(backend.pick(Some(2), None), Pick::Wait(Some(0)));
+        backend.enter(Some(0), 'x').unwrap();
+        backend.enter(None, 'y').unwrap();
+        let mut away = Vec::new();
+        assert_eq!(backend.send_away(0, |waker| away.push(waker)), 1);
+        assert_eq!((away, backend.waiting_for(None)), (vec!['x'], 1));
+    }
+
+    #[test]
+    fn first_fills_the_lowest_id_and_random_draws_the_least_loaded() {
+        let backend = backend("first", vec![server("b", 1, 2, false), server("a", 1, 1, false)]);
+        assert_eq!(picks(&backend, 4, 0), "abbw");
+        let mut settings = vec![server("a", 1, 0, false), server("b", 1, 0, false)];
+        settings[0].max_connections = 3;
+        let random = self::backend("random", settings);
+        let all = picks(&random, 100, 0);
+        assert_eq!((all.matches('a').count(), all.matches('b').count()), (3, 97), "{all}");
+    }
+
+    #[test]
     fn draining_keeps_those_who_belong_there() {
         let backend = backend("roundrobin", vec![server("a", 1, 0, false), server("b", 1, 0, false)]);
         backend.set_admin(0, Admin::Drain);
@@ -363,7 +412,7 @@ mod tests {
     fn a_redispatch_avoids_the_server_that_failed() {
         let backend = backend("roundrobin", vec![server("a", 1, 0, false), server("b", 1, 0, false)]);
         for _ in 0..4 {
-            assert_eq!(backend.pick(0, Some(0)), Pick::Server(1));
+            assert_eq!(backend.pick(None, Some(0)), Pick::Server(1));
         }
     }
 }

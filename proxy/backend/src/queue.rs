@@ -52,6 +52,12 @@ impl<W> Queue<W> {
         self.waiting.remove(index).map(|(.., waker)| waker)
     }
 
+    /// The first request that waits for `server` alone.
+    pub fn take_one_for(&mut self, server: usize) -> Option<W> {
+        let index = self.waiting.iter().position(|(_, wanted, _)| *wanted == Some(server))?;
+        self.waiting.remove(index).map(|(.., waker)| waker)
+    }
+
     /// Requests waiting for this server alone (`Some`) or for any (`None`).
     #[must_use]
     pub fn waiting_for(&self, server: Option<usize>) -> usize {

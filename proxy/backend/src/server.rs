@@ -11,6 +11,8 @@ use crate::{Health, HealthSettings};
 pub struct ServerSettings {
     /// Name within the backend.
     pub name: String,
+    /// Number within the backend.
+    pub id: u32,
     /// Share of the load, 0..=256; 0 takes no new sessions.
     pub weight: u32,
     /// Most concurrent sessions; 0 is no limit.
@@ -51,6 +53,8 @@ impl Admin {
 pub struct Server {
     /// Name within the backend.
     pub name: String,
+    /// Number within the backend.
+    pub id: u32,
     /// Used only when no other server is.
     pub backup: bool,
     /// The file's weight.
@@ -69,6 +73,7 @@ impl Server {
     pub(crate) fn new(settings: &ServerSettings, now_ms: u64) -> Self {
         Self {
             name: settings.name.clone(),
+            id: settings.id,
             backup: settings.backup,
             initial_weight: settings.weight,
             max_queue: settings.max_queue,
@@ -156,6 +161,12 @@ impl Server {
 
     pub(crate) fn set_up(&self, up: bool) {
         self.up.store(up, Relaxed);
+    }
+
+    /// Whether a place is free.
+    pub(crate) fn has_room(&self) -> bool {
+        let limit = self.max_connections();
+        limit == 0 || self.sessions() < limit
     }
 
     /// Takes a place if one is free.

@@ -9,7 +9,7 @@ use proxy_lang::{
 
 use crate::draft::{Base, ProxyDraft};
 use crate::keywords;
-use crate::model::{Balance, Config, Mode};
+use crate::model::{Config, Mode};
 use crate::read::{self, SECTIONS};
 
 /// Where a line of an explained section comes from.
@@ -163,12 +163,7 @@ fn proxy(block: &Block, section: Section, defaults: &[&Line], config: &Config) -
         add("timeout tarpit", duration(tarpit));
     }
     if let Some(backend) = backend {
-        let balance = match backend.balance {
-            Balance::RoundRobin => "roundrobin",
-            Balance::LeastConn => "leastconn",
-            Balance::Source => "source",
-        };
-        add("balance", balance.to_owned());
+        add("balance", backend.balance.algorithm.name().to_owned());
         add("retries", backend.retries.to_string());
         add("fullconn", backend.fullconn.to_string());
     }

@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use proxy_backend::balance::HashOf;
 use proxy_lang::{Diagnostics, Span, Word, nearest};
 use proxy_rules::{
     AclSet, CLFLOG, Condition, Context, Format, HTTPLOG, Pages, Rule, Ruleset, RulesetKind, Stage, StickRule,
@@ -22,9 +23,9 @@ use crate::draft::{
     ProxyDraft, ServerDraft,
 };
 use crate::model::{
-    Backend, BackendChoice, BackendId, Bind, BindAddress, Captures, CheckSettings, Config, Expect, Expected,
-    Frontend, FrontendId, Global, HttpCheck, LogSample, LogTarget, Mode, Options, Server, StatsPage,
-    Timeouts, Tls, UseBackend,
+    Backend, BackendChoice, BackendId, Balance, Bind, BindAddress, Captures, CheckSettings, Config, Expect,
+    Expected, Frontend, FrontendId, Global, HttpCheck, LogSample, LogTarget, Mode, Options, Server,
+    StatsPage, Timeouts, Tls, UseBackend,
 };
 
 /// The files that sections refer to.
@@ -65,8 +66,9 @@ const RULES: [(RulesetKind, DeferredKind); 5] = [
     (RulesetKind::HttpResponse, DeferredKind::HttpResponse),
 ];
 
-/// Connections at which a backend is full where nothing says otherwise.
-const USUAL_FULLCONN: u32 = 200;
+/// Client connections that a frontend counts for in its backends' `fullconn` where neither it nor the process has a limit in
+/// the file.
+const USUAL_MAXCONN: u32 = 2_000;
 const USUAL_INTER: Duration = Duration::from_secs(2);
 /// Most addresses one bind line may open.
 const MAX_PORTS: u16 = 1_024;
@@ -113,9 +115,34 @@ pub(crate) fn resolve(
             config.backends.push(backend);
         }
     }
+    for id in 0..config.backends.len() {
+        if config.backends[id].fullconn == 0 {
+            config.backends[id].fullconn = usual_fullconn(&config, id);
+        }
+    }
     config.tables = names.tables;
     config.peers = peers::sections(peers, &proxies, diagnostics);
     config
+}
+
+/// A tenth of the connections of all frontends that may lead to a backend (manual chapter 4.2, `fullconn`).
+fn usual_fullconn(config: &Config, backend: usize) -> u32 {
+    let id = u32::try_from(backend).ok().map(BackendId);
+    let own = config.backends[backend].own_frontend;
+    let leads = |(index, frontend): &(usize, &Frontend)| {
+        let by_rule = |rule: &UseBackend| matches!(rule.backend, BackendChoice::Id(to) if Some(to) == id);
+        own.is_some_and(|own| own.0 as usize == *index)
+            || frontend.default_backend == id
+            || frontend.use_backend.iter().any(by_rule)
+    };
+    let usual = config.global.maxconn.and_then(|most| u32::try_from(most).ok()).unwrap_or(USUAL_MAXCONN);
+    let total: u32 = config
+        .frontends
+        .iter()
+        .enumerate()
+        .filter(leads)
+        .fold(0, |sum, (_, frontend)| sum.saturating_add(frontend.maxconn.unwrap_or(usual)));
+    total.div_ceil(10).max(1)
 }
 
 /// What sections may call each other by.
@@ -565,7 +592,7 @@ impl Place<'_> {
             proxy_id: draft.proxy_id,
             name: name(draft),
             mode: self.mode(),
-            balance: draft.balance.unwrap_or_default(),
+            balance: self.balance(diagnostics),
             servers: self.servers(diagnostics),
             cookie,
             table: self.names.table(&name(draft)),
@@ -584,7 +611,7 @@ impl Place<'_> {
             options: backend_options(draft),
             retries: draft.retries.unwrap_or(3),
             redispatch: draft.redispatch,
-            fullconn: draft.fullconn.unwrap_or(USUAL_FULLCONN),
+            fullconn: draft.fullconn.unwrap_or(0),
             forward_for: draft.forward_for.clone().filter(|_| self.is_http()),
             error_replies: self.error_replies(diagnostics),
             stats: self.stats(global, diagnostics),
@@ -595,6 +622,20 @@ impl Place<'_> {
             log_tag: draft.log_tag.clone().or_else(|| global.log_tag.clone()),
             acls,
         }
+    }
+
+    /// The algorithm; what of a request is hashed has to be there.
+    fn balance(&self, diagnostics: &mut Diagnostics) -> Balance {
+        let balance = self.draft.balance.clone().unwrap_or_default();
+        let needs_http =
+            matches!(balance.algorithm.hash_of, Some(HashOf::Uri | HashOf::UrlParam | HashOf::Header));
+        if needs_http && self.mode() == Mode::Tcp {
+            let (algorithm, name) = (balance.algorithm.name(), name(self.draft));
+            let text = format!("'balance {algorithm}' needs 'mode http': servers of '{name}' take turns");
+            diagnostics.warning(self.at(), text);
+            return Balance::default();
+        }
+        balance
     }
 
     /// The HTTP check; what belongs to one is ignored where there is none.

@@ -1,6 +1,6 @@
 //! Whole files in, configurations or mistakes out.
 
-use proxy_config::model::{BackendChoice, Balance, Config, Mode};
+use proxy_config::model::{BackendChoice, Config, Mode};
 use proxy_lang::{Diagnostics, Sources, Surroundings, blocks, lex, read_text};
 
 fn read(text: &str) -> (Option<Config>, Vec<String>) {
@@ -69,7 +69,7 @@ fn a_file_as_people_write_it_is_understood() {
     );
     assert_eq!(web.default_backend.map(|id| config.backends[id.0 as usize].name.as_str()), Some("app"));
     let app = &config.backends[0];
-    assert_eq!((app.balance, app.retries, app.servers.len()), (Balance::LeastConn, 2, 2));
+    assert_eq!((app.balance.algorithm.name(), app.retries, app.servers.len()), ("leastconn", 2, 2));
     assert_eq!(
         app.servers[1].check.as_ref().map(|c| (c.inter.as_millis(), c.fall, c.rise)),
         Some((500, 2, 2))

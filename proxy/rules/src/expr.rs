@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use proxy_lang::{Diagnostics, Status, Word, nearest};
-use proxy_table::{DataType, TableId};
+use proxy_table::TableId;
 
-use crate::fetches::{self, Counter, Eval, FetchArgs, Takes, counter_named};
+use crate::fetches::{self, Counter, Eval, FetchArgs, Takes, What, Whose, counter_named};
 use crate::{Context, Exchange, Kind, Sample, View, converters};
 
 /// What taking out a part of a condition or of a value does.
@@ -14,10 +14,7 @@ pub(crate) const PURPOSE: &str = "It decides what a rule applies to.";
 #[derive(Clone, Debug)]
 enum Source {
     Fetch(fetches::Eval, FetchArgs),
-    Tracked(usize, DataType),
-    /// The entry of another table that has the tracked key.
-    TrackedIn(usize, TableId, DataType),
-    Client(TableId, DataType),
+    Counter { what: What, index: usize, slot: Option<usize>, table: Option<TableId> },
 }
 
 /// A fetch with its arguments.
@@ -142,30 +139,10 @@ impl Expr {
 
     /// Extracts the sample; of several the one that stands for all. `None` if there is none.
     pub fn eval<'x>(&'x self, exchange: &'x Exchange<'_>, view: &dyn View) -> Option<Sample<'x>> {
-        let now = exchange.now_ms;
-        // A table that does not store the data type has no sample; one that has no such entry has 0.
-        let number = |table: TableId, key: &proxy_table::Key, data_type| {
-            let table = view.table(table);
-            let value =
-                table.stores(data_type).then(|| table.peek(key, now, |row| row.number(data_type, now)))?;
-            Some(Sample::Int(i64::try_from(value.unwrap_or(0)).unwrap_or(i64::MAX)))
-        };
         match &self.source {
             Source::Fetch(Eval::One(one) | Eval::Several { one, .. }, args) => one(exchange, args, view),
-            Source::Tracked(slot, data_type) => {
-                let tracked = exchange.tracked[*slot].as_ref()?;
-                number(tracked.table, &tracked.key, *data_type)
-            }
-            Source::TrackedIn(slot, table, data_type) => {
-                let tracked = exchange.tracked[*slot].as_ref()?;
-                number(*table, &tracked.key, *data_type)
-            }
-            Source::Client(table, data_type) => {
-                if crate::is_unix_end(exchange.client) {
-                    return None;
-                }
-                let key = view.table(*table).schema().key.of_address(exchange.client.ip())?;
-                number(*table, &key, *data_type)
+            Source::Counter { what, index, slot, table } => {
+                counter((*what, *index), *slot, *table, exchange, view)
             }
         }
     }
@@ -265,33 +242,95 @@ fn counter_expr(
     context: &Context<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Expr> {
-    let mut tracked = |slot, table: Option<&str>, data_type| match table.filter(|table| !table.is_empty()) {
-        None => Some(Source::Tracked(slot, data_type)),
-        Some(table) => {
-            let table = context.find_table(Some(table), at.span, diagnostics)?;
-            Some(Source::TrackedIn(slot, table, data_type))
-        }
-    };
-    let (number, table) = match argument.and_then(|argument| argument.split_once(',')) {
-        Some((number, table)) => (Some(number), Some(table)),
-        None => (argument, None),
-    };
-    let source = match counter {
-        Counter::Tracked(slot, data_type) => tracked(slot, argument, data_type)?,
-        Counter::TrackedByArgument(data_type) => match number.and_then(|a| a.trim().parse::<usize>().ok()) {
-            Some(slot) if slot < 3 => tracked(slot, table.map(str::trim), data_type)?,
+    let mut arguments = argument.map_or_else(Vec::new, arguments).into_iter().filter(|a| !a.is_empty());
+    let mut index = 0;
+    if counter.what.takes_index() {
+        let number = arguments.next().and_then(|number| number.parse().ok());
+        let Some(number) = number.filter(|number| *number < MAX_ELEMENTS) else {
+            diagnostics.error(
+                at.span,
+                format!("'{}' expects the number of an element, 0 to {}", at.text, MAX_ELEMENTS - 1),
+            );
+            return None;
+        };
+        index = number;
+    }
+    let slot = match counter.whose {
+        Whose::Tracked(slot) => Some(slot),
+        Whose::TrackedByArgument => match arguments.next().and_then(|number| number.parse::<usize>().ok()) {
+            Some(slot) if slot < 3 => Some(slot),
             _ => {
                 diagnostics
                     .error(at.span, format!("'{}' expects the number of a tracked counter, 0 to 2", at.text));
                 return None;
             }
         },
-        Counter::Source(data_type) => {
-            let table = context.find_table(argument.filter(|a| !a.is_empty()), at.span, diagnostics)?;
-            Source::Client(table, data_type)
-        }
+        Whose::Source => None,
     };
-    Some(Expr { source, yields: Kind::Int })
+    let named = arguments.next();
+    // What is tracked is in its own table, unless another one is named.
+    let table = match (slot, named) {
+        (Some(_), None) => None,
+        (_, named) => Some(context.find_table(named.as_deref(), at.span, diagnostics)?),
+    };
+    if let Some(extra) = arguments.next() {
+        diagnostics.error(at.span, format!("'{}' has an argument too many: '{extra}'", at.text));
+        return None;
+    }
+    let yields = if counter.what == What::IsTracked { Kind::Bool } else { Kind::Int };
+    Some(Expr { source: Source::Counter { what: counter.what, index, slot, table }, yields })
+}
+
+/// Most elements of an array, as in a `store` list.
+const MAX_ELEMENTS: usize = 100;
+
+/// The value of a stick-table counter; `None` where nothing is tracked, or an array has no such element.
+fn counter<'x>(
+    (what, index): (What, usize),
+    slot: Option<usize>,
+    table: Option<TableId>,
+    exchange: &Exchange<'_>,
+    view: &dyn View,
+) -> Option<Sample<'x>> {
+    let now = exchange.now_ms;
+    let tracked = slot.and_then(|slot| exchange.tracked[slot].as_ref());
+    if what == What::IsTracked {
+        return Some(Sample::Bool(tracked.is_some()));
+    }
+    let id = match slot {
+        Some(_) => table.unwrap_or(tracked?.table),
+        None => table?,
+    };
+    let store = view.table(id);
+    let key = match slot {
+        Some(_) => tracked?.key.clone(),
+        None if crate::is_unix_end(exchange.client) => return None,
+        None => store.schema().key.of_address(exchange.client.ip())?,
+    };
+    // Of an entry that does not exist every value is 0; a value that the table does not store does not exist.
+    let element =
+        |data_type| store.peek(&key, now, |row| row.element(data_type, index, now)).unwrap_or(Some(0));
+    let number = match what {
+        What::Value(data_type) => element(data_type)?,
+        What::Kilo(data_type) => element(data_type)? >> 10,
+        What::Element(data_type) => element(data_type)?,
+        What::Increment(counter, rate) => store.touch(&key, now, |row| {
+            row.add_element(counter, index, now, 1);
+            row.add_element(rate, index, now, 1);
+            row.element(counter, index, now).or_else(|| row.element(rate, index, now)).unwrap_or(0)
+        })?,
+        What::Clear(counter) => match store.peek(&key, now, |_| ()) {
+            None => 0,
+            Some(()) => store.touch(&key, now, |row| {
+                let old = row.element(counter, index, now);
+                row.set_element(counter, index, 0);
+                old.unwrap_or(0)
+            })?,
+        },
+        What::Trackers => store.look(&key, now).map_or(0, |entry| u64::from(entry.used_by)),
+        What::IsTracked => 0,
+    };
+    Some(Sample::Int(i64::try_from(number).unwrap_or(i64::MAX)))
 }
 
 /// Where a mark stands outside parentheses and quotes; the end of the text if it does not.

@@ -309,7 +309,7 @@ fn backend(shared: &Shared, index: usize) -> Row {
     row.insert("weight", weight.to_string());
     row.insert("act", usable(false).to_string());
     row.insert("bck", usable(true).to_string());
-    row.insert("algo", decisions.algorithm.stat_name.to_owned());
+    row.insert("algo", decisions.algorithm.name().to_owned());
     row.insert("uweight", row["weight"].clone());
     row.insert("cookie", settings.cookie.as_ref().map(|c| c.name.clone()).unwrap_or_default());
     let state = &shared.backend_states[index];

@@ -20,6 +20,7 @@ pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
     loop {
         let Some((backend, index)) = stream.backend.zip(stream.server) else { return Ok(()) };
         let idle = if stream.retries == 0 { reusable(stream, backend, index) } else { None };
+        count_attempt(stream, backend, index);
         let counters = &stream.session.core.counters.servers[backend][index];
         if let Some(connection) = idle {
             counters.reuses.add(1);
@@ -56,43 +57,58 @@ pub(super) async fn connect(stream: &mut Stream<'_>) -> Step {
     }
 }
 
-/// Counts a failed connection and prepares the next attempt: the same server after a rest, or
-/// another one at once. The error when all attempts are used up.
+/// Each connection counts as a session of its server.
+fn count_attempt(stream: &Stream<'_>, backend: usize, server: usize) {
+    let counters = &stream.session.core.counters.servers[backend][server];
+    counters.sessions.add(1);
+    let shared = &stream.session.core.shared;
+    shared.hit(&counters.session_rate, now_ms(), |c| &c.servers[backend][server].session_rate);
+    counters.last_session_ms.set(now_ms());
+}
+
+/// Prepares the next attempt: the same server after a rest, or another one at once. The error when all attempts are used
+/// up, which is what counts as one.
 pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Option<Duration>) -> Step {
     let Some((backend, index)) = stream.backend.zip(stream.server) else { return Ok(()) };
     let settings = stream.backend_settings();
-    let (limit, redispatch) = (settings.retries, settings.redispatch.is_some());
-    let counters = &stream.session.core.counters;
+    let (limit, redispatch) = (settings.retries, settings.redispatch);
+    let by_hash = settings.balance.algorithm.hash_of.is_some();
+    let late = matches!(ended, Ended::TimedOut);
     if stream.retries >= limit {
+        let counters = &stream.session.core.counters;
         counters.servers[backend][index].connect_errors.add(1);
         counters.backends[backend].connect_errors.add(1);
-        let by = if matches!(ended, Ended::TimedOut) { By::ServerTimeout } else { By::Server };
-        return Err(Stream::error(503, by, At::Connect));
+        return Err(Stream::error(503, if late { By::ServerTimeout } else { By::Server }, At::Connect));
     }
     stream.retries += 1;
+    let others = stream.session.core.shared.backends[backend].usable() > 1;
+    // Who belongs to no server goes to another at once.
+    let is_free = others && !by_hash && stream.wanted.is_none();
+    let moves = is_free || redispatch.is_some_and(|interval| is_due(interval, stream.retries, limit));
+    let rest = timeout.map_or(RETRY_REST, |t| t.min(RETRY_REST));
+    if moves {
+        stream.release_place();
+        if !late && !others {
+            stream.rest(rest).await;
+        }
+        stream.wanted = None;
+        stream.avoid = Some(index);
+        return server::choose(stream, Some(index)).await;
+    }
+    let counters = &stream.session.core.counters;
     counters.servers[backend][index].retries.add(1);
     counters.backends[backend].retries.add(1);
-    let others = stream.session.core.shared.backends[backend].usable() > 1;
-    let free = stream.wanted != Some(index);
-    let last = stream.retries == limit;
-    if others && (free || (redispatch && last)) {
-        stream.redispatched = true;
-        counters.servers[backend][index].redispatches.add(1);
-        counters.backends[backend].redispatches.add(1);
-        stream.release_place();
-        stream.avoid = Some(index);
-        return server::choose(stream).await;
-    }
-    if !matches!(ended, Ended::TimedOut) {
-        let rest = timeout.map_or(RETRY_REST, |t| t.min(RETRY_REST));
+    if !late {
         stream.rest(rest).await;
     }
-    // An attempt is a session of the server, as HAProxy counts them.
-    let counters = &stream.session.core.counters.servers[backend][index];
-    counters.sessions.add(1);
-    let shared = &stream.session.core.shared;
-    shared.hit(&counters.session_rate, now_ms(), |c| &c.servers[backend][index].session_rate);
     Ok(())
+}
+
+/// Whether a retry may go to another server (manual chapter 4.2, `option redispatch`): every so many of them, or, where
+/// the number is negative, counted from the last.
+fn is_due(interval: i32, retry: u32, limit: u32) -> bool {
+    let every = if interval > 0 { i64::from(interval) } else { i64::from(limit) + 1 + i64::from(interval) };
+    every > 0 && i64::from(retry) % every == 0
 }
 
 /// Takes note that an idle connection failed in the moment of its reuse: not a failed attempt, but no
@@ -120,4 +136,19 @@ fn reusable(stream: &mut Stream<'_>, backend: usize, server: usize) -> Option<Co
         (HttpReuse::Always, _) | (HttpReuse::Safe | HttpReuse::Aggressive, false) => false,
     };
     stream.session.core.idle.borrow_mut().take(backend, server, proven)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_due;
+
+    #[test]
+    fn redispatch_is_due_every_so_many_retries_or_so_many_before_the_last() {
+        let due = |interval| (1..=6).filter(|retry| is_due(interval, *retry, 6)).collect::<Vec<_>>();
+        assert_eq!(due(1), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(due(2), [2, 4, 6]);
+        assert_eq!(due(-1), [6]);
+        assert_eq!(due(-3), [4]);
+        assert_eq!(due(-9), []);
+    }
 }

@@ -79,6 +79,10 @@ fn settle(stream: &mut Stream<'_>, termination: Termination) {
         super::capture::request_cookie(stream);
     }
     (stream.termination, stream.is_over) = (termination, true);
+    // First the connection, then its place: a server with a limit never has more of them.
+    if let Some(mut upstream) = stream.upstream.take() {
+        upstream.retire(&mut stream.session.core.store.borrow_mut());
+    }
     // The line tells of the others: this one has ended.
     stream.release_place();
     stream.leave_backend();

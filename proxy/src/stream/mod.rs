@@ -71,7 +71,7 @@ async fn to_backend(stream: &mut Stream<'_>) -> Step {
     stream.enter(Station::Server);
     server::find_persistence(stream);
     loop {
-        server::choose(stream).await?;
+        server::choose(stream, None).await?;
         stream.enter(Station::Connect);
         connect::connect(stream).await?;
         stream.enter(Station::Exchange);

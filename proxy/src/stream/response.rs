@@ -1,11 +1,13 @@
 //! Station: the response's rules, persistence, and its framing towards the client.
 
-use proxy_config::model::Cookie;
-use proxy_wire::h1::{self, Body, Framing, Head};
+use proxy_config::model::{Cookie, CookieMode};
+use proxy_wire::cookie::{DATE_MARK, write_date};
+use proxy_wire::h1::{self, Body, Framing, Head, Method};
 
 use super::rules::exchange;
-use super::state::{CookieSeen, Running, Step, Stream};
+use super::state::{Running, Step, Stream};
 use super::termination::By;
+use crate::clock::epoch_seconds;
 
 /// Counts a response for its server, whatever becomes of it.
 pub(super) fn count(stream: &Stream<'_>) {
@@ -46,6 +48,7 @@ pub(super) async fn prepare(stream: &mut Stream<'_>) -> Step {
     super::rules::response(stream).await?;
     super::capture::response_cookie(stream);
     if let Some(option) = &settings.cookie {
+        server_cookie(stream, option);
         insert_cookie(stream, option);
     }
     let closes = stream.front_closes();
@@ -101,27 +104,110 @@ pub(super) fn store_sticks(stream: &mut Stream<'_>) {
     stream.sticks = sticks;
 }
 
+/// What becomes of the cookie that the server sets itself (manual chapter 4.2, `cookie`).
+fn server_cookie(stream: &mut Stream<'_>, option: &Cookie) {
+    let shared = stream.shared();
+    let Some((backend, server)) = stream.backend.zip(stream.server) else { return };
+    let own = shared.config.backends[backend].servers[server].cookie.as_deref().map(str::as_bytes);
+    let is_direct = stream.wanted == Some(server);
+    let head = &mut stream.scratch.response;
+    let name = option.name.as_bytes();
+    let mut done = b'P';
+    let is_set = proxy_wire::cookie::edit_set(head, name, |value| {
+        match (option.mode, own) {
+            _ if option.preserve => {}
+            (mode, _) if mode == CookieMode::Insert || (is_direct && option.indirect) => {
+                done = b'D';
+                return None;
+            }
+            (CookieMode::Rewrite, Some(own)) => {
+                done = b'R';
+                return Some(own.to_vec());
+            }
+            (CookieMode::Prefix, Some(own)) => {
+                done = b'R';
+                return Some([own, &[proxy_wire::cookie::PREFIX_MARK], value].concat());
+            }
+            _ => {}
+        }
+        Some(value.to_vec())
+    });
+    if is_set {
+        stream.cookie_done = done;
+    }
+}
+
 fn insert_cookie(stream: &mut Stream<'_>, option: &Cookie) {
     let shared = stream.shared();
     let Some((backend, server)) = stream.backend.zip(stream.server) else { return };
-    let Some(value) = &shared.config.backends[backend].servers[server].cookie else { return };
-    let stays = stream.cookie_seen == CookieSeen::Valid && stream.wanted == Some(server);
-    if !option.insert || stays {
+    let is_direct = stream.wanted == Some(server);
+    let [last, first] = stream.cookie_dates;
+    let now = epoch_seconds();
+    // A client that is where it belongs gets it again only where its dates have to change.
+    let needed = !is_direct
+        || ((option.maxidle.is_some() || last.is_some()) && last.is_none_or(|last| last < now))
+        || option.maxlife.is_some() != first.is_some();
+    let kept = option.preserve && stream.cookie_done == b'P';
+    let unwanted = option.postonly && stream.scratch.request.method_kind() != Method::Post;
+    if option.mode != CookieMode::Insert || !needed || kept || unwanted {
         return;
     }
-    let mut line = Vec::with_capacity(64);
-    proxy_wire::cookie::write_set_cookie(
-        &mut line,
-        option.name.as_bytes(),
-        value.as_bytes(),
-        option.domain.as_deref().map(str::as_bytes),
-        option.httponly,
-        option.secure,
-    );
+    let mut line = option.name.clone().into_bytes();
+    line.push(b'=');
+    let value = shared.config.backends[backend].servers[server].cookie.as_deref();
+    match value {
+        // A server without a value takes the client's away.
+        None => line.extend_from_slice(b"; Expires=Thu, 01-Jan-1970 00:00:01 GMT"),
+        Some(value) => {
+            line.extend_from_slice(value.as_bytes());
+            // Dates are rounded up, so that what is sent lies not in the past.
+            if option.maxidle.is_some() || option.maxlife.is_some() {
+                line.push(DATE_MARK);
+                write_date(now + 3, &mut line);
+            }
+            if option.maxlife.is_some() {
+                line.push(DATE_MARK);
+                write_date(first.unwrap_or(now + 3), &mut line);
+            }
+        }
+    }
+    line.extend_from_slice(b"; path=/");
+    for domain in &option.domains {
+        line.extend_from_slice(b"; domain=");
+        line.extend_from_slice(domain.as_bytes());
+    }
+    let flags = [("HttpOnly", option.httponly), ("Secure", option.secure)];
+    let flags = flags.into_iter().filter_map(|(flag, is_set)| is_set.then_some(flag));
+    for attribute in flags.chain(option.attributes.iter().map(String::as_str)) {
+        line.extend_from_slice(b"; ");
+        line.extend_from_slice(attribute.as_bytes());
+    }
+    stream.cookie_done = if value.is_some() && is_direct { b'U' } else { b'I' };
+    let is_cacheable = is_cacheable(&stream.scratch.request, &stream.scratch.response);
     let head = &mut stream.scratch.response;
     head.add(b"set-cookie", &line);
-    if option.nocache {
+    if option.nocache && is_cacheable {
         head.add(b"cache-control", b"private");
     }
-    stream.cookie_inserted = true;
+}
+
+/// Whether a cache between here and the client might keep a response (RFC 9111 3).
+fn is_cacheable(request: &Head, response: &Head) -> bool {
+    const STATUSES: [u16; 11] = [200, 203, 204, 206, 300, 301, 404, 405, 410, 414, 501];
+    const FORBIDS: [&[u8]; 5] = [b"private", b"no-cache", b"no-store", b"max-age=0", b"s-maxage=0"];
+    let directives = || {
+        let values = response.values(b"cache-control").flat_map(|value| value.split(|byte| *byte == b','));
+        values.map(<[u8]>::trim_ascii)
+    };
+    let forbidden = directives().any(|one| FORBIDS.iter().any(|f| one.eq_ignore_ascii_case(f)));
+    let old = response.values(b"pragma").any(|value| value.trim_ascii().eq_ignore_ascii_case(b"no-cache"));
+    // A cache keeps only what says how long it is fresh, or how it is asked for anew.
+    let fresh =
+        ["etag", "last-modified", "expires"].iter().any(|name| response.first(name.as_bytes()).is_some())
+            || directives().any(|one| one.starts_with(b"max-age=") || one.starts_with(b"s-maxage="));
+    fresh
+        && matches!(request.method_kind(), Method::Get | Method::Head)
+        && STATUSES.contains(&response.status())
+        && !forbidden
+        && !old
 }

@@ -169,6 +169,7 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
     let (times, captured) = (stream.times, stream.captured.as_deref());
     // A request that a rule has answered was whole, too.
     let ended = stream.is_over;
+    let option = backend.and_then(|b| shared.config.backends[b].cookie.as_ref());
     let facts = LogFacts {
         accepted: times.accepted,
         handshake_ms: if stream.first { session.handshake_ms } else { 0 },
@@ -182,7 +183,7 @@ pub(crate) fn exchange<'e>(stream: &'e mut Stream<'_>) -> Exchange<'e> {
         bytes_out: stream.bytes_out,
         bytes_in: *bytes_in,
         termination: [stream.termination.by.letter(), stream.termination.at.letter()],
-        cookie: Stream::cookie_letters(stream.cookie_seen, stream.cookie_inserted),
+        cookie: Stream::cookie_letters(option, stream.cookie_seen, stream.cookie_done),
         applet: stream.applet,
         place: (session.frontend, *backend, *server),
         retries: stream.retries,

@@ -1,13 +1,15 @@
 //! Stations: whom the client belongs to, the choice of a server, and the queue.
 
 use proxy_backend::Pick;
+use proxy_backend::balance::{self, HashOf};
+use proxy_config::model::CookieMode;
 use proxy_wire::cookie;
 use tokio::sync::oneshot;
 
 use super::rules::exchange;
-use super::state::{CookieSeen, Running, Step, Stream};
+use super::state::{CookieSeen, Running, Step, Stop, Stream};
 use super::termination::{At, By};
-use crate::clock::now_ms;
+use crate::clock::{epoch_seconds, now_ms};
 use crate::connection::Ended;
 
 /// Looks for the client's server: its cookie first, then the stick rules.
@@ -29,24 +31,59 @@ fn find_cookie(stream: &mut Stream<'_>) {
     let Some(backend) = stream.backend else { return };
     let settings = &shared.config.backends[backend];
     let Some(option) = &settings.cookie else { return };
-    let head = &mut stream.scratch.request;
-    let Some(value) = cookie::find(head, option.name.as_bytes()) else {
+    let name = option.name.as_bytes();
+    let Some(value) = cookie::find(&stream.scratch.request, name).map(<[u8]>::to_vec) else {
         stream.cookie_seen = CookieSeen::None;
         return;
     };
-    let named =
-        settings.servers.iter().position(|s| s.cookie.as_deref().is_some_and(|c| c.as_bytes() == value));
-    stream.cookie_seen = match named {
-        None => CookieSeen::Invalid,
-        Some(server) if shared.backends[backend].servers()[server].takes_persistent() => {
-            stream.wanted = Some(server);
-            CookieSeen::Valid
-        }
-        Some(_) => CookieSeen::Down,
-    };
-    if option.indirect {
-        cookie::remove(head, option.name.as_bytes());
+    let parts = |mark: u8| value.split(move |byte| *byte == mark);
+    let mut own = value.as_slice();
+    if option.mode == CookieMode::Prefix {
+        own = parts(cookie::PREFIX_MARK).next().unwrap_or_default();
+    } else {
+        let mut parts = parts(cookie::DATE_MARK);
+        own = parts.next().unwrap_or(own);
+        stream.cookie_dates = [parts.next(), parts.next()].map(|date| date.and_then(cookie::read_date));
     }
+    let now = epoch_seconds();
+    let [last, first] = stream.cookie_dates;
+    stream.cookie_seen = if is_over(first, option.maxlife, now) {
+        CookieSeen::Old
+    } else if is_over(last, option.maxidle, now) {
+        CookieSeen::Expired
+    } else {
+        CookieSeen::Invalid
+    };
+    if stream.cookie_seen != CookieSeen::Invalid {
+        stream.cookie_dates = [None; 2];
+        own = b"";
+    }
+    // Several servers may share a value: the first that works is meant.
+    for (index, server) in settings.servers.iter().enumerate() {
+        let is_named = server.cookie.as_deref().is_some_and(|c| c.as_bytes() == own) && !own.is_empty();
+        if is_named && shared.backends[backend].servers()[index].takes_persistent() {
+            stream.cookie_seen = CookieSeen::Valid;
+            stream.wanted = Some(index);
+            break;
+        } else if is_named {
+            stream.cookie_seen = CookieSeen::Down;
+        }
+    }
+    let head = &mut stream.scratch.request;
+    if option.mode == CookieMode::Prefix {
+        cookie::cut_prefix(head, name);
+    } else if option.mode == CookieMode::Insert && option.indirect {
+        cookie::remove(head, name);
+    }
+}
+
+/// A cookie whose date lies further ahead than this, in seconds, does not count: a clock that was set wrong is forgiven.
+const MAX_AHEAD: u64 = 86_400;
+
+/// Whether a cookie's date is too long ago, or too far ahead.
+fn is_over(date: Option<u64>, most: Option<u64>, now: u64) -> bool {
+    let Some((date, most)) = date.zip(most) else { return false };
+    now.saturating_sub(date) > most || date.saturating_sub(now) > MAX_AHEAD
 }
 
 fn find_stick(stream: &mut Stream<'_>) {
@@ -74,23 +111,23 @@ fn find_stick(stream: &mut Stream<'_>) {
     }
 }
 
-/// Takes a place on a server, waiting for one if all are full.
-pub(super) async fn choose(stream: &mut Stream<'_>) -> Step {
-    let shared = stream.shared();
+/// Takes a place on a server, waiting for one if all are full. `before`: the server of an attempt that failed.
+pub(super) async fn choose(stream: &mut Stream<'_>, mut before: Option<usize>) -> Step {
     let Some(backend) = stream.backend else { return Ok(()) };
-    let decisions = &shared.backends[backend];
-    let pick = match stream.wanted {
-        Some(server) if stream.avoid != Some(server) => match decisions.pick_server(server) {
-            Pick::Nobody => shared.pick(backend, stream.session.source.ip(), stream.avoid),
-            pick @ (Pick::Server(_) | Pick::Wait(_)) => pick,
-        },
-        _ => shared.pick(backend, stream.session.source.ip(), stream.avoid),
-    };
-    let server = match pick {
-        Pick::Server(server) => server,
-        Pick::Wait(server) => queue(stream, server).await?,
-        Pick::Nobody => {
-            return Err(Stream::error(503, By::Server, At::Connect));
+    let server = loop {
+        match pick(stream, backend) {
+            Pick::Server(server) => break server,
+            Pick::Nobody => {
+                stream.session.core.counters.backends[backend].connect_errors.add(1);
+                return Err(Stream::error(503, By::Server, At::Connect));
+            }
+            Pick::Wait(wanted) => match queue(stream, wanted).await? {
+                Some(server) => break server,
+                None => {
+                    before = wanted;
+                    leave_server(stream);
+                }
+            },
         }
     };
     let now = now_ms();
@@ -102,19 +139,67 @@ pub(super) async fn choose(stream: &mut Stream<'_>) -> Step {
     core.backends[backend].chosen.add(1);
     let counters = &core.servers[backend][server];
     counters.current.add(1);
-    counters.most.raise(decisions.servers()[server].sessions().into());
-    counters.sessions.add(1);
+    counters.most.raise(stream.session.core.shared.backends[backend].servers()[server].sessions().into());
     counters.chosen.add(1);
-    shared.hit(&counters.session_rate, now, |c| &c.servers[backend][server].session_rate);
-    counters.last_session_ms.set(now);
+    if let Some(before) = before {
+        if before == server {
+            counters.retries.add(1);
+            core.backends[backend].retries.add(1);
+        } else {
+            core.servers[backend][before].redispatches.add(1);
+            core.backends[backend].redispatches.add(1);
+            stream.redispatched = true;
+            leave_server(stream);
+        }
+    }
     Ok(())
 }
 
-async fn queue(stream: &mut Stream<'_>, server: Option<usize>) -> Result<usize, super::state::Stop> {
+/// The client belongs to no server any more.
+fn leave_server(stream: &mut Stream<'_>) {
+    stream.wanted = None;
+    if stream.cookie_seen == CookieSeen::Valid {
+        stream.cookie_seen = CookieSeen::Down;
+    }
+}
+
+fn pick(stream: &mut Stream<'_>, backend: usize) -> Pick {
+    let shared = stream.shared();
+    if let Some(server) = stream.wanted {
+        match shared.backends[backend].pick_server(server) {
+            Pick::Nobody => leave_server(stream),
+            pick @ (Pick::Server(_) | Pick::Wait(_)) => return pick,
+        }
+    }
+    shared.backends[backend].pick(hash(stream), stream.avoid)
+}
+
+/// The hash that decides, where one does and there is something to hash.
+fn hash(stream: &Stream<'_>) -> Option<u32> {
+    let balance = &stream.backend_settings().balance;
+    let request = &stream.scratch.request;
+    match balance.algorithm.hash_of? {
+        HashOf::Source => Some(balance::source_hash(stream.session.source.ip())),
+        HashOf::Uri if balance.uri.path_only => {
+            Some(balance::uri_hash(request.path_and_query(), balance.uri))
+        }
+        HashOf::Uri => Some(balance::uri_hash(request.target(), balance.uri)),
+        HashOf::UrlParam => balance::param_hash(request.target(), balance.name.as_bytes()),
+        HashOf::Header => {
+            // The first of the values that commas part.
+            let field = request.first(balance.name.as_bytes())?;
+            let value = field.split(|byte| *byte == b',').next().unwrap_or_default().trim_ascii();
+            balance::header_hash(value, balance.use_domain_only)
+        }
+    }
+}
+
+/// Waits for a place. `None`: for the server that is waited for there will be none, and the client may go to another.
+async fn queue(stream: &mut Stream<'_>, server: Option<usize>) -> Result<Option<usize>, Stop> {
     let shared = stream.shared();
     let backend = stream.backend.unwrap_or(0);
-    let timeouts = &shared.config.backends[backend].timeouts;
-    stream.arm(timeouts.queue.or(timeouts.connect));
+    let settings = &shared.config.backends[backend];
+    stream.arm(settings.timeouts.queue.or(settings.timeouts.connect));
     let place = shared.backends[backend].waiting_for(server) as u64 + 1;
     let counters = &stream.session.core.counters;
     match server {
@@ -122,8 +207,13 @@ async fn queue(stream: &mut Stream<'_>, server: Option<usize>) -> Result<usize, 
         None => counters.backends[backend].most_waiting.raise(place),
     }
     let (waker, called) = oneshot::channel();
-    let full = |_| Stream::error(503, By::Server, At::Queue);
-    let ticket = shared.backends[backend].enter(server, waker).map_err(full)?;
+    let Ok(ticket) = shared.backends[backend].enter(server, waker) else {
+        if server.is_some() && server == stream.wanted && settings.redispatch.is_some() {
+            return Ok(None);
+        }
+        count_failure(stream, server);
+        return Err(Stream::error(503, By::Server, At::Queue));
+    };
     // A place may have become free between the choice and the queue.
     shared.hand_out(backend);
     let mut called = std::pin::pin!(called);
@@ -142,22 +232,34 @@ async fn queue(stream: &mut Stream<'_>, server: Option<usize>) -> Result<usize, 
         Ok(Err(_)) | Err(_) => {
             stream.times.dequeued = Some(now_ms());
             if !shared.backends[backend].leave(ticket)
-                && let Ok(server) = called.as_mut().try_recv_place()
+                && let Ok(Some(server)) = called.as_mut().try_recv_place()
             {
                 // Called in the very moment of giving up: the place goes to the next.
                 shared.release(backend, server);
             }
+            count_failure(stream, server);
             Err(Stream::error(503, By::ServerTimeout, At::Queue))
         }
     }
 }
 
-trait TryPlace {
-    fn try_recv_place(self) -> Result<usize, oneshot::error::TryRecvError>;
+/// Counts a request that got no server: for the one that it waited for, and for the backend.
+fn count_failure(stream: &mut Stream<'_>, server: Option<usize>) {
+    stream.server = server;
+    let Some(backend) = stream.backend else { return };
+    let counters = &stream.session.core.counters;
+    counters.backends[backend].connect_errors.add(1);
+    if let Some(server) = server {
+        counters.servers[backend][server].connect_errors.add(1);
+    }
 }
 
-impl TryPlace for std::pin::Pin<&mut oneshot::Receiver<usize>> {
-    fn try_recv_place(self) -> Result<usize, oneshot::error::TryRecvError> {
+trait TryPlace {
+    fn try_recv_place(self) -> Result<Option<usize>, oneshot::error::TryRecvError>;
+}
+
+impl TryPlace for std::pin::Pin<&mut oneshot::Receiver<Option<usize>>> {
+    fn try_recv_place(self) -> Result<Option<usize>, oneshot::error::TryRecvError> {
         self.get_mut().try_recv()
     }
 }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
-use proxy_config::model::{Backend, Frontend};
+use proxy_config::model::{Backend, Cookie, CookieMode, Frontend};
 use proxy_rules::{DateForm, Reply, Tracked, View};
 use proxy_table::{DataType, Table};
 use proxy_wire::h1::{Body, Head};
@@ -93,6 +93,10 @@ pub(crate) enum CookieSeen {
     Down,
     /// It names a server that is used.
     Valid,
+    /// It was last seen too long ago (`maxidle`).
+    Expired,
+    /// It was first seen too long ago (`maxlife`).
+    Old,
 }
 
 /// One exchange.
@@ -132,7 +136,10 @@ pub(crate) struct Stream<'s> {
     pub(crate) status: Option<u16>,
     pub(crate) tracked: [Option<Tracked>; 3],
     pub(crate) cookie_seen: CookieSeen,
-    pub(crate) cookie_inserted: bool,
+    /// When the client's cookie says it was last and first seen, in seconds of the epoch.
+    pub(crate) cookie_dates: [Option<u64>; 2],
+    /// What became of the response's cookie: the last letter of the termination state.
+    pub(crate) cookie_done: u8,
     pub(crate) sticks: Vec<usize>,
     /// What the log shows of heads; nothing is kept where the file captures nothing.
     pub(crate) captured: Option<Box<Captured>>,
@@ -178,7 +185,8 @@ impl<'s> Stream<'s> {
             status: None,
             tracked: session.tracked(),
             cookie_seen: CookieSeen::Unused,
-            cookie_inserted: false,
+            cookie_dates: [None; 2],
+            cookie_done: b'N',
             sticks: Vec::new(),
             captured: None,
             bytes_in: 0,
@@ -269,20 +277,20 @@ impl<'s> Stream<'s> {
     }
 
     /// The third and fourth letter of the termination state.
-    pub(crate) fn cookie_letters(seen: CookieSeen, inserted: bool) -> [u8; 2] {
-        let letter = match seen {
-            CookieSeen::Unused => b'-',
-            CookieSeen::None => b'N',
-            CookieSeen::Invalid => b'I',
-            CookieSeen::Down => b'D',
-            CookieSeen::Valid => b'V',
-        };
-        let done = match (inserted, seen) {
-            (true, _) => b'I',
-            (false, CookieSeen::Unused) => b'-',
-            (false, _) => b'N',
-        };
-        [letter, done]
+    pub(crate) fn cookie_letters(option: Option<&Cookie>, seen: CookieSeen, done: u8) -> [u8; 2] {
+        // A cookie that is only looked at has no letters.
+        if option.is_none_or(|option| option.mode == CookieMode::Passive && !option.indirect) {
+            return *b"--";
+        }
+        match seen {
+            CookieSeen::Unused => *b"--",
+            CookieSeen::None => [b'N', done],
+            CookieSeen::Invalid => [b'I', done],
+            CookieSeen::Down => [b'D', done],
+            CookieSeen::Valid => [b'V', done],
+            CookieSeen::Expired => [b'E', done],
+            CookieSeen::Old => [b'O', done],
+        }
     }
 
     pub(crate) fn error(status: u16, by: By, at: At) -> Stop {

@@ -55,7 +55,7 @@ async fn walk(stream: &mut Stream<'_>) -> Step {
     rules::backend_content(stream).await?;
     stream.enter(Station::Server);
     server::find_persistence(stream);
-    server::choose(stream).await?;
+    server::choose(stream, None).await?;
     stream.enter(Station::Connect);
     connect::connect(stream).await?;
     super::response::store_sticks(stream);

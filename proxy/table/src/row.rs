@@ -65,6 +65,15 @@ impl Value {
     }
 }
 
+/// What stands where in an array: the old type, the array, the element.
+const FIRST_ELEMENTS: [(DataType, DataType, usize); 5] = [
+    (DataType::Gpt0, DataType::Gpt, 0),
+    (DataType::Gpc0, DataType::Gpc, 0),
+    (DataType::Gpc1, DataType::Gpc, 1),
+    (DataType::Gpc0Rate, DataType::GpcRate, 0),
+    (DataType::Gpc1Rate, DataType::GpcRate, 1),
+];
+
 /// The values of one entry, while the table holds it for a change or a look.
 #[derive(Debug)]
 pub struct Row<'t> {
@@ -89,10 +98,8 @@ impl Row<'_> {
     #[must_use]
     pub fn element(&self, data_type: DataType, index: usize, now_ms: u64) -> Option<u64> {
         let (place, index) = self.find(data_type, index)?;
-        let value = match &self.values[place] {
-            Value::Array(list) => list.get(index)?,
-            value => value,
-        };
+        let value = &self.values[place];
+        let value = if let Value::Array(list) = value { list.get(index)? } else { value };
         Some(value.number(now_ms, self.columns[place].period_ms))
     }
 
@@ -105,10 +112,8 @@ impl Row<'_> {
     pub fn add_element(&mut self, data_type: DataType, index: usize, now_ms: u64, events: u64) {
         let Some((place, index)) = self.find(data_type, index) else { return };
         let narrow = u32::try_from(events).unwrap_or(u32::MAX);
-        let value = match &mut self.values[place] {
-            Value::Array(list) => list.get_mut(index),
-            value => Some(value),
-        };
+        let value = &mut self.values[place];
+        let value = if let Value::Array(list) = value { list.get_mut(index) } else { Some(value) };
         match value {
             Some(Value::Signed(n)) => *n = n.saturating_add_unsigned(narrow),
             Some(Value::Unsigned(n)) => *n = n.saturating_add(narrow),
@@ -121,10 +126,8 @@ impl Row<'_> {
     /// Sets one element of an array, or the value of a type that is none, to a number; `None` where there is none.
     pub fn set_element(&mut self, data_type: DataType, index: usize, number: u32) -> Option<()> {
         let (place, index) = self.find(data_type, index)?;
-        let value = match &mut self.values[place] {
-            Value::Array(list) => list.get_mut(index)?,
-            value => value,
-        };
+        let value = &mut self.values[place];
+        let value = if let Value::Array(list) = value { list.get_mut(index)? } else { value };
         if let Value::Unsigned(n) = value {
             *n = number;
         }
@@ -162,14 +165,7 @@ impl Row<'_> {
         if let Some(place) = self.place(data_type) {
             return Some((place, index));
         }
-        let (array, first) = match data_type {
-            DataType::Gpt0 => (DataType::Gpt, 0),
-            DataType::Gpc0 => (DataType::Gpc, 0),
-            DataType::Gpc1 => (DataType::Gpc, 1),
-            DataType::Gpc0Rate => (DataType::GpcRate, 0),
-            DataType::Gpc1Rate => (DataType::GpcRate, 1),
-            _ => return None,
-        };
+        let (_, array, first) = FIRST_ELEMENTS.into_iter().find(|(old, ..)| *old == data_type)?;
         Some((self.place(array)?, first))
     }
 

@@ -44,53 +44,102 @@ pub fn set_value<'a>(field: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     (name.is_empty() || (pair[..equal].trim_ascii() == name && !value.is_empty())).then_some(value)
 }
 
-/// The value of a request's cookie.
+/// The value of a request's cookie; a comma ends it, too.
 #[must_use]
 pub fn find<'a>(head: &'a Head, name: &'a [u8]) -> Option<&'a [u8]> {
-    head.values(b"cookie").flat_map(pairs).find_map(|pair| value_of(pair, name))
+    let parts = head.values(b"cookie").flat_map(|value| value.split(|byte| matches!(byte, b';' | b',')));
+    parts.map(<[u8]>::trim_ascii).find_map(|pair| value_of(pair, name))
 }
 
 /// Takes a cookie out of a request; a Cookie field left empty goes too.
 pub fn remove(head: &mut Head, name: &[u8]) {
-    while let Some((index, left)) = first_holding(head, name) {
+    edit(head, name, |_| None);
+}
+
+/// Takes what stands before [`PREFIX_MARK`] out of a request's cookie.
+pub fn cut_prefix(head: &mut Head, name: &[u8]) {
+    edit(head, name, |pair| {
+        let mark = memchr::memchr(PREFIX_MARK, pair);
+        Some(mark.map_or_else(|| pair.to_vec(), |mark| [name, b"=", &pair[mark + 1..]].concat()))
+    });
+}
+
+/// Changes the pairs of a request's cookie.
+fn edit(head: &mut Head, name: &[u8], change: impl Fn(&[u8]) -> Option<Vec<u8>>) {
+    let holds = |value: &[u8]| pairs(value).any(|pair| value_of(pair, name).is_some());
+    let places: Vec<usize> = head
+        .fields()
+        .enumerate()
+        .filter_map(|(index, (field, value))| (field == b"cookie" && holds(value)).then_some(index))
+        .collect();
+    // From behind, since a field that goes moves those behind it.
+    for index in places.into_iter().rev() {
+        let value = head.fields().nth(index).map_or(&b""[..], |(_, value)| value);
+        let kept = pairs(value).filter_map(|pair| match value_of(pair, name) {
+            Some(_) => change(pair),
+            None => Some(pair.to_vec()),
+        });
+        let left = kept.collect::<Vec<_>>().join(&b"; "[..]);
         head.set_value(index, (!left.is_empty()).then_some(&left));
     }
 }
 
-/// The place of the first Cookie field that holds the cookie, and what is left of it without.
-fn first_holding(head: &Head, name: &[u8]) -> Option<(usize, Vec<u8>)> {
-    head.fields().enumerate().find_map(|(index, (field, value))| {
-        let holds = field == b"cookie" && pairs(value).any(|pair| value_of(pair, name).is_some());
-        holds.then(|| {
-            let kept = pairs(value).filter(|pair| value_of(pair, name).is_none());
-            (index, kept.collect::<Vec<_>>().join(&b"; "[..]))
-        })
-    })
+/// Changes what a response sets a cookie to: `change` is told the value, and says what stands there from now on; `None`
+/// takes the field out. Returns whether the cookie was set at all.
+pub fn edit_set(head: &mut Head, name: &[u8], mut change: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> bool {
+    let sets = |value: &[u8]| is_set(value, name);
+    let places: Vec<usize> = head
+        .fields()
+        .enumerate()
+        .filter_map(|(index, (field, value))| (field == b"set-cookie" && sets(value)).then_some(index))
+        .collect();
+    for index in places.iter().rev() {
+        let field = head.fields().nth(*index).map_or_else(Vec::new, |(_, value)| value.to_vec());
+        let end = unquoted(&field, 0, b";");
+        let equal = memchr::memchr(b'=', &field[..end]).unwrap_or(0);
+        match change(field[equal + 1..end].trim_ascii()) {
+            None => head.set_value(*index, None),
+            Some(value) if value == field[equal + 1..end].trim_ascii() => {}
+            Some(value) => {
+                head.set_value(*index, Some(&[&field[..=equal], &value, &field[end..]].concat()));
+            }
+        }
+    }
+    !places.is_empty()
 }
 
-/// Writes the value of a Set-Cookie field for the whole site.
-pub fn write_set_cookie(
-    out: &mut Vec<u8>,
-    name: &[u8],
-    value: &[u8],
-    domain: Option<&[u8]>,
-    http_only: bool,
-    secure: bool,
-) {
-    out.extend_from_slice(name);
-    out.push(b'=');
-    out.extend_from_slice(value);
-    if let Some(domain) = domain {
-        out.extend_from_slice(b"; domain=");
-        out.extend_from_slice(domain);
+/// Whether a Set-Cookie field sets this cookie, to nothing too.
+fn is_set(field: &[u8], name: &[u8]) -> bool {
+    let pair = &field[..unquoted(field, 0, b";")];
+    memchr::memchr(b'=', pair).is_some_and(|equal| pair[..equal].trim_ascii() == name)
+}
+
+/// What stands between the parts of a value that has dates.
+pub const DATE_MARK: u8 = b'|';
+/// What stands between a server's value and the client's own, in mode `prefix`.
+pub const PREFIX_MARK: u8 = b'~';
+/// The digits of dates, 6 bits each.
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+/// Digits of a date: 30 bits, which count units of four seconds.
+const DATE_DIGITS: u32 = 5;
+
+/// Writes a date, rounded down to four seconds.
+pub fn write_date(seconds: u64, out: &mut Vec<u8>) {
+    let units = seconds >> 2;
+    for digit in (0..DATE_DIGITS).rev() {
+        out.push(DIGITS[usize::try_from((units >> (6 * digit)) & 63).unwrap_or(0)]);
     }
-    out.extend_from_slice(b"; path=/");
-    if http_only {
-        out.extend_from_slice(b"; HttpOnly");
-    }
-    if secure {
-        out.extend_from_slice(b"; Secure");
-    }
+}
+
+/// The seconds of a date that a text begins with; `None` where there is none.
+#[must_use]
+pub fn read_date(text: &[u8]) -> Option<u64> {
+    let digits = text.get(..DATE_DIGITS as usize)?;
+    let units = digits.iter().try_fold(0, |sum, digit| {
+        let value = DIGITS.iter().position(|known| known == digit)?;
+        Some((sum << 6) | value as u64)
+    })?;
+    (units > 0).then_some(units << 2)
 }
 
 fn pairs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
@@ -98,8 +147,7 @@ fn pairs(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn value_of<'a>(pair: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let value = pair.strip_prefix(name)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();
-    Some(value.strip_prefix(b"\"").and_then(|v| v.strip_suffix(b"\"")).unwrap_or(value))
+    Some(pair.strip_prefix(name)?.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start())
 }
 
 #[cfg(test)]
@@ -156,6 +204,28 @@ mod tests {
             let expected = expected.map(str::as_bytes);
             assert_eq!(set_value(field.as_bytes(), name.as_bytes()), expected, "{field:?} {name}");
         }
+    }
+
+    #[test]
+    fn set_cookie_is_edited_where_it_sets_the_cookie() {
+        let mut head = Head::response(200, "OK");
+        for value in ["S=old; path=/a", "T=1", "S=; path=/"] {
+            head.add(b"set-cookie", value.as_bytes());
+        }
+        assert!(edit_set(&mut head, b"S", |value| Some([b"x~", value].concat())));
+        let left: Vec<_> = head.values(b"set-cookie").collect();
+        assert_eq!(left, [&b"S=x~old; path=/a"[..], b"T=1", b"S=x~; path=/"]);
+        assert!(edit_set(&mut head, b"S", |_| None));
+        assert_eq!(head.values(b"set-cookie").collect::<Vec<_>>(), [b"T=1"]);
+        assert!(!edit_set(&mut head, b"S", |_| None));
+    }
+
+    #[test]
+    fn date_is_read_as_it_was_written() {
+        let mut text = Vec::new();
+        write_date(1_700_000_003, &mut text);
+        assert_eq!((text.len(), read_date(&text)), (5, Some(1_700_000_000)));
+        assert_eq!((read_date(b"AAAAA"), read_date(b"AAA"), read_date(b"AA-AB")), (None, None, None));
     }
 
     #[test]

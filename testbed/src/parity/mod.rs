@@ -203,6 +203,13 @@ fn status(class: &str, name: &str) -> Option<Status> {
             })
             .map(|row| row.spec.status),
         // Behind the words of the row that takes it.
+        "argument" if name.starts_with("balance ") => match name.strip_prefix("balance ")? {
+            "hash" | "rdp-cookie" => Some(Status::Later),
+            name => row(proxy_backend::balance::TABLE.iter().map(|row| &row.spec), name),
+        },
+        "argument" if name.starts_with("cookie ") => {
+            row(keywords::COOKIE_OPTIONS.iter(), name.strip_prefix("cookie ")?)
+        }
         "argument" => name.rsplit_once(' ').and_then(|(of, _)| {
             row(proxy(), of).or_else(|| row(proxy_rules::actions::every().map(|row| &row.spec), of))
         }),

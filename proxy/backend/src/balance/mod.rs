@@ -1,8 +1,10 @@
-//! How the next server is chosen. One file and one row per algorithm.
+//! How the next server is chosen. One row per algorithm, one file per kind.
 
+mod hashed;
 mod leastconn;
+mod orders;
+mod others;
 mod roundrobin;
-mod source;
 
 use std::sync::atomic::AtomicUsize;
 
@@ -10,21 +12,43 @@ use proxy_lang::Spec;
 
 use crate::Server;
 
+pub(crate) use hashed::server as server_of_hash;
+pub use hashed::{UriPart, header_hash, param_hash, source_hash, uri_hash};
+
+/// What of a request decides, where a hash does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashOf {
+    /// The client's address.
+    Source,
+    /// The target.
+    Uri,
+    /// A parameter of the query.
+    UrlParam,
+    /// A header field.
+    Header,
+}
+
 /// An algorithm of the `balance` keyword.
 pub struct Algorithm {
     /// Name and documentation.
     pub spec: Spec,
-    /// The name in the `algo` column of `show stat`.
-    pub stat_name: &'static str,
-    /// Whether it needs a hash of the request.
-    pub needs_hash: bool,
-    /// Chooses among the plan's servers. `None` only where the plan is empty.
+    /// What is hashed, where a hash decides.
+    pub hash_of: Option<HashOf>,
+    /// Chooses among the plan's servers that take one more, where no hash decides or there is nothing to hash.
     pub(crate) pick: fn(&Choice<'_>) -> Option<usize>,
+}
+
+impl Algorithm {
+    /// Its name in the file, and in the `algo` column of `show stat`.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.spec.names[0]
+    }
 }
 
 impl std::fmt::Debug for Algorithm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.stat_name)
+        f.write_str(self.name())
     }
 }
 
@@ -33,11 +57,38 @@ pub(crate) struct Choice<'a> {
     pub(crate) servers: &'a [Server],
     pub(crate) plan: &'a Plan,
     pub(crate) turn: &'a AtomicUsize,
-    pub(crate) hash: u32,
+    /// Passed over.
+    pub(crate) avoid: Option<usize>,
+    /// Servers that `random` draws.
+    pub(crate) draws: u32,
+    pub(crate) seed: u64,
+}
+
+impl Choice<'_> {
+    /// Whether a server may be chosen and has room.
+    pub(crate) fn takes(&self, index: usize) -> bool {
+        self.avoid != Some(index) && self.servers[index].has_room()
+    }
+
+    /// Sessions for its weight.
+    pub(crate) fn load(&self, index: usize) -> u64 {
+        let server = &self.servers[index];
+        u64::from(server.sessions()) * 256 / u64::from(server.weight().max(1))
+    }
 }
 
 /// The algorithms, in the manual's order.
-pub const TABLE: &[Algorithm] = &[roundrobin::ROW, leastconn::ROW, source::ROW];
+pub const TABLE: &[Algorithm] = &{
+    let [source, uri, url_param, hdr] = hashed::TABLE;
+    let [first, random] = others::TABLE;
+    [roundrobin::ROW, roundrobin::STATIC, leastconn::ROW, first, source, uri, url_param, hdr, random]
+};
+
+/// The algorithm where the file names none.
+#[must_use]
+pub fn usual() -> &'static Algorithm {
+    &TABLE[0]
+}
 
 /// The algorithm of this name.
 #[must_use]
@@ -45,24 +96,15 @@ pub fn named(name: &str) -> Option<&'static Algorithm> {
     TABLE.iter().find(|row| row.spec.names.contains(&name))
 }
 
-/// Hash of a client address for `balance source`: its 32-bit words folded together.
-#[must_use]
-pub fn source_hash(address: std::net::IpAddr) -> u32 {
-    match address {
-        std::net::IpAddr::V4(v4) => u32::from(v4),
-        std::net::IpAddr::V6(v6) => {
-            v6.octets().chunks_exact(4).fold(0, |hash, c| hash ^ u32::from_be_bytes([c[0], c[1], c[2], c[3]]))
-        }
-    }
-}
-
-/// The servers that may be chosen, and the order in which weights interleave them.
+/// The servers that may be chosen, and the orders in which weights interleave them.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     /// Indexes of the servers that may be chosen.
     pub(crate) usable: Vec<usize>,
-    /// One full round: each server as often as its weight, spread evenly.
+    /// One full round: each server as often as its weight, spread as HAProxy's dynamic round robin does.
     pub(crate) round: Vec<u16>,
+    /// The same number of places, spread as HAProxy's map of static algorithms does.
+    pub(crate) map: Vec<u16>,
 }
 
 impl Plan {
@@ -79,29 +121,14 @@ impl Plan {
                 usable.truncate(1);
             }
         }
-        let round = interleave(servers, &usable);
-        Self { usable, round }
+        // Of all servers, so that each weight keeps its meaning when others go.
+        let divisor = servers.iter().map(Server::weight).fold(0, gcd).max(1);
+        let weights: Vec<u32> = usable.iter().map(|&i| servers[i].weight() / divisor).collect();
+        let indexes = |places: Vec<usize>| {
+            places.into_iter().map(|place| u16::try_from(usable[place]).unwrap_or(u16::MAX)).collect()
+        };
+        Self { round: indexes(orders::dynamic(&weights)), map: indexes(orders::fixed(&weights)), usable }
     }
-}
-
-fn interleave(servers: &[Server], usable: &[usize]) -> Vec<u16> {
-    let divisor = usable.iter().map(|&i| servers[i].weight()).fold(0, gcd).max(1);
-    let weights: Vec<i64> = usable.iter().map(|&i| i64::from(servers[i].weight() / divisor)).collect();
-    let total: i64 = weights.iter().sum();
-    let mut score = vec![0_i64; usable.len()];
-    let mut round = Vec::with_capacity(usize::try_from(total).unwrap_or(0));
-    for _ in 0..total {
-        let mut best = 0;
-        for (i, weight) in weights.iter().enumerate() {
-            score[i] += weight;
-            if score[i] > score[best] {
-                best = i;
-            }
-        }
-        score[best] -= total;
-        round.push(u16::try_from(usable[best]).unwrap_or(u16::MAX));
-    }
-    round
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

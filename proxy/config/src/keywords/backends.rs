@@ -1,13 +1,14 @@
 //! A group of servers: how one is chosen, how a client comes back to it, what is stored.
 
+use proxy_backend::balance;
 use proxy_lang::{
-    Arg, Args, Diagnostics, Keyword, Sections, Unit, Word, nearest, parse_duration, parse_size,
+    Arg, Args, Diagnostics, Keyword, Sections, Spec, Status, Unit, Word, nearest, parse_duration, parse_size,
 };
 use proxy_table::{KeyType, Schema, parse_store};
 
 use super::spec;
 use crate::draft::{ProxyDraft, TableDraft};
-use crate::model::{Balance, Cookie, Expect, Expected, HttpReuse};
+use crate::model::{Balance, Cookie, CookieMode, Expect, Expected, HttpReuse};
 
 const BACK: Sections = Sections::BACKEND.or(Sections::LISTEN);
 const BACK_OR_DEFAULTS: Sections = BACK.or(Sections::DEFAULTS);
@@ -16,23 +17,27 @@ const USUAL_TEXT: u32 = 32;
 
 pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     Keyword {
-        spec: spec!(
-            &["balance"],
-            &[Arg::Optional(&Arg::Word("algorithm")), Arg::Rest("parameters")],
-            "How a server is chosen: roundrobin, static-rr, leastconn or source.",
-            "balance roundrobin"
-        ),
+        spec: Spec {
+            names: &["balance"],
+            args: &[Arg::Optional(&Arg::Word("algorithm")), Arg::Rest("parameters")],
+            status: Status::Partial(
+                "the algorithms hash and rdp-cookie, and url_param's check_post, are not built",
+            ),
+            doc: "How a server is chosen; the algorithms have a page of their own.",
+            example: "balance roundrobin",
+        },
         sections: BACK_OR_DEFAULTS,
         negatable: false,
         apply: balance,
     },
     Keyword {
-        spec: spec!(
-            &["cookie"],
-            &[Arg::Word("name"), Arg::Rest("options")],
-            "The cookie that brings a client back to its server.",
-            "cookie SRV insert indirect nocache"
-        ),
+        spec: Spec {
+            names: &["cookie"],
+            args: &[Arg::Word("name"), Arg::Rest("options")],
+            status: Status::Partial("its option dynamic is not built"),
+            doc: "The cookie that brings a client back to its server.",
+            example: "cookie SRV insert indirect nocache",
+        },
         sections: BACK_OR_DEFAULTS,
         negatable: false,
         apply: cookie,
@@ -50,6 +55,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     },
     Keyword {
         spec: spec!(
+            Status::Partial("only status and string, without options before them"),
             &["http-check expect"],
             &[Arg::Words("[!] status <list> | string <text>")],
             "What a check's answer must be, or must not.",
@@ -61,6 +67,7 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
     },
     Keyword {
         spec: spec!(
+            Status::Partial("its values are texts, no formats; uri-lf, body-lf and comment are not built"),
             &["http-check send"],
             &[Arg::Words("meth <method> uri <uri> ver <version> hdr <name> <value> body <text>")],
             "What a check asks.",
@@ -114,77 +121,234 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
 ];
 
 /// Algorithms that are known and not built yet.
-const OTHER_BALANCE: &[&str] =
-    &["first", "hash", "hdr", "log-hash", "random", "rdp-cookie", "uri", "url_param"];
+const OTHER_BALANCE: &[&str] = &["hash", "log-hash", "rdp-cookie"];
+/// Most servers that `balance random` draws.
+const MAX_DRAWS: u32 = 1_024;
 
 fn balance(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let Some(word) = args.optional_word(0) else {
-        draft.balance = Some(Balance::RoundRobin);
+        draft.balance = Some(Balance::default());
         return;
     };
-    let name = word.text.split('(').next().unwrap_or_default();
-    let algorithm = match name {
-        "roundrobin" | "static-rr" => Balance::RoundRobin,
-        "leastconn" => Balance::LeastConn,
-        "source" => Balance::Source,
-        _ if OTHER_BALANCE.contains(&name) => {
+    let (name, argument) = match word.text.split_once('(') {
+        Some((name, argument)) => (name, argument.strip_suffix(')')),
+        None => (word.as_str(), None),
+    };
+    let Some(algorithm) = balance::named(name) else {
+        if OTHER_BALANCE.contains(&name) {
             diagnostics.later(word.span, &format!("balance {name}"));
             return;
         }
-        _ => {
-            let known = ["roundrobin", "static-rr", "leastconn", "source"];
-            let near = nearest(name, known.iter().chain(OTHER_BALANCE).copied());
-            diagnostics
-                .error(word.span, format!("'{name}' is no balance algorithm"))
-                .help(near.map_or_else(|| known.join(", "), |near| format!("did you mean '{near}'?")));
-            return;
-        }
+        let known = || balance::TABLE.iter().map(balance::Algorithm::name);
+        let near = nearest(name, known().chain(OTHER_BALANCE.iter().copied()));
+        diagnostics.error(word.span, format!("'{name}' is no balance algorithm")).help(near.map_or_else(
+            || known().collect::<Vec<_>>().join(", "),
+            |near| format!("did you mean '{near}'?"),
+        ));
+        return;
     };
-    if let Some(extra) = args.words(1).first() {
-        diagnostics.error(extra.span, format!("'balance {name}' takes no parameters"));
+    let mut balance = Balance::by(algorithm);
+    let mut rest = args.words(1);
+    match (name, argument) {
+        ("hdr", Some(field)) if !field.is_empty() => {
+            field.clone_into(&mut balance.name);
+            if let [word, after @ ..] = rest
+                && word.text == "use_domain_only"
+            {
+                balance.use_domain_only = true;
+                rest = after;
+            }
+        }
+        ("hdr", _) => {
+            diagnostics.error(word.span, "'balance hdr' expects the name of a header field in parentheses");
+        }
+        ("random", None) if word.text == "random" => {}
+        ("random", draws) => {
+            let draws = draws.and_then(|draws| draws.parse().ok()).filter(|n| (1..=MAX_DRAWS).contains(n));
+            match draws {
+                Some(draws) => balance.draws = draws,
+                None => {
+                    diagnostics
+                        .error(word.span, format!("'balance random' expects a number from 1 to {MAX_DRAWS}"));
+                }
+            }
+        }
+        ("url_param", _) => {
+            let Some((name, after)) = rest.split_first() else {
+                diagnostics.error(word.span, "'balance url_param' expects the name of a parameter");
+                return;
+            };
+            name.text.clone_into(&mut balance.name);
+            rest = after;
+            if let Some(word) = rest.first().filter(|word| word.text == "check_post") {
+                diagnostics.later(word.span, "balance url_param check_post");
+                rest = &[];
+            }
+        }
+        ("uri", _) => rest = uri(&mut balance, rest, diagnostics),
+        _ => {}
     }
-    draft.balance = Some(algorithm);
+    if let Some(extra) = rest.first() {
+        diagnostics.error(extra.span, format!("'balance {name}' does not understand '{}'", extra.text));
+    }
+    draft.balance = Some(balance);
 }
+
+/// Reads what of a target is hashed; returns what is left over.
+fn uri<'w>(balance: &mut Balance, mut rest: &'w [Word], diagnostics: &mut Diagnostics) -> &'w [Word] {
+    loop {
+        let number = |at: &[Word]| at.first().and_then(|n| n.text.parse().ok()).filter(|n: &usize| *n > 0);
+        rest = match rest {
+            [word, after @ ..] if word.text == "whole" => {
+                balance.uri.whole = true;
+                after
+            }
+            [word, after @ ..] if word.text == "path-only" => {
+                balance.uri.path_only = true;
+                after
+            }
+            [word, after @ ..] if matches!(word.text.as_str(), "len" | "depth") => {
+                let value = number(after);
+                if value.is_none() {
+                    diagnostics.error(word.span, format!("'{}' expects a number above 0", word.text));
+                }
+                if word.text == "len" {
+                    balance.uri.length = value;
+                } else {
+                    balance.uri.depth = value;
+                }
+                after.get(1..).unwrap_or_default()
+            }
+            _ => return rest,
+        };
+    }
+}
+
+/// Longest time for which a cookie's dates count, 68 years: they are seconds of 31 bits.
+const MAX_COOKIE_AGE: u64 = (1 << 31) - 1;
+
+/// The options of `cookie`.
+pub const COOKIE_OPTIONS: &[Spec] = &[
+    Spec::full(
+        &["attr"],
+        &[Arg::Word("attribute")],
+        "Is added to what is set.",
+        "cookie S insert attr SameSite=Lax",
+    ),
+    Spec::full(
+        &["domain"],
+        &[Arg::Word("domain")],
+        "Where it is sent.",
+        "cookie S insert domain .example.org",
+    ),
+    Spec::later(&["dynamic"], &[], "Servers' values are made of their addresses.", "cookie S insert dynamic"),
+    Spec::full(&["httponly"], &[], "Scripts do not see it.", "cookie S insert httponly"),
+    Spec::full(&["indirect"], &[], "Servers do not see it.", "cookie S insert indirect"),
+    Spec::full(
+        &["insert"],
+        &[],
+        "The proxy sets it where a client has none for its server.",
+        "cookie S insert",
+    ),
+    Spec::full(
+        &["maxidle"],
+        &[Arg::Duration("time", Unit::Seconds)],
+        "For how long it counts after it was last seen.",
+        "cookie S insert maxidle 30m",
+    ),
+    Spec::full(
+        &["maxlife"],
+        &[Arg::Duration("time", Unit::Seconds)],
+        "For how long it counts after it was first seen.",
+        "cookie S insert maxlife 8h",
+    ),
+    Spec::full(&["nocache"], &[], "A response that sets it is not for caches.", "cookie S insert nocache"),
+    Spec::full(&["postonly"], &[], "Is set in answers to POST only.", "cookie S insert postonly"),
+    Spec::full(
+        &["prefix"],
+        &[],
+        "The server's value is put before that of its own cookie.",
+        "cookie S prefix",
+    ),
+    Spec::full(&["preserve"], &[], "A cookie that the server sets itself stays.", "cookie S insert preserve"),
+    Spec::full(&["rewrite"], &[], "The server's value takes the place of that it sets.", "cookie S rewrite"),
+    Spec::full(&["secure"], &[], "Is for encrypted connections only.", "cookie S insert secure"),
+];
 
 fn cookie(draft: &mut ProxyDraft, args: &Args, diagnostics: &mut Diagnostics) {
     let mut cookie = Cookie { name: args.text(0), ..Cookie::default() };
     let mut rest = args.words(1);
     while let [option, after @ ..] = rest {
         rest = after;
+        let mode = match option.text.as_str() {
+            "insert" => CookieMode::Insert,
+            "rewrite" => CookieMode::Rewrite,
+            "prefix" => CookieMode::Prefix,
+            _ => CookieMode::Passive,
+        };
         match option.text.as_str() {
-            "insert" => cookie.insert = true,
+            "insert" | "rewrite" | "prefix" => {
+                if cookie.mode != CookieMode::Passive {
+                    diagnostics.error(option.span, "'cookie' takes one of 'insert', 'rewrite' and 'prefix'");
+                }
+                cookie.mode = mode;
+            }
             "indirect" => cookie.indirect = true,
             "nocache" => cookie.nocache = true,
+            "postonly" => cookie.postonly = true,
+            "preserve" => cookie.preserve = true,
             "httponly" => cookie.httponly = true,
             "secure" => cookie.secure = true,
-            "domain" => {
+            "dynamic" => diagnostics.later(option.span, "cookie ... dynamic"),
+            "domain" | "attr" | "maxidle" | "maxlife" => {
                 let Some((value, after)) = rest.split_first() else {
-                    diagnostics.error(option.span, "'domain' expects a name");
-                    return;
-                };
-                if !value.text.trim_start_matches('.').contains('.') {
-                    let text = format!("'{}' has no dot inside: clients refuse such a domain", value.text);
-                    diagnostics.warning(value.span, text);
-                }
-                cookie.domain = Some(value.text.clone());
-                rest = after;
-            }
-            "rewrite" | "prefix" | "postonly" | "preserve" | "dynamic" => {
-                diagnostics.later(option.span, &format!("cookie ... {}", option.text));
-            }
-            "maxidle" | "maxlife" | "attr" => {
-                let Some((_, after)) = rest.split_first() else {
                     diagnostics.error(option.span, format!("'{}' expects an argument", option.text));
                     return;
                 };
                 rest = after;
-                diagnostics.later(option.span, &format!("cookie ... {}", option.text));
+                if value.text.bytes().any(|byte| byte.is_ascii_control() || byte == b';') {
+                    let text = format!("'{}' cannot be part of a cookie", value.text.escape_default());
+                    diagnostics.error(value.span, text);
+                }
+                match option.text.as_str() {
+                    "domain" => {
+                        if !value.text.trim_start_matches('.').contains('.') {
+                            let text =
+                                format!("'{}' has no dot inside: clients refuse such a domain", value.text);
+                            diagnostics.warning(value.span, text);
+                        }
+                        cookie.domains.push(value.text.clone());
+                    }
+                    "attr" => cookie.attributes.push(value.text.clone()),
+                    name => {
+                        let seconds = parse_duration(&value.text, Unit::Seconds).map(|age| age.as_secs());
+                        match seconds {
+                            Ok(age) if age <= MAX_COOKIE_AGE => {
+                                let age = Some(age).filter(|age| *age > 0);
+                                *(if name == "maxidle" {
+                                    &mut cookie.maxidle
+                                } else {
+                                    &mut cookie.maxlife
+                                }) = age;
+                            }
+                            _ => {
+                                diagnostics.error(value.span, format!("'{name}' expects a time"));
+                            }
+                        }
+                    }
+                }
             }
             other => {
                 diagnostics.error(option.span, format!("'cookie' does not understand '{other}'"));
                 return;
             }
         }
+    }
+    if cookie.mode == CookieMode::Rewrite && cookie.indirect {
+        diagnostics.error(args.span, "'cookie' cannot be 'rewrite' and 'indirect': servers must see it");
+    }
+    if cookie.preserve && cookie.mode != CookieMode::Insert && !cookie.indirect {
+        diagnostics.error(args.span, "'cookie' with 'preserve' expects 'insert' or 'indirect'");
     }
     draft.cookie = Some(cookie);
 }

@@ -80,6 +80,7 @@ pub fn server_options() -> impl Iterator<Item = &'static Spec> {
     SERVER_OPTIONS.iter().flat_map(|t| t.iter()).map(|row| &row.spec)
 }
 
+pub use backends::COOKIE_OPTIONS;
 pub(crate) use logs::target;
 
 /// Words as one text.

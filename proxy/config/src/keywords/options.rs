@@ -115,7 +115,8 @@ pub(super) const TABLE: &[Keyword<ProxyDraft>] = &[
         negatable: true,
         apply: |d, a, _| {
             let interval = if a.has(0) { i32::try_from(a.int(0)).unwrap_or(-1) } else { -1 };
-            d.redispatch = (!a.negated).then_some(interval);
+            // 0 is as without the line.
+            d.redispatch = (!a.negated && interval != 0).then_some(interval);
         },
     },
     Keyword {

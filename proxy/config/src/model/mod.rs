@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use proxy_backend::balance::{self, Algorithm, UriPart};
 use proxy_lang::Span;
 use proxy_rules::{AclSet, Condition, Format, Pages, Ruleset, StickRule};
 use proxy_table::{Schema, TableId};
@@ -441,13 +442,40 @@ pub enum BackendChoice {
     Dynamic(Format),
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Balance {
-    #[default]
-    RoundRobin,
-    LeastConn,
-    Source,
+/// `balance`: how a server is chosen.
+#[derive(Clone, Debug)]
+pub struct Balance {
+    pub algorithm: &'static Algorithm,
+    /// The parameter or the header field that is hashed.
+    pub name: String,
+    pub uri: UriPart,
+    pub use_domain_only: bool,
+    /// Servers that `random` draws.
+    pub draws: u32,
 }
+
+impl Balance {
+    /// An algorithm without parameters.
+    #[must_use]
+    pub fn by(algorithm: &'static Algorithm) -> Self {
+        Self {
+            algorithm,
+            name: String::new(),
+            uri: UriPart::default(),
+            use_domain_only: false,
+            draws: USUAL_DRAWS,
+        }
+    }
+}
+
+impl Default for Balance {
+    fn default() -> Self {
+        Self::by(balance::usual())
+    }
+}
+
+/// Servers that `balance random` draws where the file does not say how many.
+const USUAL_DRAWS: u32 = 2;
 
 /// `http-reuse`: when an idle server connection carries a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -503,12 +531,33 @@ pub struct Backend {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cookie {
     pub name: String,
-    pub insert: bool,
+    pub mode: CookieMode,
     pub indirect: bool,
     pub nocache: bool,
+    pub postonly: bool,
+    pub preserve: bool,
     pub httponly: bool,
     pub secure: bool,
-    pub domain: Option<String>,
+    pub domains: Vec<String>,
+    /// In seconds.
+    pub maxidle: Option<u64>,
+    /// In seconds.
+    pub maxlife: Option<u64>,
+    pub attributes: Vec<String>,
+}
+
+/// Who sets the cookie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CookieMode {
+    /// The server, and it is left as it is.
+    #[default]
+    Passive,
+    /// The proxy.
+    Insert,
+    /// The server, and its value becomes the server's.
+    Rewrite,
+    /// The server, and its value is put behind the server's.
+    Prefix,
 }
 
 /// `option httpchk` and what an answer must be.

@@ -96,7 +96,7 @@ pub const TABLES: &[&[Fetch]] = &[
     waiting::TABLE,
 ];
 
-pub(crate) use track::{Counter, counter_named};
+pub(crate) use track::{Counter, What, Whose, counter_named};
 
 /// The fetch of this name.
 #[must_use]
