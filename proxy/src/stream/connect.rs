@@ -92,7 +92,7 @@ pub(super) async fn retry(stream: &mut Stream<'_>, ended: &Ended, timeout: Optio
             stream.rest(rest).await;
         }
         stream.wanted = None;
-        stream.avoid = Some(index);
+        stream.avoid = u32::try_from(index).ok();
         return server::choose(stream, Some(index)).await;
     }
     let counters = &stream.session.core.counters;

@@ -141,7 +141,7 @@ fn insert_cookie(stream: &mut Stream<'_>, option: &Cookie) {
     let shared = stream.shared();
     let Some((backend, server)) = stream.backend.zip(stream.server) else { return };
     let is_direct = stream.wanted == Some(server);
-    let [last, first] = stream.cookie_dates;
+    let [last, first] = stream.cookie_dates.map(|date| date.map(super::server::seconds));
     let now = epoch_seconds();
     // A client that is where it belongs gets it again only where its dates have to change.
     let needed = !is_direct

@@ -1,5 +1,7 @@
 //! Stations: whom the client belongs to, the choice of a server, and the queue.
 
+use std::num::NonZeroU32;
+
 use proxy_backend::Pick;
 use proxy_backend::balance::{self, HashOf};
 use proxy_config::model::CookieMode;
@@ -43,7 +45,9 @@ fn find_cookie(stream: &mut Stream<'_>) {
     } else {
         let mut parts = parts(cookie::DATE_MARK);
         own = parts.next().unwrap_or(own);
-        stream.cookie_dates = [parts.next(), parts.next()].map(|date| date.and_then(cookie::read_date));
+        let units = |date: u64| u32::try_from(date >> 2).ok().and_then(NonZeroU32::new);
+        let dates = [parts.next(), parts.next()].map(|date| date.and_then(cookie::read_date));
+        stream.cookie_dates = dates.map(|date| date.and_then(units));
     }
     let now = epoch_seconds();
     let [last, first] = stream.cookie_dates;
@@ -80,9 +84,15 @@ fn find_cookie(stream: &mut Stream<'_>) {
 /// A cookie whose date lies further ahead than this, in seconds, does not count: a clock that was set wrong is forgiven.
 const MAX_AHEAD: u64 = 86_400;
 
+/// The seconds of a cookie's date.
+pub(super) fn seconds(date: NonZeroU32) -> u64 {
+    u64::from(date.get()) << 2
+}
+
 /// Whether a cookie's date is too long ago, or too far ahead.
-fn is_over(date: Option<u64>, most: Option<u64>, now: u64) -> bool {
+fn is_over(date: Option<NonZeroU32>, most: Option<u64>, now: u64) -> bool {
     let Some((date, most)) = date.zip(most) else { return false };
+    let date = seconds(date);
     now.saturating_sub(date) > most || date.saturating_sub(now) > MAX_AHEAD
 }
 
@@ -171,7 +181,7 @@ fn pick(stream: &mut Stream<'_>, backend: usize) -> Pick {
             pick @ (Pick::Server(_) | Pick::Wait(_)) => return pick,
         }
     }
-    shared.backends[backend].pick(hash(stream), stream.avoid)
+    shared.backends[backend].pick(hash(stream), stream.avoid.map(|avoid| avoid as usize))
 }
 
 /// The hash that decides, where one does and there is something to hash.

@@ -1,5 +1,6 @@
 //! What a stream knows while it walks from station to station.
 
+use std::num::NonZeroU32;
 use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
@@ -117,7 +118,7 @@ pub(crate) struct Stream<'s> {
     /// Whether a place on `server` is held.
     pub(crate) holds_place: bool,
     /// The server a redispatch must avoid.
-    pub(crate) avoid: Option<usize>,
+    pub(crate) avoid: Option<u32>,
     pub(crate) upstream: Option<Connection>,
     pub(crate) reused: bool,
     pub(crate) retries: u32,
@@ -136,8 +137,8 @@ pub(crate) struct Stream<'s> {
     pub(crate) status: Option<u16>,
     pub(crate) tracked: [Option<Tracked>; 3],
     pub(crate) cookie_seen: CookieSeen,
-    /// When the client's cookie says it was last and first seen, in seconds of the epoch.
-    pub(crate) cookie_dates: [Option<u64>; 2],
+    /// When the client's cookie says it was last and first seen, in units of four seconds of the epoch.
+    pub(crate) cookie_dates: [Option<NonZeroU32>; 2],
     /// What became of the response's cookie: the last letter of the termination state.
     pub(crate) cookie_done: u8,
     pub(crate) sticks: Vec<usize>,
