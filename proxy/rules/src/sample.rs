@@ -112,6 +112,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn key_of_a_sample_is_what_haproxy_makes_of_it() {
+        let text = |text: &'static str| Sample::Text(Cow::Borrowed(text.as_bytes()));
+        let addr = |address: &str| Sample::Addr(address.parse().unwrap());
+        let (integer, ip, binary) = (KeyType::Integer, KeyType::Ip, KeyType::Binary(3));
+        for (sample, kind, expected) in [
+            (text("7x"), integer, Some("7")),
+            (text("none"), integer, Some("0")),
+            (text("-3"), integer, Some("4294967293")),
+            (text(""), integer, None),
+            (text("10.0.0.1:80"), ip, Some("10.0.0.1")),
+            (text("2001:db8::1"), ip, None),
+            (text("10.0.0.1"), KeyType::Ipv6, None),
+            (addr("127.0.0.2"), integer, Some("2130706434")),
+            (addr("::1"), integer, None),
+            (addr("127.0.0.2"), binary, Some("7F0000")),
+            (Sample::Int(2), ip, Some("0.0.0.2")),
+            (Sample::Int(2), binary, Some("000000")),
+        ] {
+            let key = sample.key(kind).map(|key| kind.show(&key));
+            assert_eq!(key.as_deref(), expected, "{sample:?} {kind:?}");
+        }
+    }
+
+    #[test]
     fn number_of_text_is_what_it_begins_with() {
         for (text, expected) in [
             ("7", 7),

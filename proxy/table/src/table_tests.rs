@@ -126,3 +126,34 @@ fn store_words_are_read_with_their_arguments() {
         assert_eq!(DataType::from_bit(row.data_type as u8), Some(row.data_type));
     }
 }
+
+#[test]
+fn array_stands_in_for_the_old_counters_and_counts_by_element() {
+    let table = table(10, None, &["gpt(2)", "gpc(2)", "gpc_rate(2,10s)"]);
+    table.touch(&key(1), 5_000, |row| {
+        row.add(DataType::Gpc0, 5_000, 1);
+        row.add(DataType::Gpc1, 5_000, 2);
+        row.add(DataType::Gpc1Rate, 5_000, 3);
+        row.add_element(DataType::Gpc, 1, 5_000, 4);
+        row.add_element(DataType::Gpc, 2, 5_000, 9);
+        assert_eq!(
+            (row.set_element(DataType::Gpt0, 0, 7), row.set_element(DataType::Gpt, 2, 7)),
+            (Some(()), None)
+        );
+    });
+    let element =
+        |data_type, index| table.peek(&key(1), 5_000, |row| row.element(data_type, index, 5_000)).flatten();
+    assert_eq!([0, 1, 2].map(|index| element(DataType::Gpc, index)), [Some(1), Some(6), None]);
+    assert_eq!([0, 1].map(|index| element(DataType::GpcRate, index)), [Some(0), Some(3)]);
+    assert_eq!((element(DataType::Gpt0, 0), element(DataType::ConnCnt, 0)), (Some(7), None));
+}
+
+#[test]
+fn full_table_forgets_what_expires_first() {
+    let full = table(3, Some(1_000), &["conn_cnt"]);
+    for (number, now) in [(1, 5_000), (2, 5_010), (3, 5_020), (1, 5_030), (4, 5_040)] {
+        full.touch(&key(number), now, |_| ());
+    }
+    let left = [1, 2, 3, 4].map(|number| full.peek(&key(number), 5_050, |_| ()).is_some());
+    assert_eq!((left, full.len()), ([true, false, true, true], 3));
+}
