@@ -8,6 +8,7 @@ use proxy_config::model::{BackendChoice, ForwardFor, Mode};
 use proxy_rules::{AclSet, Exchange, Final, LogFacts, Ruleset, Verdict, Wait};
 use proxy_wire::h1::Body;
 
+use super::capture;
 use super::state::{Running, Step, Stop, Stream};
 use super::termination::{At, By, Termination};
 use crate::address_text::AddressText;
@@ -254,6 +255,7 @@ async fn run(stream: &mut Stream<'_>, rules: &Ruleset, acls: &AclSet, of: Of) ->
             Verdict::Stop(last) => return stop(stream, last, of),
             Verdict::Suspend { why: Wait::Tarpit(reply), .. } => {
                 let Of::Request(tarpit) = of else { return stop(stream, Final::Deny(reply), of) };
+                capture::request_cookie(stream);
                 stream.times.tarpitted = Some(now_ms());
                 stream.rest(tarpit.unwrap_or(Duration::ZERO)).await;
                 stream.times.dequeued = Some(now_ms());
@@ -316,9 +318,11 @@ fn stop(stream: &mut Stream<'_>, last: Final, of: Of) -> Step {
         }
         (Final::Deny(reply), Of::Request(_) | Of::Response) => {
             if matches!(of, Of::Response) {
-                count_denied_response(stream)
+                count_denied_response(stream);
             } else {
-                count_denied(stream)
+                // What is denied is logged with its cookie, as in HAProxy; what is answered otherwise is not.
+                capture::request_cookie(stream);
+                count_denied(stream);
             }
             Err(Stop::Reply(reply, Termination::new(By::Proxy, at)))
         }
