@@ -62,3 +62,30 @@ fn a_backend_that_is_not_there_cannot_be_followed() {
         assert!(said.contains(expected), "{expected}: {said}");
     }
 }
+
+/// `check` and `-c` say yes to what `run` serves, and no to what it cannot use.
+#[test]
+fn a_cluster_alone_is_right_and_needs_its_certificates() {
+    let folder = TempDir::new().unwrap();
+    let text = "cluster c\n    member lb1 192.0.2.11\n    member lb2 192.0.2.12\n    crt a ca-file b\n\
+                virtual-router v\n    interface eth0\n    vrid 51\n    priority lb1 150\n    address 192.0.2.100/24\n";
+    std::fs::write(folder.path().join("pair.cfg"), text).unwrap();
+    let asked = || {
+        [&["check", "pair.cfg"][..], &["-c", "-f", "pair.cfg"]].map(|words| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tandem"));
+            let output = command.args(words).current_dir(folder.path()).output().unwrap();
+            (
+                output.status.code(),
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            )
+        })
+    };
+    for (code, said) in asked() {
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains("cannot read 'a'") && said.contains("cannot read 'b'"), "{said}");
+    }
+    ["a", "b"].into_iter().for_each(|name| std::fs::write(folder.path().join(name), "").unwrap());
+    for (code, said) in asked() {
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
