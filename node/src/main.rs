@@ -187,6 +187,20 @@ fn run(words: &[String], options: Options) -> Result<ExitCode, String> {
             missing.iter().for_each(|why| alert(&format!("config : {why}")));
             return Ok(ExitCode::from(FAILURE));
         }
+        let member = loaded.0.member(options.member.as_deref());
+        let mut lonely =
+            loaded.0.proxy.peers.iter().filter(|section| section.own(&member).is_none()).peekable();
+        let is_refused = options.strict && lonely.peek().is_some();
+        for section in lonely {
+            let text = format!("peers section '{}' has no peer '{member}' and is left out", section.name);
+            eprintln!(
+                "[WARNING]  ({}) : config : {text}: say who this is with '-L NAME'",
+                std::process::id()
+            );
+        }
+        if is_refused {
+            return Ok(ExitCode::from(FAILURE));
+        }
         if !options.quiet {
             println!("Configuration file is valid");
         }
