@@ -419,7 +419,7 @@ impl Place<'_> {
         };
         let names_log_format = draft.log_format.is_some();
         if names_log_format && self.log(&config.global).is_empty() {
-            let text = format!("the log format of '{}' is ignored: it has no log address", name(draft));
+            let text = format!("the log format of '{}' has no effect: it has no log address", name(draft));
             diagnostics.warning(self.at(), text).help("'log global', or 'log <address> <facility>'");
         }
         if draft.is_backend && !draft.servers.is_empty() && draft.default_backend.is_some() {
