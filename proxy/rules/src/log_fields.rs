@@ -310,7 +310,7 @@ pub const LOG_FIELDS: &[LogField] = &[
     row(&["fc"], "Connections of the frontend.", |s, _, o| number(s.connections()[1], o)),
     row(&["fi"], "Address that the client connected to.", |s, f, o| f.address(s.exchange.local, o)),
     row(&["fp"], "Port that the client connected to.", |s, f, o| {
-        f.hexadecimal(s.exchange.local.port().into(), o)
+        f.hexadecimal(s.exchange.local.port().into(), o);
     }),
     row(&["ft"], "Frontend, with '~' where the client speaks TLS.", |s, f, o| {
         let mark = if s.exchange.ssl { "~" } else { "" };
@@ -320,7 +320,7 @@ pub const LOG_FIELDS: &[LogField] = &[
     row(&["hrl"], "Captured request headers, one by one.", |s, f, o| listed(s.facts().request_headers, f, o)),
     row(&["hs"], "Captured response headers.", |s, f, o| captured(s.facts().response_headers, f, o)),
     row(&["hsl"], "Captured response headers, one by one.", |s, f, o| {
-        listed(s.facts().response_headers, f, o)
+        listed(s.facts().response_headers, f, o);
     }),
     row(&["ms"], "Milliseconds of the accept's second.", |s, f, o| {
         let part = s.view.unix_ms(s.facts().accepted) % 1_000;

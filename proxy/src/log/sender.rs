@@ -55,10 +55,8 @@ fn header(target: &LogTarget, level: u8, from: From<'_>, out: &mut Vec<u8>) {
     let now = now_ms();
     let priority = u16::from(target.facility) * 8 + u16::from(level);
     let (From { tag, host }, pid) = (from, std::process::id());
-    let form = match target.format {
-        LogForm::Usual if host.is_some() => LogForm::Rfc3164,
-        form => form,
-    };
+    let is_named = target.format == LogForm::Usual && host.is_some();
+    let form = if is_named { LogForm::Rfc3164 } else { target.format };
     // Writing to a vector cannot fail.
     let _ = match form {
         LogForm::Usual | LogForm::Local => {

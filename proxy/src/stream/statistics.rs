@@ -44,12 +44,12 @@ async fn answer(stream: &mut Stream<'_>, shared: &Arc<Shared>, page: &StatsPage)
         forbidden(page)
     } else if head.method_kind() != Method::Post {
         let wants = |option: &[u8]| rest.split(|b| *b == b';').any(|o| o == option);
-        let asked = Asked {
+        let asked = PageQuery {
             form: match () {
-                () if wants(b"csv") => Form::Csv,
-                () if wants(b"typed") => Form::Typed,
-                () if wants(b"json") => Form::Json,
-                () => Form::Page,
+                () if wants(b"csv") => PageForm::Csv,
+                () if wants(b"typed") => PageForm::Typed,
+                () if wants(b"json") => PageForm::Json,
+                () => PageForm::Page,
             },
             refresh: !wants(b"norefresh"),
             only_up: wants(b"up"),
@@ -124,7 +124,7 @@ fn described<'s>(shared: &'s Shared, name: &str) -> Option<&'s str> {
 
 /// In which form the numbers are asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+enum PageForm {
     Page,
     Csv,
     Typed,
@@ -133,15 +133,15 @@ enum Form {
 
 /// What stands behind the page's address.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
-    form: Form,
+struct PageQuery {
+    form: PageForm,
     refresh: bool,
     /// Only servers that are up, or not in maintenance.
     only_up: bool,
     no_maint: bool,
 }
 
-fn shown(shared: &Shared, page: &StatsPage, uri: &str, asked: Asked) -> Reply {
+fn shown(shared: &Shared, page: &StatsPage, uri: &str, asked: PageQuery) -> Reply {
     let rows = stats::places(shared).into_iter().map(|place| stats::row(shared, place));
     let rows: Vec<stats::Row> = rows.collect();
     let scope = |row: &&stats::Row| {
@@ -154,16 +154,16 @@ fn shown(shared: &Shared, page: &StatsPage, uri: &str, asked: Asked) -> Reply {
     };
     let rows: Vec<&stats::Row> = rows.iter().filter(scope).collect();
     let (content_type, body) = match asked.form {
-        Form::Csv => {
+        PageForm::Csv => {
             let lines = rows.iter().map(|row| stats::csv_line(row));
             ("text/plain", stats::csv_head() + &lines.collect::<String>())
         }
-        Form::Typed => ("text/plain", rows.iter().map(|row| stats::typed(row)).collect()),
-        Form::Json => {
+        PageForm::Typed => ("text/plain", rows.iter().map(|row| stats::typed(row)).collect()),
+        PageForm::Json => {
             let rows: Vec<String> = rows.iter().map(|row| stats::json(row)).collect();
             ("application/json", format!("[{}]\n", rows.join(",")))
         }
-        Form::Page => {
+        PageForm::Page => {
             let global = &shared.config.global;
             let own = global.node.as_deref().unwrap_or(&shared.options.member);
             let ours = global.description.as_deref();
@@ -184,7 +184,7 @@ fn shown(shared: &Shared, page: &StatsPage, uri: &str, asked: Asked) -> Reply {
         }
     };
     let mut headers = vec![(b"cache-control".to_vec(), b"no-cache".to_vec())];
-    if let Some(time) = page.refresh.filter(|_| asked.refresh && asked.form == Form::Page) {
+    if let Some(time) = page.refresh.filter(|_| asked.refresh && asked.form == PageForm::Page) {
         headers.push((b"refresh".to_vec(), time.as_secs().to_string().into_bytes()));
     }
     Reply {

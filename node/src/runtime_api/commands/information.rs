@@ -156,7 +156,7 @@ impl StatQuery {
                 ("no-maint", _) => query.no_maint = true,
                 ("desc", _) => {}
                 (proxy, [kinds, server, after @ ..]) => {
-                    let number = number(proxy).map(i64::from).unwrap_or_else(|| leading(proxy));
+                    let number = number(proxy).map_or_else(|| leading(proxy), i64::from);
                     if number == 0 {
                         return Err("No such proxy.\n");
                     }
