@@ -305,8 +305,6 @@ async fn run_tls(mut session: Session, bind: usize, tls: Arc<TlsBind>) {
     counters.tls_current.add(1);
     let shared = &session.core.shared;
     shared.hit(&counters.tls_rate, now_ms(), |c| &c.tls_rate);
-    shared
-        .raise_most(counters.tls_current.read(), &counters.tls_peak, &counters.tls_most, |c| &c.tls_current);
     session.has_tls = true;
     session.handshake_ms = now_ms().saturating_sub(session.accepted_ms);
     serve(&mut session).await;

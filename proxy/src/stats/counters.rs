@@ -184,8 +184,6 @@ pub(crate) struct CoreCounters {
     pub(crate) requests: Count,
     pub(crate) current: Count,
     pub(crate) tls_current: Count,
-    pub(crate) tls_peak: Count,
-    pub(crate) tls_most: Count,
     pub(crate) tls_connections: Count,
     pub(crate) tls_rate: Rate,
     pub(crate) turns: Count,

@@ -377,7 +377,8 @@ pub(crate) fn info(shared: &Shared) -> Row {
     fields.insert("Jobs", (current + shared.config.binds.len() as u64).to_string());
     fields.insert("CurrSslConns", sum.of(|c| &c.tls_current));
     fields.insert("CumSslConns", sum.of(|c| &c.tls_connections));
-    fields.insert("MaxSslConns", sum.most(|c| &c.tls_most));
+    // A limit that is not there.
+    fields.insert("MaxSslConns", "0".to_owned());
     fields.insert("SslRate", sum.rate(|c| &c.tls_rate));
     fields.insert("MaxSslRate", sum.most(|c| &c.tls_rate.most));
     let bytes: u64 = shared.counters.iter().flat_map(|c| &c.frontends).map(|f| f.bytes_out.read()).sum();
