@@ -42,7 +42,7 @@ fn pages(text: &str) -> Result<String, String> {
     ))
     .map_err(|e| e.to_string())?;
     let replaced = page.replace_all(text, |found: &regex::Captures<'_>| {
-        let mut fields: Vec<String> = found[3].lines().map(|line| line.to_ascii_lowercase()).collect();
+        let mut fields: Vec<String> = found[3].lines().map(str::to_ascii_lowercase).collect();
         // In an answer to HEAD the page itself is not there.
         let is_page = ["content-type: text/html", "cache-control: no-cache"]
             .iter()

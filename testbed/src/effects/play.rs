@@ -421,7 +421,10 @@ impl Play<'_> {
                 return Ok(());
             }
             "tls" => (Vec::new(), client.tls().trim_end().to_owned()),
-            "close" => return Ok(drop(self.clients.remove(name))),
+            "close" => {
+                self.clients.remove(name);
+                return Ok(());
+            }
             "reset" => {
                 if let Some(client) = self.clients.remove(name) {
                     client.reset();

@@ -272,7 +272,7 @@ fn shrink(text: &str, place: &Path, haproxy: &Path, tandem: &Path) -> (String, o
             let read = case::read("", &smaller, None);
             match read.ok().and_then(|_| differ(&smaller, place, haproxy, tandem)) {
                 Some(difference) if Some(kind(&difference)) == wanted => {
-                    (text, last) = (smaller, Some(difference))
+                    (text, last) = (smaller, Some(difference));
                 }
                 _ => begin += size,
             }
