@@ -108,6 +108,9 @@ fn play(program: &Path, name: &str, drawn: &[String], until: Option<Instant>) ->
         .args(["mutants", "--package", name, "--timeout", SECONDS, "--colors", "never", "--output"])
         .arg(&out)
         .current_dir(root())
+        // Long simulations are for elsewhere: these tests are run for every mutant.
+        .env("TANDEM_HISTORIES", "100")
+        .env("TANDEM_EXCHANGES", "500")
         .stdin(Stdio::null())
         .stdout(Stdio::null());
     for one in drawn {

@@ -216,3 +216,68 @@ fn shown(byte: u8) -> String {
         byte => format!("\\x{byte:02X}"),
     }
 }
+
+#[cfg(test)]
+mod wire_tests {
+    use super::*;
+
+    #[test]
+    fn types_are_told_to_peers_by_number_and_length() {
+        for (key, number, length, name) in [
+            (KeyType::Integer, 2, 4, "integer"),
+            (KeyType::Ip, 4, 4, "ip"),
+            (KeyType::Ipv6, 5, 16, "ipv6"),
+            (KeyType::String(16), 6, 17, "string"),
+            (KeyType::Binary(12), 7, 12, "binary"),
+        ] {
+            assert_eq!((key.wire_type(), key.wire_length(), key.name()), (number, length, name));
+            assert_eq!(KeyType::from_wire(u64::from(number), u64::from(length)), Some(key));
+        }
+        for (number, length) in
+            [(2, 5), (4, 16), (5, 4), (6, 0), (7, 0), (3, 4), (8, 4), (6, MAX_KEY as u64 + 1), (6, u64::MAX)]
+        {
+            assert_eq!(KeyType::from_wire(number, length), None, "{number} {length}");
+        }
+    }
+
+    #[test]
+    fn addresses_numbers_and_texts_become_keys() {
+        let bytes = |key: Option<Key>| key.map(|key| key.as_bytes().to_vec());
+        let v4: IpAddr = "192.0.2.1".parse().unwrap();
+        let v6: IpAddr = "2001:db8::1".parse().unwrap();
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        assert_eq!(bytes(KeyType::Ip.of_address(v4)), Some(vec![192, 0, 2, 1]));
+        assert_eq!(bytes(KeyType::Ip.of_address(mapped)), Some(vec![192, 0, 2, 1]));
+        assert_eq!(bytes(KeyType::Ip.of_address(v6)), None);
+        assert_eq!(
+            bytes(KeyType::Ipv6.of_address(v4)).map(|b| b[10..].to_vec()),
+            Some(vec![255, 255, 192, 0, 2, 1])
+        );
+        assert_eq!(bytes(KeyType::String(40).of_address(v6)), Some(b"2001:db8::1".to_vec()));
+        assert_eq!(bytes(KeyType::String(7).of_address(v4)), Some(b"192.0.2".to_vec()));
+        assert_eq!(bytes(KeyType::Binary(6).of_address(v4)), Some(vec![192, 0, 2, 1, 0, 0]));
+        assert_eq!(bytes(KeyType::Integer.of_address(v4)), Some(vec![192, 0, 2, 1]));
+        assert_eq!(bytes(KeyType::Integer.of_address(v6)), None);
+        assert_eq!(bytes(KeyType::Integer.of_integer(0x1_0000_0005)), Some(vec![0, 0, 0, 5]));
+        assert_eq!(bytes(KeyType::String(9).of_integer(-12)), Some(b"-12".to_vec()));
+        assert_eq!(bytes(KeyType::Binary(3).of_integer(1)), Some(vec![0, 0, 0]));
+        assert_eq!(bytes(KeyType::Ip.of_integer(0x0102_0304)), Some(vec![1, 2, 3, 4]));
+        assert_eq!(bytes(KeyType::Ip.of_bytes(b"10.0.0.9")), Some(vec![10, 0, 0, 9]));
+        assert_eq!(bytes(KeyType::Ip.of_bytes(b"nonsense")), None);
+        assert_eq!(bytes(KeyType::Integer.of_bytes(b"77")), Some(vec![0, 0, 0, 77]));
+        assert_eq!(bytes(KeyType::Binary(4).of_bytes(b"abcdef")), Some(b"abcd".to_vec()));
+    }
+
+    #[test]
+    fn a_key_is_shown_as_one_word() {
+        let show = |key_type: KeyType, bytes: &[u8]| key_type.show(&Key::new(bytes));
+        assert_eq!(show(KeyType::Integer, &[0, 0, 1, 0]), "256");
+        assert_eq!(show(KeyType::Ip, &[10, 0, 0, 1]), "10.0.0.1");
+        assert_eq!(show(KeyType::Ipv6, &[0; 16]), "::");
+        assert_eq!(show(KeyType::Binary(3), &[1, 0xab, 0]), "01AB00");
+        let text = b"a b=c\\\t\n\r\x1b\x01\x7f\xff~";
+        assert_eq!(show(KeyType::String(32), text), "a\\ b\\=c\\\\\\t\\n\\r\\e\\x01\\x7F\\xFF~");
+        assert_eq!(show(KeyType::Ip, &[1]), "");
+        assert_eq!(format!("{:?}", Key::new(&[1, 0xab])), "[01, ab]");
+    }
+}

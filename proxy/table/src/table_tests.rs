@@ -157,3 +157,120 @@ fn full_table_forgets_what_expires_first() {
     let left = [1, 2, 3, 4].map(|number| full.peek(&key(number), 5_050, |_| ()).is_some());
     assert_eq!((left, full.len()), ([true, false, true, true], 3));
 }
+
+#[test]
+fn a_table_stores_what_its_columns_say() {
+    let table = table(10, None, &["conn_cnt", "gpc0"]);
+    assert!(table.stores(DataType::ConnCnt) && table.stores(DataType::Gpc0));
+    assert!(!table.stores(DataType::ConnRate) && !table.stores(DataType::Gpc1));
+}
+
+#[test]
+fn what_is_removed_is_gone_and_what_is_followed_stays() {
+    let table = table(100, Some(60_000), &["conn_cnt"]);
+    table.touch(&key(1), 5_000, |_| ());
+    table.track(&key(2), 5_000, |_| ());
+    assert!(!table.remove(&key(3)), "it is not there");
+    assert!(table.remove(&key(1)));
+    assert!(!table.remove(&key(2)), "somebody follows it");
+    assert_eq!(table.len(), 1);
+    for shard in 0..table.shards() {
+        table.clear_shard(shard, |_| true);
+    }
+    assert_eq!(table.len(), 1, "it is followed still");
+    table.untrack(&key(2), 5_000, |_| ());
+    assert!((0..table.shards()).any(|shard| table.clear_shard(shard, |_| true)) || table.is_empty());
+    assert!(table.is_empty());
+}
+
+#[test]
+fn entries_are_shown_until_they_expire() {
+    let table = table(100, Some(1_000), &["conn_cnt"]);
+    for n in 0..5 {
+        table.touch(&key(n), 5_000 + u64::from(n) * 100, |row| {
+            row.add(DataType::ConnCnt, 5_000, u64::from(n) + 1)
+        });
+    }
+    let at = |now| (0..table.shards()).filter_map(|shard| table.shard_entries(shard, now)).flatten().count();
+    assert_eq!(at(5_999), 5);
+    assert_eq!(at(6_000), 4, "the first one has had its time");
+    assert_eq!(at(6_400), 0);
+    assert!(table.shard_entries(table.shards(), 5_500).is_none_or(|entries| entries.is_empty()));
+    let one = table.look(&key(3), 5_500).map(|entry| entry.key.as_bytes().to_vec());
+    assert_eq!(one, Some(key(3).as_bytes().to_vec()));
+    assert!(table.look(&key(3), 6_300).is_none() && table.look(&key(9), 5_500).is_none());
+}
+
+#[test]
+fn expiring_has_a_budget() {
+    let table = table(1_000, Some(1_000), &["conn_cnt"]);
+    for n in 0..300 {
+        table.touch(&key(n), 5_000, |_| ());
+    }
+    let (mut gone, mut turns) = (0, 0);
+    while gone < 300 && turns < 1_000 {
+        let some = table.expire(7_000, 10);
+        gone += some;
+        turns += 1;
+    }
+    assert_eq!((gone, table.len()), (300, 0));
+    assert!(turns > 1, "all of them at once are more than it may take");
+}
+
+#[test]
+fn a_lesson_overwrites_what_did_not_change_since() {
+    let table = table(100, Some(60_000), &["gpc0"]);
+    table.log_changes(Box::new(|| ()));
+    table.touch(&key(1), 5_000, |row| row.add(DataType::Gpc0, 5_000, 9));
+    let known = table.last_update();
+    assert!(known > 0);
+    table.touch(&key(2), 5_000, |row| row.add(DataType::Gpc0, 5_000, 9));
+    assert!(table.last_update() > known);
+    for n in [1, 2] {
+        table.merge_lesson(&key(n), vec![(DataType::Gpc0, Value::Unsigned(4))], None, known, 5_000);
+    }
+    let value = |n| table.peek(&key(n), 5_000, |row| row.number(DataType::Gpc0, 5_000));
+    assert_eq!(
+        (value(1), value(2)),
+        (Some(4), Some(9)),
+        "the second one was counted after what the peer knew"
+    );
+}
+
+#[test]
+fn a_value_is_raised_only_by_a_larger_one_and_a_name_only_where_there_was_none() {
+    let table = table(10, None, &["gpc0", "server_key"]);
+    table.touch(&key(1), 5_000, |row| {
+        let name = |text: &str| Value::Text(Some(text.into()));
+        row.raise(DataType::Gpc0, Value::Unsigned(5), 5_000);
+        row.raise(DataType::Gpc0, Value::Unsigned(3), 5_000);
+        assert_eq!(row.number(DataType::Gpc0, 5_000), 5);
+        row.raise(DataType::Gpc0, Value::Wide(99), 5_000);
+        assert_eq!(row.number(DataType::Gpc0, 5_000), 5, "another kind of value");
+        row.raise(DataType::ServerKey, name("a"), 5_000);
+        row.raise(DataType::ServerKey, name("b"), 5_000);
+        assert_eq!(row.value(DataType::ServerKey), Some(&name("a")));
+        assert_eq!(row.set_element(DataType::Gpc1, 0, 1), None);
+        assert_eq!(row.set_element(DataType::Gpc0, 0, 7), Some(()));
+        assert_eq!(row.number(DataType::Gpc0, 5_000), 7);
+    });
+}
+
+#[test]
+fn old_names_mean_elements_of_arrays() {
+    let table = table(10, None, &["gpc(3)", "gpc_rate(3,10s)", "gpt(2)"]);
+    table.touch(&key(1), 5_000, |row| {
+        row.add(DataType::Gpc0, 5_000, 2);
+        row.add(DataType::Gpc1, 5_000, 3);
+        row.add(DataType::Gpc0Rate, 5_000, 4);
+        row.add(DataType::Gpc1Rate, 5_000, 5);
+        row.set_element(DataType::Gpt0, 0, 6);
+        let element = |row: &Row<'_>, data_type, index| row.element(data_type, index, 5_000);
+        assert_eq!((element(row, DataType::Gpc, 0), element(row, DataType::Gpc, 1)), (Some(2), Some(3)));
+        assert_eq!(
+            (element(row, DataType::GpcRate, 0), element(row, DataType::GpcRate, 1)),
+            (Some(4), Some(5))
+        );
+        assert_eq!((element(row, DataType::Gpt, 0), element(row, DataType::Gpc, 3)), (Some(6), None));
+    });
+}
