@@ -415,4 +415,99 @@ mod tests {
             assert_eq!(backend.pick(None, Some(0)), Pick::Server(1));
         }
     }
+
+    #[test]
+    fn a_queue_of_one_server_holds_as_many_as_the_file_says() {
+        let mut limited = server("a", 1, 1, false);
+        limited.max_queue = 2;
+        let backend = backend("roundrobin", vec![limited, server("b", 1, 1, false)]);
+        assert_eq!(backend.pick_server(0), Pick::Server(0));
+        assert_eq!(backend.pick_server(0), Pick::Wait(Some(0)));
+        let first = backend.enter(Some(0), 'x').unwrap();
+        backend.enter(Some(0), 'y').unwrap();
+        assert_eq!(backend.enter(Some(0), 'z'), Err('z'), "two wait");
+        assert!(backend.enter(None, 'z').is_ok(), "that limit is not the backend's");
+        assert!(backend.enter(Some(1), 'v').is_ok(), "nor is it another server's");
+        assert_eq!(
+            (backend.waiting_for(Some(0)), backend.waiting_for(Some(1)), backend.waiting_for(None)),
+            (2, 1, 1)
+        );
+        assert!(backend.leave(first));
+        assert!(!backend.leave(first), "it has left");
+        assert_eq!(backend.waiting_for(Some(0)), 1);
+        assert!(backend.enter(Some(0), 'w').is_ok());
+    }
+
+    #[test]
+    fn places_go_to_those_who_wait_before_newcomers() {
+        let backend = backend("roundrobin", vec![server("a", 1, 1, false), server("b", 1, 1, false)]);
+        assert_eq!(picks(&backend, 3, 0), "abw");
+        backend.enter(None, 'x').unwrap();
+        backend.set_max_connections(0, 2);
+        assert_eq!(backend.pick(None, None), Pick::Wait(None), "somebody waits for the free place");
+        let mut given = Vec::new();
+        let mut wake = |waker, index| {
+            given.push((waker, index));
+            true
+        };
+        backend.hand_out_all(&mut wake);
+        backend.hand_out_all(&mut wake);
+        assert_eq!(given, [('x', 0)]);
+        assert_eq!(picks(&backend, 1, 0), "w", "both are full");
+        backend.release(0, |_, _| panic!("nobody waits"));
+        backend.release(0, |_, _| panic!("nobody waits"));
+        assert_eq!(picks(&backend, 3, 0), "aaw");
+    }
+
+    #[test]
+    fn those_who_wait_for_a_server_that_goes_are_sent_away() {
+        let backend = backend("roundrobin", vec![server("a", 1, 1, false), server("b", 1, 1, false)]);
+        assert_eq!(picks(&backend, 2, 0), "ab");
+        for (server, waker) in [(Some(0), 'x'), (Some(1), 'y'), (Some(0), 'z'), (None, 'v')] {
+            backend.enter(server, waker).unwrap();
+        }
+        let mut sent = Vec::new();
+        assert_eq!(backend.send_away(0, |waker| sent.push(waker)), 2);
+        assert_eq!(sent, ['x', 'z']);
+        assert_eq!(
+            (backend.waiting_for(Some(0)), backend.waiting_for(Some(1)), backend.waiting_for(None)),
+            (0, 1, 1)
+        );
+        assert_eq!(backend.send_away(0, |_| panic!("nobody waits for it")), 0);
+    }
+
+    #[test]
+    fn what_changes_a_server_changes_who_is_chosen() {
+        let backend = backend("roundrobin", vec![server("a", 1, 0, false), server("b", 1, 0, false)]);
+        assert_eq!(backend.usable(), 2);
+        assert!(backend.learn(1, false, 0, 1_000).is_some_and(|change| change == Change::Down));
+        assert_eq!((backend.usable(), picks(&backend, 3, 0)), (1, "aaa".to_owned()));
+        assert!(backend.inherit(1, true, 0, 2_000).is_some());
+        assert_eq!(backend.usable(), 2);
+        assert!(backend.force(0, false, 3_000).is_some());
+        assert_eq!((backend.usable(), picks(&backend, 2, 0)), (1, "bb".to_owned()));
+        assert_eq!(backend.force(0, false, 3_000), None, "nothing changes");
+        backend.force(0, true, 4_000);
+        backend.set_weight(0, 0);
+        assert_eq!((backend.usable(), picks(&backend, 2, 0)), (1, "bb".to_owned()));
+        backend.set_weight(0, 3);
+        assert_eq!(picks(&backend, 8, 0).matches('a').count(), 6);
+        backend.set_admin(1, Admin::Maint);
+        assert_eq!((backend.usable(), backend.pick_server(1)), (1, Pick::Nobody));
+        assert_eq!(backend.pick_server(7), Pick::Nobody, "there is no such server");
+        assert_eq!(backend.count(7, Outcome::Failed, 5_000), None);
+    }
+
+    #[test]
+    fn a_server_without_checks_obeys_orders_alone() {
+        let mut unchecked = server("a", 1, 0, false);
+        unchecked.health = None;
+        let backend = backend("roundrobin", vec![unchecked]);
+        assert_eq!(backend.count(0, Outcome::Failed, 1_000), None);
+        assert_eq!(backend.usable(), 1);
+        assert_eq!(backend.force(0, false, 1_000), None);
+        assert_eq!(backend.usable(), 0);
+        backend.force(0, true, 2_000);
+        assert_eq!(backend.usable(), 1);
+    }
 }
