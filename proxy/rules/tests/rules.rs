@@ -468,7 +468,8 @@ fn redirects_say_where_to_go() {
     let (status, location, cookie) = to("redirect location /c set-cookie S=1 code 303");
     assert_eq!((status, location.as_str()), (303, "/c"));
     assert!(cookie.unwrap().starts_with("S=1; path=/;"), "set-cookie");
-    assert!(to("redirect location /c clear-cookie S").2.unwrap().starts_with("S=; "));
+    let cleared = to("redirect location /c clear-cookie S").2.unwrap();
+    assert!(cleared.starts_with("S; path=/; Max-Age=0;"), "{cleared}");
 }
 
 #[test]

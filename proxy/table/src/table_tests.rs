@@ -188,7 +188,7 @@ fn entries_are_shown_until_they_expire() {
     let table = table(100, Some(1_000), &["conn_cnt"]);
     for n in 0..5 {
         table.touch(&key(n), 5_000 + u64::from(n) * 100, |row| {
-            row.add(DataType::ConnCnt, 5_000, u64::from(n) + 1)
+            row.add(DataType::ConnCnt, 5_000, u64::from(n) + 1);
         });
     }
     let at = |now| (0..table.shards()).filter_map(|shard| table.shard_entries(shard, now)).flatten().count();
