@@ -119,3 +119,17 @@ fn reply_before_the_body_is_read_is_drained_not_reset() {
     world.play(&[Act::Client(head), Act::Client(&vec![b'x'; 1_100_000])]);
     assert!(world.outcome().over, "nor without a bound");
 }
+
+#[test]
+fn a_server_that_only_says_that_it_will_answer_is_given_up() {
+    let shared = super::world::shared(super::arrivals::CONFIG);
+    let interim = "HTTP/1.1 103 Early Hints\r\nlink: a\r\n\r\n";
+    for (count, expected) in [(1_000, "HTTP/1.1 200 "), (1_001, "HTTP/1.1 502 ")] {
+        let mut world = World::new(&shared, 65_536);
+        let answer = interim.repeat(count) + "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        world.play(&[Act::Client(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"), Act::Server(answer.as_bytes())]);
+        let text = world.outcome().text();
+        assert_eq!(text.matches("HTTP/1.1 103 ").count(), 1_000, "{count}");
+        assert_eq!(text.matches(expected).count(), 1, "{count}: {}", &text[text.len() - 200..]);
+    }
+}

@@ -18,6 +18,12 @@ use crate::clock::now_ms;
 use crate::connection::Ended;
 use crate::session::CLIENT_ERROR;
 
+/// Most interim responses to one request. HAProxy has no such bound: a server that says no more than these keeps a client
+/// and a core busy for ever.
+const MAX_INTERIM: u32 = 1_000;
+/// After so many of them others have their turn.
+const INTERIM_TURN: u32 = 16;
+
 /// What waiting for the response ended with.
 enum Heard {
     /// A whole head of so many bytes.
@@ -37,6 +43,7 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
     let client = stream.frontend().timeouts.client.map(millis);
     let server = stream.backend_settings().timeouts.server.map(millis);
     let mut sides = Sides::new(client, server);
+    let mut interim = 0;
     loop {
         match hear(stream, &mut sides).await {
             Heard::Head(used) => {
@@ -45,7 +52,14 @@ pub(super) async fn send_request(stream: &mut Stream<'_>) -> Result<bool, Stop> 
                     upstream.consume(used, &stream.session.core);
                 }
                 if status < 200 && status != 101 {
+                    interim += 1;
+                    if interim > MAX_INTERIM {
+                        return Err(bad_response(stream, By::Proxy));
+                    }
                     forward_interim(stream).await?;
+                    if interim % INTERIM_TURN == 0 {
+                        tokio::task::yield_now().await;
+                    }
                     // The server has said something: its time begins anew.
                     sides = Sides::new(client, server);
                     continue;
