@@ -2,6 +2,7 @@
 //! that the test moves. Every message is split at every place, and each side stalls, ends and breaks at every place.
 
 mod arrivals;
+mod dice;
 mod framing;
 mod known_attacks;
 mod lateness;

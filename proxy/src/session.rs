@@ -172,8 +172,7 @@ pub(crate) fn count(core: &Core, slots: &Slots, adds: &[(DataType, u64)]) {
     let now = now_ms();
     for tracked in slots.iter().flatten() {
         let table = &core.shared.tables[tracked.table.0 as usize];
-        let stores = |data_type| table.schema().columns.iter().any(|column| column.data_type == data_type);
-        if adds.iter().any(|(data_type, _)| stores(*data_type)) {
+        if adds.iter().any(|(data_type, _)| table.stores(*data_type)) {
             table.touch(&tracked.key, now, |row| {
                 adds.iter().for_each(|(data_type, events)| row.add(*data_type, now, *events));
             });

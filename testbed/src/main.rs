@@ -5,6 +5,7 @@
 
 mod build_tandem;
 mod compose;
+mod dice;
 mod drill;
 mod effects;
 mod hostile;

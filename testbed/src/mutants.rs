@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use crate::effects::Dice;
+use crate::dice::Dice;
 use crate::{find_program, table};
 
 /// The crates whose tests are judged: what they decide is what clients and peers see.

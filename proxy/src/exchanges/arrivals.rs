@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use proxy_wire::h1::{self, Body, Decoder, Head, Limits, Method, Parsed, Refusal};
 
+use super::dice::Dice;
 use super::world::{Act, Outcome, World, shared};
 use crate::shared::Shared;
 
@@ -213,13 +214,8 @@ fn sides_that_do_anything_at_any_time_end_the_session() {
 
 /// One exchange in which pieces of both sides, ends, breaks and silence come in an order that the seed decides.
 fn any(shared: &Arc<Shared>, seed: u64) {
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
-    let mut random = |bound: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state >> 33).unwrap_or(0) % bound
-    };
+    let mut dice = Dice::new(seed);
+    let mut random = |bound| dice.roll(bound);
     let request = REQUESTS[random(REQUESTS.len())].1.as_bytes();
     let response = RESPONSES[random(RESPONSES.len())].1.as_bytes();
     let (mut asked, mut answered) = (0, 0);

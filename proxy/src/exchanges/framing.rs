@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::arrivals::exchanges;
+use super::dice::Dice;
 use super::world::{Act, World, shared};
 use crate::shared::Shared;
 
@@ -182,22 +183,6 @@ fn read(bytes: &[u8], from: usize, is_response: bool, bodiless: bool) -> Result<
         _ => return Err(format!("lengths {lengths:?} and codings {codings:?}")),
     }
     Ok(Some(message))
-}
-
-/// Numbers that a seed decides (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).unwrap_or(0) % sides
-    }
-
-    fn pick<'t>(&mut self, among: &[&'t str]) -> &'t str {
-        among[self.roll(among.len())]
-    }
 }
 
 /// One request as the client means it.
@@ -386,7 +371,7 @@ fn pieces<'b>(bytes: &'b [u8], dice: &mut Dice, act: fn(&'b [u8]) -> Act<'b>) ->
 
 /// Plays one connection; the error says what is wrong.
 fn play(shared: &Arc<Shared>, seed: u64) -> Result<(), String> {
-    let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut dice = Dice::new(seed);
     let limit = [65_536, 65_536, 65_536, 97, 5][dice.roll(5)];
     let asked: Vec<Asked> = (0..1 + dice.roll(4)).map(|number| ask(number, &mut dice)).collect();
     let mut world = World::new(shared, limit);
@@ -531,7 +516,7 @@ fn every_message_is_what_was_asked_and_answered() {
 /// The judge finds what it is there for.
 #[test]
 fn the_judge_refuses_messages_that_are_no_ones() {
-    let mut dice = Dice(7);
+    let mut dice = Dice::new(7);
     let mut one = ask(0, &mut dice);
     (one.method, one.path, one.ambiguous, one.switches) = ("POST", "/t/0".to_owned(), false, false);
     one.body = b"hello".to_vec();

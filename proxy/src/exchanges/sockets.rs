@@ -7,6 +7,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use super::arrivals::{CONFIG, pairs, understood, whole};
+use super::dice::Dice;
 use super::world::{Outcome, World, build, shared};
 use crate::{Sockets, open_socket};
 
@@ -80,13 +81,8 @@ fn exchanges_over_sockets_are_those_in_memory() {
 
     // A second request would wait for an answer that no server gives here.
     let pairs: Vec<_> = pairs().filter(|((asks, _), _)| *asks != "two" && *asks != "switch").collect();
-    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut random = |bound: usize| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        usize::try_from(state >> 33).unwrap_or(0) % bound
-    };
+    let mut dice = Dice::new(1);
+    let mut random = |bound| dice.roll(bound);
     for number in 0..EXCHANGES {
         let ((asks, request), (answers, response, ends)) = pairs[number % pairs.len()];
         let reference = whole(&mut World::new(&in_memory, 65_536), request, response, ends, (&[], &[]));

@@ -1,7 +1,7 @@
 //! Requests and responses, normal, odd and hostile, as steps and answers of case files. What the two programs treat
 //! differently on purpose (docs/differences.md) is not made here; each of those has a case.
 
-use crate::effects::random::Dice;
+use crate::dice::Dice;
 
 const METHODS: &[&str] = &["GET", "GET", "GET", "POST", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH"];
 const TARGETS: &[&str] = &[

@@ -23,7 +23,6 @@ use crate::{build_tandem, find_program, lab};
 pub(crate) use answers::proven;
 use answers::{Answers, Sensitivity};
 use case::Case;
-pub(crate) use random::Dice;
 
 /// How the runner looks at things; whoever changes that asks the original anew.
 const VIEW: &str = "8";

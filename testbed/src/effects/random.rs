@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::dice::Dice;
 use crate::effects::answers;
 use crate::effects::{Options, case, files, grammar, observe, observe_within};
 
@@ -20,34 +21,6 @@ const SHRINKING: usize = 120;
 const PATIENCE_MS: u64 = 1_000;
 /// Differences that are kept of one run.
 const MOST: usize = 12;
-
-/// Numbers that a seed decides (`SplitMix64`).
-#[derive(Clone, Debug)]
-pub(crate) struct Dice(u64);
-
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub(crate) fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides.max(1)
-    }
-
-    pub(super) fn pick<'a, T>(&mut self, among: &'a [T]) -> &'a T {
-        let place = self.roll(among.len() as u64);
-        &among[usize::try_from(place).unwrap_or(0)]
-    }
-
-    /// One time of so many.
-    pub(super) fn once_in(&mut self, times: u64) -> bool {
-        self.roll(times) == 0
-    }
-}
 
 /// A case file in parts that can be put together with others.
 #[derive(Clone, Debug, Default)]

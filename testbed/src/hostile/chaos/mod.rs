@@ -15,6 +15,7 @@ use comfy_table::Cell;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use crate::dice::Dice;
 use crate::table;
 use events::Event;
 use world::World;
@@ -69,14 +70,14 @@ fn play(options: &Options, seed: u64, entries: usize) -> Result<String, String> 
     bar.set_message("starting the pair");
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let mut world = World::build(folder.path(), entries)?;
-    let mut luck = Luck(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+    let mut dice = Dice::new(seed);
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
     let begin = Instant::now();
     let mut number = 0;
     while begin.elapsed() < length {
         number += 1;
-        let event = Event::EVERY[luck.below(Event::EVERY.len() as u64) as usize];
-        let node = luck.below(2) as usize;
+        let event = Event::EVERY[dice.roll(Event::EVERY.len() as u64) as usize];
+        let node = dice.roll(2) as usize;
         bar.set_message(format!("{number}: {} at {}", event.word(), crate::drill::stack::NAMES[node]));
         bar.set_position(begin.elapsed().as_secs());
         let say = |why: String| {
@@ -97,7 +98,7 @@ fn play(options: &Options, seed: u64, entries: usize) -> Result<String, String> 
         let count = counts.entry(event.word()).or_default();
         count.times += 1;
         count.slowest = count.slowest.max(healing.elapsed());
-        std::thread::sleep(Duration::from_millis(luck.below(REST)));
+        std::thread::sleep(Duration::from_millis(dice.roll(REST)));
     }
     bar.finish_and_clear();
     let (asked, failed) = world.end()?;
@@ -124,27 +125,15 @@ fn play(options: &Options, seed: u64, entries: usize) -> Result<String, String> 
     ))
 }
 
-/// Numbers by seed.
-struct Luck(u64);
-
-impl Luck {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn luck_of_a_seed_is_the_same_and_reaches_every_event() {
+    fn dice_of_a_seed_is_the_same_and_reaches_every_event() {
         let events = |seed: u64| {
-            let mut luck = Luck(seed);
-            (0..200).map(|_| luck.below(Event::EVERY.len() as u64)).collect::<Vec<_>>()
+            let mut dice = Dice::new(seed);
+            (0..200).map(|_| dice.roll(Event::EVERY.len() as u64)).collect::<Vec<_>>()
         };
         assert_eq!(events(7), events(7));
         let mut seen = events(7);
